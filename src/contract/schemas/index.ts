@@ -1,0 +1,30 @@
+import type { TSchema } from '@sinclair/typebox';
+import {
+  GradientsSchema,
+  MultiHeadAttentionSchema,
+  ProjectionsSchema,
+  ScaledDotProductAttentionSchema,
+} from './compute.ts';
+import { CausalSchema, ResponseOptionsSchema, ReturnSchema, RopeSchema, WindowSchema } from './options.ts';
+import { TENSOR_SCHEMAS, type TensorFields, tensorFields } from './tensor.ts';
+
+/** Every schema that others refer to by its $id. */
+export const NAMED_SCHEMAS: readonly TSchema[] = [
+  ...TENSOR_SCHEMAS,
+  CausalSchema,
+  WindowSchema,
+  RopeSchema,
+  ReturnSchema,
+  ResponseOptionsSchema,
+  ProjectionsSchema,
+  ScaledDotProductAttentionSchema,
+  GradientsSchema,
+  MultiHeadAttentionSchema,
+];
+
+const byId = Object.fromEntries(NAMED_SCHEMAS.map((schema) => [schema.$id as string, schema]));
+
+/** Tensor fields of a body schema, references followed. */
+export function tensorFieldsOf(body: TSchema): TensorFields {
+  return tensorFields(body, byId);
+}

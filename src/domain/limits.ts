@@ -1,0 +1,35 @@
+/** What one request, and all requests together, may use. Units stand at the end of each name. */
+export interface Limits {
+  /** Largest request body, before and after decompression. */
+  readonly bodyBytes: number;
+  /** Largest part of a JSON body that is not tensor data. */
+  readonly envelopeBytes: number;
+  /** Deepest nesting of a JSON body. */
+  readonly jsonDepth: number;
+  /** Attention maps and logits in one response. */
+  readonly mapBytes: number;
+  /** Everything that one request allocates besides its body: workspace, results, maps. */
+  readonly requestBytes: number;
+  /** Arithmetic of one request. */
+  readonly requestFlops: number;
+  /** Requests admitted at a time, running ones included. */
+  readonly queueRequests: number;
+  /** Bytes of all admitted requests together. */
+  readonly queueBytes: number;
+  /** Longest deadline, and the deadline of a request that names none. */
+  readonly deadlineMs: number;
+}
+
+const MIB = 1024 * 1024;
+
+export const DEFAULT_LIMITS: Limits = {
+  bodyBytes: 64 * MIB,
+  envelopeBytes: MIB / 4,
+  jsonDepth: 32,
+  mapBytes: 256 * MIB,
+  requestBytes: 1024 * MIB,
+  requestFlops: 1e12,
+  queueRequests: 256,
+  queueBytes: 2048 * MIB,
+  deadlineMs: 60_000,
+};

@@ -1,0 +1,89 @@
+/**
+ * Every way in which the service refuses or fails a request, in one table: the HTTP status and the title
+ * of the RFC 9457 problem that the caller reads.
+ */
+const CATALOGUE = {
+  malformed_body: { status: 400, title: 'The body cannot be read' },
+  invalid_request: { status: 400, title: 'The body does not have the form of this operation' },
+  invalid_header: { status: 400, title: 'A header has a value that cannot be used' },
+  not_found: { status: 404, title: 'There is nothing at this address' },
+  method_not_allowed: { status: 405, title: 'This address does not take this method' },
+  not_acceptable: { status: 406, title: 'None of the accepted media types can be produced' },
+  request_timeout: { status: 408, title: 'The request took too long to arrive' },
+  body_too_large: { status: 413, title: 'The body is larger than this service takes' },
+  unsupported_media_type: { status: 415, title: 'The body is in a format that this operation does not read' },
+  invalid_tensor: { status: 422, title: 'A tensor cannot be used' },
+  shape_mismatch: { status: 422, title: 'Shapes do not fit together' },
+  invalid_option: { status: 422, title: 'An option cannot be applied to this call' },
+  empty_row: { status: 422, title: 'A query may see no key' },
+  numeric_overflow: { status: 422, title: 'The result is too large for the precision of the call' },
+  over_budget: { status: 422, title: 'The call asks for more than one request may use' },
+  internal_error: { status: 500, title: 'Something went wrong inside the service' },
+  worker_lost: { status: 503, title: 'The worker that computed this request was lost' },
+  over_capacity: { status: 503, title: 'The service has no capacity left at the moment' },
+  stopping: { status: 503, title: 'The service is stopping' },
+  deadline_exceeded: { status: 504, title: 'The deadline of the request passed' },
+} as const satisfies Record<string, { status: number; title: string }>;
+
+export type ProblemCode = keyof typeof CATALOGUE;
+export const PROBLEM_CODES = Object.keys(CATALOGUE) as ProblemCode[];
+
+/** One place in the request that is at fault: a JSON Pointer (RFC 6901), and what was expected and came. */
+export interface Fault {
+  readonly pointer: string;
+  readonly detail: string;
+}
+
+/** Plain form of a problem, for crossing threads. */
+export interface ProblemData {
+  readonly code: ProblemCode;
+  readonly detail: string;
+  readonly errors: readonly Fault[];
+  readonly retryAfterSeconds?: number | undefined;
+}
+
+/** A request refused or failed in a way that the caller is told about. */
+export class Problem extends Error {
+  readonly code: ProblemCode;
+  readonly errors: readonly Fault[];
+  readonly retryAfterSeconds: number | undefined;
+
+  constructor(code: ProblemCode, detail: string, errors: readonly Fault[] = [], retryAfterSeconds?: number) {
+    super(detail);
+    this.name = 'Problem';
+    this.code = code;
+    this.errors = errors;
+    this.retryAfterSeconds = retryAfterSeconds;
+  }
+
+  get status(): number {
+    return CATALOGUE[this.code].status;
+  }
+
+  get title(): string {
+    return CATALOGUE[this.code].title;
+  }
+
+  toData(): ProblemData {
+    return {
+      code: this.code,
+      detail: this.message,
+      errors: this.errors,
+      retryAfterSeconds: this.retryAfterSeconds,
+    };
+  }
+
+  static from(data: ProblemData): Problem {
+    return new Problem(data.code, data.detail, data.errors, data.retryAfterSeconds);
+  }
+}
+
+/** A problem with one place at fault: `problemAt('shape_mismatch', '/key', 'expected …; got …')`. */
+export function problemAt(code: ProblemCode, pointer: string, detail: string): Problem {
+  return new Problem(code, detail, [{ pointer, detail }]);
+}
+
+/** One part of a JSON Pointer, escaped by RFC 6901. */
+export function pointerToken(key: string | number): string {
+  return String(key).replaceAll('~', '~0').replaceAll('/', '~1');
+}

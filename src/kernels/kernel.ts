@@ -1,0 +1,48 @@
+import type { AttentionCall } from '../domain/call.ts';
+import type { Precision, RealArray } from '../domain/tensor.ts';
+import type { JobStatus } from './status.ts';
+
+/**
+ * A way of computing attention calls. The engine asks for a plan, allocates the memory it names, and has workers
+ * compute the tiles of one stage after the other; tiles of one stage may run at the same time in any order.
+ *
+ * The contract of every kernel, held by test/kernels/contract: results within the stated error of the float64
+ * reference; the same bits whatever the number of workers, the order of tiles, the other samples of the batch and
+ * what is returned besides the output; nothing of a forbidden key in any result; no allocation per tile.
+ */
+export interface Kernel {
+  readonly name: string;
+  readonly precision: Precision;
+  plan(call: AttentionCall): Plan;
+  /** Computes one tile, 0 <= tile < stage.tiles. Reports empty rows and overflows in `job.status`. */
+  run(job: Job, stage: number, tile: number): void;
+}
+
+export interface Plan {
+  readonly stages: readonly Stage[];
+  /** Elements of each buffer that the kernel works in and writes to. */
+  readonly buffers: Readonly<Record<string, BufferPlan>>;
+}
+
+export interface BufferPlan {
+  readonly type: Precision | 'int32';
+  readonly elements: number;
+}
+
+/** A step whose tiles are independent of each other and need all tiles of the steps before. */
+export interface Stage {
+  readonly name: string;
+  readonly tiles: number;
+  /** Mean floating-point operations of a tile, for cutting stages into slices of about the same time. */
+  readonly flopsPerTile: number;
+}
+
+/** One call with its plan and memory: all that a worker needs, on shared buffers. */
+export interface Job {
+  readonly call: AttentionCall;
+  readonly plan: Plan;
+  readonly memory: Memory;
+  readonly status: JobStatus;
+}
+
+export type Memory = Readonly<Record<string, RealArray | Int32Array>>;

@@ -21,6 +21,8 @@ export interface AttentionCall {
   readonly extras: readonly ExtraKey[];
   /** W_O and b_O; null where the concatenated heads are the output. */
   readonly outputProjection: Linear | null;
+  /** How the caller's projections were read: Q = X·W_Q or Q = X·W_Qᵀ; null where there are none. */
+  readonly layout: 'in_out' | 'out_in' | null;
   readonly score: Score;
   readonly visibility: Visibility;
   readonly rope: Rope | null;
@@ -59,7 +61,11 @@ export interface HeadView extends HeadStrides {
 
 /** Where the rows of a head come from: given by the caller, or projected from tokens. */
 export type HeadSource =
-  | { readonly kind: 'given'; readonly view: HeadView }
+  | {
+      readonly kind: 'given';
+      readonly view: HeadView /** As the caller sent it. */;
+      readonly shape: readonly number[];
+    }
   | { readonly kind: 'projected'; readonly linear: Linear; readonly tokens: Tokens };
 
 /** Token vectors, [B, rows, width] contiguous. */
@@ -86,10 +92,10 @@ export interface Linear {
   readonly biasColumn: readonly number[];
 }
 
-/** One extra key and value for all batches: [G·d_k] and [G·d_v], or null for zeros. */
+/** One extra key and value for all samples: [G·d_k] and [G·d_v]. */
 export interface ExtraKey {
-  readonly key: RealArray | null;
-  readonly value: RealArray | null;
+  readonly key: RealArray;
+  readonly value: RealArray;
 }
 
 /** Element (b, h, i, j) of a tensor broadcast to [B, H, L, S]: data[b·batchStride + h·headStride + i·queryStride + j]. */
@@ -111,16 +117,19 @@ export interface Score {
   readonly sinks: RealArray | null;
 }
 
+/** Integers; on shared memory where there may be many, since a call crosses threads for every slice of its work. */
+export type Indices = Int32Array | readonly number[];
+
 /** Which keys a query may see. All conditions hold at once. Extra keys are always visible. */
 export interface Visibility {
   readonly causal: boolean;
   /** [B]: query i stands at key position i + offset. 0 where causal is none. */
-  readonly offsets: readonly number[];
+  readonly offsets: Indices;
   /** Keys besides the current one; null is unbounded. */
   readonly windowLeft: number | null;
   readonly windowRight: number | null;
   /** [B]: keys from this count on are padding; S where not given. */
-  readonly keyLengths: readonly number[];
+  readonly keyLengths: Indices;
   /** true: may attend. */
   readonly allow: Broadcast<Uint8Array> | null;
   /** true: may not attend. */
@@ -160,8 +169,8 @@ export interface Returns {
 
 export interface WeightSelection {
   /** Query heads in the order asked; all of them where the caller named none. */
-  readonly heads: readonly number[];
-  readonly queries: readonly number[];
+  readonly heads: Indices;
+  readonly queries: Indices;
   readonly reduce: 'mean' | 'max' | null;
   /** The n strongest keys of each row, strongest first, ties by lower index. */
   readonly topK: number | null;

@@ -3,6 +3,7 @@
  * of the RFC 9457 problem that the caller reads.
  */
 const CATALOGUE = {
+  malformed_request: { status: 400, title: 'The request is not well-formed HTTP' },
   malformed_body: { status: 400, title: 'The body cannot be read' },
   invalid_request: { status: 400, title: 'The body does not have the form of this operation' },
   invalid_header: { status: 400, title: 'A header has a value that cannot be used' },
@@ -18,6 +19,7 @@ const CATALOGUE = {
   empty_row: { status: 422, title: 'A query may see no key' },
   numeric_overflow: { status: 422, title: 'The result is too large for the precision of the call' },
   over_budget: { status: 422, title: 'The call asks for more than one request may use' },
+  headers_too_large: { status: 431, title: 'The headers are larger than this service takes' },
   internal_error: { status: 500, title: 'Something went wrong inside the service' },
   worker_lost: { status: 503, title: 'The worker that computed this request was lost' },
   over_capacity: { status: 503, title: 'The service has no capacity left at the moment' },

@@ -1,0 +1,89 @@
+import type { RealArray } from '../../domain/tensor.ts';
+import { rowIndex } from '../heads.ts';
+import type { Job } from '../kernel.ts';
+import { Scratch } from '../scratch.ts';
+import { logitRow } from './scores.ts';
+import { logitsToWeights, rowLength, storedRow } from './softmax.ts';
+
+const rowScratch = new Scratch();
+const reducedScratch = new Scratch();
+
+/** Logits of the queries [from, to) of one head at the stage asked for, [B, H, L, S + E]. */
+export function writeLogits(job: Job, batch: number, head: number, from: number, to: number): void {
+  const { call } = job;
+  const columns = rowLength(call);
+  const row = rowScratch.take(columns);
+  for (let query = from; query < to; query++) {
+    logitRow(job, batch, head, query, call.returns.logits!, row);
+    const at = rowIndex(call, batch, head, query) * columns;
+    const logits = job.memory.logits;
+    for (let key = 0; key < columns; key++) logits[at + key] = row[key];
+  }
+}
+
+/**
+ * Weights of the selected queries [from, to) (positions in the selection) of one selected head, or reduced over
+ * them, from the logits and the statistics that the output was made with: exp(logit - max) / sum.
+ */
+export function writeWeights(job: Job, batch: number, slot: number, from: number, to: number): void {
+  const { call, memory } = job;
+  const selection = call.returns.weights!;
+  const columns = rowLength(call);
+  const firstHead = selection.reduce === null ? slot : 0;
+  const lastHead = selection.reduce === null ? slot + 1 : selection.heads.length;
+  const slots = selection.reduce === null ? selection.heads.length : 1;
+  const row = rowScratch.take(columns);
+  const reduced = reducedScratch.take(columns);
+
+  for (let index = from; index < to; index++) {
+    const query = selection.queries[index];
+    reduced.fill(0, 0, columns);
+    for (let at = firstHead; at < lastHead; at++) {
+      const head = selection.heads[at];
+      logitRow(job, batch, head, query, 'masked', row);
+      logitsToWeights(row, columns, storedRow(job, batch, head, query));
+      for (let key = 0; key < columns; key++) {
+        if (selection.reduce === 'max') reduced[key] = Math.max(reduced[key], row[key]);
+        else reduced[key] += row[key] / (lastHead - firstHead);
+      }
+    }
+    const at = (batch * slots + slot) * selection.queries.length + index;
+    if (selection.topK === null) {
+      const weights = memory.weights as RealArray;
+      for (let key = 0; key < columns; key++) weights[at * columns + key] = reduced[key];
+    } else {
+      writeStrongest(
+        reduced,
+        columns,
+        selection.topK,
+        memory['weights.indices'] as Int32Array,
+        memory['weights.values'] as RealArray,
+        at * selection.topK,
+      );
+    }
+  }
+}
+
+/** The k largest of a row, largest first, ties by lower index. Takes the values out of `row`. */
+function writeStrongest(
+  row: Float64Array,
+  columns: number,
+  k: number,
+  indices: Int32Array,
+  values: RealArray,
+  at: number,
+): void {
+  // A bounded insertion into the result itself: O(columns) for most rows, no memory.
+  let kept = 0;
+  for (let key = 0; key < columns; key++) {
+    const value = row[key];
+    if (kept === k && !(value > row[indices[at + k - 1]])) continue;
+    let slot = kept < k ? kept++ : k - 1;
+    while (slot > 0 && value > row[indices[at + slot - 1]]) {
+      indices[at + slot] = indices[at + slot - 1];
+      slot--;
+    }
+    indices[at + slot] = key;
+  }
+  for (let slot = 0; slot < k; slot++) values[at + slot] = row[indices[at + slot]];
+}

@@ -1,0 +1,126 @@
+import type { AttentionCall } from '../../domain/call.ts';
+import { headShape, isPrepared, type Role, sourceOf } from '../heads.ts';
+import type { Grid, Part, StageProgram } from '../program.ts';
+import { gradKeyValue, gradQuery } from './gradients.ts';
+import { writeLogits, writeWeights } from './maps.ts';
+import { copyPresent } from './project.ts';
+
+/** The work that a kernel does its own way; the rest of the way is the same for all. */
+export interface RowWork {
+  /** Rows in a tile. */
+  readonly tileRows: number;
+  readonly prepareHeads: (role: Role) => Part['run'];
+  readonly attend: Part['run'];
+  readonly projectOutput: Part['run'];
+}
+
+/**
+ * The way of a call, as stages: heads, attention, then whatever is returned, made from the attention's statistics
+ * and never the other way round, so that the output is the same to the bit whatever is asked for.
+ */
+export function attentionStages(work: RowWork): readonly StageProgram[] {
+  const { tileRows } = work;
+  const queryGrid = ({ sizes }: AttentionCall): Grid => ({
+    batch: sizes.batch,
+    heads: sizes.heads,
+    rows: sizes.queries,
+    tileRows,
+  });
+  const presentGrid = ({ sizes }: AttentionCall): Grid => ({
+    batch: sizes.batch,
+    heads: sizes.kvHeads,
+    rows: sizes.keys,
+    tileRows,
+  });
+  const always = () => true;
+  const withGradients = (call: AttentionCall) => call.gradOutput !== null;
+
+  return [
+    {
+      name: 'heads',
+      parts: (['query', 'key', 'value'] as const).map((role) => ({
+        grid: (call) => ({ batch: call.sizes.batch, ...headShape(call, role), tileRows }),
+        flopsPerRow: (call) => preparationFlops(call, role),
+        applies: (call) => isPrepared(call, role),
+        run: work.prepareHeads(role),
+      })),
+    },
+    {
+      name: 'attention',
+      parts: [{ grid: queryGrid, flopsPerRow: attentionFlops, applies: always, run: work.attend }],
+    },
+    {
+      name: 'results',
+      parts: [
+        {
+          grid: ({ sizes }) => ({ batch: sizes.batch, heads: 1, rows: sizes.queries, tileRows }),
+          flopsPerRow: ({ outputProjection: linear }) => 2 * linear!.inWidth * linear!.headSize,
+          applies: (call) => call.outputProjection !== null,
+          run: work.projectOutput,
+        },
+        {
+          grid: ({ sizes, returns }) => ({
+            batch: sizes.batch,
+            heads: returns.weights!.reduce === null ? returns.weights!.heads.length : 1,
+            rows: returns.weights!.queries.length,
+            tileRows,
+          }),
+          flopsPerRow: ({ sizes, returns: { weights } }) =>
+            (weights!.reduce === null ? 1 : weights!.heads.length) * logitFlops(sizes),
+          applies: (call) => call.returns.weights !== null,
+          run: writeWeights,
+        },
+        {
+          grid: queryGrid,
+          flopsPerRow: ({ sizes }) => logitFlops(sizes),
+          applies: (call) => call.returns.logits !== null,
+          run: writeLogits,
+        },
+        ...(['key', 'value'] as const).map((role) => ({
+          grid: presentGrid,
+          flopsPerRow: (call: AttentionCall) => headShape(call, role).size,
+          applies: (call: AttentionCall) => call.returns.presentKeyValue,
+          run: copyPresent(role),
+        })),
+      ],
+    },
+    {
+      name: 'grad_query',
+      parts: [{ grid: queryGrid, flopsPerRow: gradientFlops, applies: withGradients, run: gradQuery }],
+    },
+    {
+      name: 'grad_key_value',
+      parts: [
+        {
+          grid: (call) => ({ batch: call.sizes.batch, ...headShape(call, 'key'), tileRows }),
+          flopsPerRow: ({ sizes }) =>
+            (sizes.heads / sizes.kvHeads) * sizes.queries * 4 * (sizes.headSize + sizes.valueHeadSize),
+          applies: withGradients,
+          run: gradKeyValue,
+        },
+      ],
+    },
+  ];
+}
+
+/** An exponential costs about this many multiplications and additions. */
+const EXP_FLOPS = 20;
+
+function logitFlops({ keys, headSize }: AttentionCall['sizes']): number {
+  return keys * (2 * headSize + EXP_FLOPS);
+}
+
+/** An upper bound: keys that are out of a query's range cost less. */
+function attentionFlops({ sizes }: AttentionCall): number {
+  return logitFlops(sizes) + 2 * sizes.keys * sizes.valueHeadSize;
+}
+
+function gradientFlops({ sizes }: AttentionCall): number {
+  return sizes.keys * (4 * sizes.headSize + 4 * sizes.valueHeadSize + EXP_FLOPS);
+}
+
+function preparationFlops(call: AttentionCall, role: Role): number {
+  const source = sourceOf(call, role);
+  const { size } = headShape(call, role);
+  return source.kind === 'projected' ? 2 * source.linear.inWidth * size : 4 * size;
+}

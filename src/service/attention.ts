@@ -1,0 +1,76 @@
+import type { Answer, AnswerTensor } from '../domain/answer.ts';
+import { type AttentionCall, mapColumns } from '../domain/call.ts';
+import { problemAt } from '../domain/problem.ts';
+import type { ComputeResult, Ticket } from '../engine/engine.ts';
+import { appliedOf } from './applied.ts';
+
+/** Computes a call and says what came of it: the tensors asked for, the number of empty rows and what was applied. */
+export async function runAttention(ticket: Ticket, call: AttentionCall): Promise<Answer> {
+  const result = await ticket.compute(call);
+  refuseOverflow(call, result);
+  refuseEmptyRows(call, result);
+  return {
+    tensors: answerTensors(call, result),
+    envelope: { empty_rows: result.emptyRows.count, applied: appliedOf(call, result.kernel) },
+  };
+}
+
+function refuseOverflow(call: AttentionCall, result: ComputeResult): void {
+  if (!result.overflowed) return;
+  const advice =
+    call.precision === 'float32'
+      ? 'Scale the inputs down, or send precision "float64".'
+      : 'Scale the inputs down.';
+  throw problemAt(
+    'numeric_overflow',
+    '',
+    `A number on the way is beyond the range of ${call.precision}. ${advice}`,
+  );
+}
+
+function refuseEmptyRows(call: AttentionCall, { emptyRows: { count, first } }: ComputeResult): void {
+  if (call.emptyRows === 'zero' || first === null) return;
+  const { heads, queries } = call.sizes;
+  const head = Math.floor(first / queries);
+  throw problemAt(
+    'empty_row',
+    '/empty_rows',
+    `${count} row${count === 1 ? '' : 's'} of the map may see no key, and "error" was asked for; the first is ` +
+      `sample ${Math.floor(head / heads)}, head ${head % heads}, query ${first % queries}.`,
+  );
+}
+
+/** The results by their names and shapes. A rank-2 query leaves the batch axis out of every map. */
+function answerTensors(call: AttentionCall, { memory }: ComputeResult): Record<string, AnswerTensor> {
+  const { sizes, returns, results, precision } = call;
+  const tensors: Record<string, AnswerTensor> = {};
+  const add = (name: string, shape: readonly number[], dtype: AnswerTensor['dtype'] = precision) => {
+    if (memory[name] !== undefined) tensors[name] = { dtype, shape, data: memory[name] };
+  };
+  const batched = (...shape: number[]) => (results.rank === 2 ? shape : [sizes.batch, ...shape]);
+
+  add('output', results.output.shape);
+  if (returns.weights !== null) {
+    const { heads, queries, reduce, topK } = returns.weights;
+    const rows = reduce === null ? [heads.length, queries.length] : [queries.length];
+    add('weights', batched(...rows, mapColumns(sizes)));
+    add('weights.indices', batched(...rows, topK ?? 0), 'int32');
+    add('weights.values', batched(...rows, topK ?? 0));
+  }
+  add('logits', batched(sizes.heads, sizes.queries, mapColumns(sizes)));
+  add('log_sum_exp', batched(sizes.heads, sizes.queries));
+  add('present_key', results.presentKey.shape);
+  add('present_value', results.presentValue.shape);
+  if (call.gradOutput !== null) {
+    add('grad_query', gradShape(call, 'query'));
+    add('grad_key', gradShape(call, 'key'));
+    add('grad_value', gradShape(call, 'value'));
+  }
+  return tensors;
+}
+
+function gradShape(call: AttentionCall, role: 'query' | 'key' | 'value'): readonly number[] {
+  const source = call[role];
+  if (source.kind !== 'given') throw new TypeError('Gradients are those of given queries, keys and values.');
+  return source.shape;
+}

@@ -1,0 +1,62 @@
+import type { JobState, SchedulerState, Slice, Work } from './scheduler-state.ts';
+
+/** Long enough that handing a slice over costs little beside it. */
+const SHORTEST_SLICE_MS = 1;
+/** Short enough that a small job soon gets its turn beside a big one. */
+const LONGEST_SLICE_MS = 5;
+const WATCHDOG_MS = 10_000;
+const WATCHDOG_FACTOR = 20;
+/** Weight of a new measurement of the speed. */
+const SMOOTHING = 0.2;
+const LONGEST_RETRY_SECONDS = 60;
+
+/**
+ * Cuts the next slice from the job's stage: an equal share of what is left for each worker, but not shorter or
+ * longer than is good for the others; at least one tile.
+ */
+export function cutSlice(state: SchedulerState, job: JobState, nowMs: number): Slice {
+  const { tiles, costPerTile } = job.work.stages[job.stage];
+  const speed = speedOf(state, job.work);
+  const tilesIn = (ms: number) => Math.max(1, Math.floor((ms * speed) / costPerTile));
+  const share = Math.ceil((tiles - job.nextTile) / state.workers.length);
+  const size = Math.min(tilesIn(LONGEST_SLICE_MS), Math.max(tilesIn(SHORTEST_SLICE_MS), share));
+  const fromTile = job.nextTile;
+  const toTile = Math.min(tiles, fromTile + size);
+  const estimateMs = ((toTile - fromTile) * costPerTile) / speed;
+  const limitMs = nowMs + Math.max(WATCHDOG_MS, WATCHDOG_FACTOR * estimateMs);
+  return { job, stage: job.stage, fromTile, toTile, startedMs: nowMs, limitMs };
+}
+
+/**
+ * Learns the speed from a slice that has run to its end. The time that the hand-over took makes short slices look
+ * slower than they are, so these count only where they show that the work is faster than was believed.
+ */
+export function learnSpeed(state: SchedulerState, slice: Slice, nowMs: number): void {
+  const elapsedMs = nowMs - slice.startedMs;
+  if (elapsedMs <= 0) return;
+  const { work } = slice.job;
+  const cost = (slice.toTile - slice.fromTile) * work.stages[slice.stage].costPerTile;
+  const measured = cost / elapsedMs;
+  const believed = speedOf(state, work);
+  if (elapsedMs < SHORTEST_SLICE_MS && measured < believed) return;
+  if (measured > 0) state.speeds.set(work.kind, believed + SMOOTHING * (measured - believed));
+}
+
+/** When a refused caller may try again: the time in which the workers get through the backlog. */
+export function retryAfterSeconds(state: SchedulerState): number {
+  let backlogMs = 0;
+  for (const job of state.jobs.values())
+    if (!job.settled) backlogMs += remainingCost(job) / speedOf(state, job.work);
+  const seconds = Math.ceil(backlogMs / state.workers.length / 1000);
+  return Math.min(LONGEST_RETRY_SECONDS, Math.max(1, seconds));
+}
+
+function remainingCost({ work, stage, nextTile }: JobState): number {
+  let cost = -nextTile * (work.stages[stage]?.costPerTile ?? 0);
+  for (const { tiles, costPerTile } of work.stages.slice(stage)) cost += tiles * costPerTile;
+  return cost;
+}
+
+function speedOf(state: SchedulerState, work: Work): number {
+  return state.speeds.get(work.kind) ?? work.assumedSpeed;
+}

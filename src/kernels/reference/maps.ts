@@ -2,6 +2,7 @@ import type { RealArray } from '../../domain/tensor.ts';
 import { rowIndex } from '../heads.ts';
 import type { Job } from '../kernel.ts';
 import { Scratch } from '../scratch.ts';
+import { reportOverflow } from '../status.ts';
 import { logitRow } from './scores.ts';
 import { logitsToWeights, rowLength, storedRow } from './softmax.ts';
 
@@ -17,7 +18,13 @@ export function writeLogits(job: Job, batch: number, head: number, from: number,
     logitRow(job, batch, head, query, call.returns.logits!, row);
     const at = rowIndex(call, batch, head, query) * columns;
     const logits = job.memory.logits;
-    for (let key = 0; key < columns; key++) logits[at + key] = row[key];
+    let beyondRange = false;
+    for (let key = 0; key < columns; key++) {
+      logits[at + key] = row[key];
+      // -Infinity stands for a forbidden key; a finite logit that becomes infinite once rounded is an overflow.
+      if (!Number.isFinite(logits[at + key]) && Number.isFinite(row[key])) beyondRange = true;
+    }
+    if (beyondRange) reportOverflow(job.status);
   }
 }
 

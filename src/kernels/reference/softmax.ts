@@ -1,7 +1,7 @@
 import { type AttentionCall, mapColumns } from '../../domain/call.ts';
-import type { RealArray } from '../../domain/tensor.ts';
 import { rowIndex } from '../heads.ts';
 import type { Job } from '../kernel.ts';
+import { reportOverflow } from '../status.ts';
 
 /** Maximum and denominator of one softmax row: weight_j = exp(logit_j - max) / sum. */
 export interface RowStatistics {
@@ -45,7 +45,10 @@ export function storeRow(job: Job, batch: number, head: number, query: number, r
   const { row_max, row_sum, log_sum_exp } = job.memory;
   row_max[at] = row.max;
   row_sum[at] = row.sum;
-  if (log_sum_exp !== undefined) (log_sum_exp as RealArray)[at] = row.max + Math.log(row.sum);
+  if (log_sum_exp === undefined) return;
+  log_sum_exp[at] = row.max + Math.log(row.sum);
+  if (log_sum_exp[at] === Number.POSITIVE_INFINITY) reportOverflow(job.status);
+  if (log_sum_exp[at] === Number.NEGATIVE_INFINITY && row.sum > 0) reportOverflow(job.status);
 }
 
 export function storedRow(job: Job, batch: number, head: number, query: number): RowStatistics {

@@ -1,0 +1,48 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { expect, it } from 'vitest';
+import type { Kernel } from '../../../src/kernels/kernel.ts';
+import { everything, makeCall } from '../../support/calls.ts';
+import { run, runTiles } from '../../support/run.ts';
+
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
+
+/** Bytes on the heap and in array buffers that running all tiles of a call once more takes, per tile. */
+function bytesPerTile(kernel: Kernel, keys: number) {
+  const projections = {
+    width: 64,
+    contextWidth: null,
+    layout: 'in_out',
+    packed: 'qkv',
+    bias: true,
+    outputWidth: 64,
+  } as const;
+  const call = everything(
+    makeCall({ precision: kernel.precision, queries: keys, heads: 2, headSize: 64, projections }),
+  );
+  const job = run(kernel, call);
+  for (let warmUp = 0; warmUp < 2; warmUp++) runTiles(kernel, job);
+  const tiles = job.plan.stages.reduce((sum, stage) => sum + stage.tiles, 0);
+  collectGarbage();
+  const before = process.memoryUsage();
+  runTiles(kernel, job);
+  const after = process.memoryUsage();
+  return {
+    heap: (after.heapUsed - before.heapUsed) / tiles,
+    buffers: after.arrayBuffers - before.arrayBuffers,
+  };
+}
+
+/**
+ * A tile works in memory that was there before. JavaScript allocates small objects that name places, such as
+ * strides, for the rows of a tile; nothing may grow with the number of keys, and no array may be made.
+ */
+export function allocation(kernel: Kernel): void {
+  it('allocates no array per tile, and no more for many keys than for few', () => {
+    const [few, many] = [bytesPerTile(kernel, 64), bytesPerTile(kernel, 512)];
+    expect(few.buffers).toBeLessThanOrEqual(0);
+    expect(many.buffers).toBeLessThanOrEqual(0);
+    expect(many.heap).toBeLessThan(1.5 * few.heap + 1024);
+  });
+}

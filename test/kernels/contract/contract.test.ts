@@ -1,0 +1,20 @@
+import { describe } from 'vitest';
+import { KERNELS } from '../../../src/kernels/registry.ts';
+import { agreement } from './agreement.ts';
+import { allocation } from './allocation.ts';
+import { invariances } from './invariances.ts';
+import { leakage } from './leakage.ts';
+import { returns } from './returns.ts';
+import { softmax } from './softmax.ts';
+
+/** What every kernel owes. A kernel joins by its line in the registry. */
+for (const kernel of KERNELS) {
+  describe(kernel.name, () => {
+    describe('agreement', () => agreement(kernel));
+    describe('softmax', () => softmax(kernel));
+    describe('forbidden keys', () => leakage(kernel));
+    describe('invariances', () => invariances(kernel));
+    describe('returns', () => returns(kernel));
+    describe('allocation', () => allocation(kernel));
+  });
+}

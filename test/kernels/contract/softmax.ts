@@ -1,0 +1,118 @@
+import { expect, it } from 'vitest';
+import type { AttentionCall } from '../../../src/domain/call.ts';
+import type { Kernel } from '../../../src/kernels/kernel.ts';
+import { emptyRows, overflowed } from '../../../src/kernels/status.ts';
+import { causal, everything, makeCall, real } from '../../support/calls.ts';
+import { expectWithin } from '../../support/expect.ts';
+import { UNIT_ROUNDOFF } from '../../support/oracle/bounded.ts';
+import { oracle } from '../../support/oracle/oracle.ts';
+import { outputRows, run } from '../../support/run.ts';
+
+const SHIFTS = [-20_000, -88, 0, 88, 20_000];
+
+/** What makes softmax a softmax, at any height of the scores. */
+export function softmax(kernel: Kernel): void {
+  const { precision } = kernel;
+
+  it.each(SHIFTS)('gives the same weights when every score is shifted by %i', (shift) => {
+    const call = makeCall({ precision, queries: 37, newKeys: 70, headSize: 8, score: { scale: 1 } });
+    // The last component of every query becomes 1 and that of every key the shift: q·k moves by it.
+    const shifted = withColumn(withColumn(call, 'query', 1), 'key', shift);
+    const unshifted = oracle(withColumn(withColumn(call, 'query', 1), 'key', 0));
+    const job = run(kernel, everything(shifted));
+    const bounds = oracle(shifted);
+    expectWithin('output', outputRows(job), { ...bounds.output, value: unshifted.output.value });
+    expectWithin('weights', job.memory.weights, { ...bounds.weights, value: unshifted.weights.value });
+    expect(overflowed(job.status)).toBe(false);
+  });
+
+  it.each(SHIFTS)('gives the same weights when a bias shifts every logit by %i', (shift) => {
+    const call = makeCall({ precision, queries: 37, newKeys: 70, headSize: 8 });
+    const bias = {
+      data: real(precision, new Array(70).fill(shift)),
+      batchStride: 0,
+      headStride: 0,
+      queryStride: 0,
+    };
+    const shifted = { ...call, score: { ...call.score, bias } };
+    const bounds = oracle(shifted);
+    const job = run(kernel, everything(shifted));
+    expectWithin('output', outputRows(job), { ...bounds.output, value: oracle(call).output.value });
+    expectWithin('log-sum-exp', job.memory.log_sum_exp, bounds.log_sum_exp);
+  });
+
+  it('takes scores that are far apart: one key takes all the weight', () => {
+    const call = makeCall({ precision, queries: 5, newKeys: 130, headSize: 3, score: { scale: 30_000 } });
+    const job = run(kernel, everything(call));
+    expectWithin('output', outputRows(job), oracle(call).output);
+    for (const weight of job.memory.weights) expect(Number.isFinite(weight)).toBe(true);
+  });
+
+  it('gives rows of weights that sum to 1 within S·eps', () => {
+    for (const keys of [1, 7, 64, 65, 129, 300]) {
+      const call = makeCall({
+        precision,
+        queries: 9,
+        newKeys: keys,
+        headSize: 8,
+        heads: 2,
+        visibility: causal(1, keys - 5),
+      });
+      const { weights } = run(kernel, everything(call)).memory;
+      const rows = weights.length / keys;
+      for (let row = 0; row < rows; row++) {
+        const values = Array.from(weights.subarray(row * keys, (row + 1) * keys));
+        const sum = values.reduce((total, weight) => total + weight, 0);
+        const isEmpty = values.every((weight) => weight === 0);
+        if (!isEmpty)
+          expect(Math.abs(sum - 1)).toBeLessThanOrEqual(2 * (keys + 2) * UNIT_ROUNDOFF[precision]);
+        expect(Math.min(...values)).toBeGreaterThanOrEqual(0);
+      }
+    }
+  });
+
+  it('gives zeros for a query that may see no key, and counts it', () => {
+    const call = makeCall({
+      precision,
+      batch: 2,
+      heads: 2,
+      queries: 6,
+      newKeys: 4,
+      visibility: causal(2, -2),
+    });
+    const { memory, status } = run(kernel, everything(call));
+    expect(emptyRows(status)).toEqual({ count: 8, first: 0 });
+    for (let b = 0; b < 2; b++)
+      for (let h = 0; h < 2; h++) {
+        const row = (b * 2 + h) * 6;
+        expect(Array.from(memory.output.subarray(row * 8, (row + 2) * 8))).toEqual(new Array(16).fill(0));
+        expect(Array.from(memory.weights.subarray(row * 4, (row + 2) * 4))).toEqual(new Array(8).fill(0));
+        expect(memory.log_sum_exp[row]).toBe(Number.NEGATIVE_INFINITY);
+        expect(memory.log_sum_exp[row + 2]).not.toBe(Number.NEGATIVE_INFINITY);
+      }
+  });
+
+  it('reports logits and log-sum-exps that are too large for the precision', () => {
+    const huge = precision === 'float32' ? 3e38 : 1e308;
+    const call = makeCall({ precision, queries: 2, newKeys: 3, headSize: 2 });
+    for (const key of [huge, -huge]) {
+      const loud = withColumn(withColumn(call, 'query', huge), 'key', key);
+      for (const returns of [{ logits: 'raw' }, { logits: 'masked' }, { logSumExp: true }] as const)
+        expect(overflowed(run(kernel, { ...loud, returns: { ...call.returns, ...returns } }).status)).toBe(
+          true,
+        );
+      expect(overflowed(run(kernel, { ...call, returns: { ...call.returns, logits: 'raw' } }).status)).toBe(
+        false,
+      );
+    }
+  });
+}
+
+/** Sets the last component of every row. */
+function withColumn(call: AttentionCall, role: 'query' | 'key', value: number): AttentionCall {
+  const source = call[role];
+  if (source.kind !== 'given') throw new TypeError('given heads expected');
+  const data = source.view.data.slice();
+  for (let at = call.sizes.headSize - 1; at < data.length; at += call.sizes.headSize) data[at] = value;
+  return { ...call, [role]: { ...source, view: { ...source.view, data } } };
+}

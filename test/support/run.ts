@@ -1,0 +1,59 @@
+import type { AttentionCall, ResultTensor } from '../../src/domain/call.ts';
+import type { Job, Kernel } from '../../src/kernels/kernel.ts';
+import { allocate } from '../../src/kernels/memory.ts';
+import { createStatus } from '../../src/kernels/status.ts';
+
+/** The order in which the tiles of a stage run. */
+export type TileOrder = (tiles: number) => readonly number[];
+
+export const IN_ORDER: TileOrder = (tiles) => Array.from({ length: tiles }, (_, tile) => tile);
+export const REVERSED: TileOrder = (tiles) => [...IN_ORDER(tiles)].reverse();
+
+/** Plans a call, and has one thread run all of its tiles. */
+export function run(kernel: Kernel, call: AttentionCall, order: TileOrder = IN_ORDER): Job {
+  const plan = kernel.plan(call);
+  const job: Job = { call, plan, memory: allocate(plan), status: createStatus() };
+  runTiles(kernel, job, order);
+  return job;
+}
+
+export function runTiles(kernel: Kernel, job: Job, order: TileOrder = IN_ORDER): void {
+  job.plan.stages.forEach((stage, index) => {
+    for (const tile of order(stage.tiles)) kernel.run(job, index, tile);
+  });
+}
+
+/** The output as [B, L, width], however the caller wants it laid out. */
+export function outputRows({ call, memory }: Job): Float64Array {
+  const { batch, queries, valueHeadSize, outputWidth } = call.sizes;
+  const { strides } = call.results.output;
+  const out = new Float64Array(batch * queries * outputWidth);
+  let at = 0;
+  for (let b = 0; b < batch; b++)
+    for (let i = 0; i < queries; i++)
+      for (let c = 0; c < outputWidth; c++) {
+        const column =
+          call.outputProjection === null
+            ? Math.floor(c / valueHeadSize) * strides.headStride + (c % valueHeadSize)
+            : c;
+        out[at++] = memory.output[b * strides.batchStride + i * strides.rowStride + column];
+      }
+  return out;
+}
+
+/** present_key or present_value as [B, G, S, d]. */
+export function presentRows({ call, memory }: Job, name: 'present_key' | 'present_value'): Float64Array {
+  const { batch, kvHeads, keys, headSize, valueHeadSize } = call.sizes;
+  const size = name === 'present_key' ? headSize : valueHeadSize;
+  const { strides }: ResultTensor =
+    name === 'present_key' ? call.results.presentKey : call.results.presentValue;
+  const out = new Float64Array(batch * kvHeads * keys * size);
+  let at = 0;
+  for (let b = 0; b < batch; b++)
+    for (let g = 0; g < kvHeads; g++)
+      for (let j = 0; j < keys; j++)
+        for (let c = 0; c < size; c++)
+          out[at++] =
+            memory[name][b * strides.batchStride + g * strides.headStride + j * strides.rowStride + c];
+  return out;
+}

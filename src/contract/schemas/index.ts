@@ -1,11 +1,14 @@
 import type { TSchema } from '@sinclair/typebox';
+import { ANSWER_SCHEMAS } from './answer.ts';
 import {
   GradientsSchema,
   MultiHeadAttentionSchema,
   ProjectionsSchema,
   ScaledDotProductAttentionSchema,
 } from './compute.ts';
+import { InfoSchema, LivenessSchema, ReadinessSchema } from './info.ts';
 import { CausalSchema, ResponseOptionsSchema, ReturnSchema, RopeSchema, WindowSchema } from './options.ts';
+import { ProblemSchema } from './problem.ts';
 import { TENSOR_SCHEMAS, type TensorFields, tensorFields } from './tensor.ts';
 
 /** Every schema that others refer to by its $id. */
@@ -20,6 +23,11 @@ export const NAMED_SCHEMAS: readonly TSchema[] = [
   ScaledDotProductAttentionSchema,
   GradientsSchema,
   MultiHeadAttentionSchema,
+  ...ANSWER_SCHEMAS,
+  ProblemSchema,
+  InfoSchema,
+  LivenessSchema,
+  ReadinessSchema,
 ];
 
 const byId = Object.fromEntries(NAMED_SCHEMAS.map((schema) => [schema.$id as string, schema]));

@@ -1,0 +1,65 @@
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
+import packageJson from '../package.json' with { type: 'json' };
+import type { Config } from './config.ts';
+import { NAMED_SCHEMAS } from './contract/schemas/index.ts';
+import { TENSOR_SCHEMAS } from './contract/schemas/tensor.ts';
+import type { Engine } from './engine/engine.ts';
+import { answerClientError } from './http/client-errors.ts';
+import { documentation } from './http/plugins/documentation.ts';
+import { lifecycle } from './http/plugins/lifecycle.ts';
+import { problems, refuseUnroutable } from './http/plugins/problems.ts';
+import { childLoggerFactory, requestIdentity, requestIdOf } from './http/plugins/request-identity.ts';
+import { requestLog } from './http/plugins/request-log.ts';
+import { securityHeaders } from './http/plugins/security-headers.ts';
+import { computeRoutes } from './http/routes/compute.ts';
+import { healthRoutes } from './http/routes/health.ts';
+import { infoRoutes } from './http/routes/info.ts';
+import { pageRoutes } from './http/routes/pages.ts';
+import { createValidatorCompiler } from './http/validation/compiler.ts';
+
+export interface AppOptions {
+  readonly config: Pick<Config, 'limits' | 'trustProxy'>;
+  readonly engine: Engine;
+  readonly logger?: FastifyBaseLogger | undefined;
+}
+
+const SECOND = 1000;
+
+/** The HTTP service around an engine. It does not listen yet, and leaves the engine open when it closes. */
+export async function buildApp({ config, engine, logger }: AppOptions): Promise<FastifyInstance> {
+  const { limits, trustProxy } = config;
+  const { name, version } = packageJson;
+  const app = Fastify({
+    ...(logger === undefined ? {} : { loggerInstance: logger }),
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
+    requestIdHeader: false,
+    genReqId: requestIdOf,
+    childLoggerFactory,
+    trustProxy: trustProxy.length === 0 ? false : [...trustProxy],
+    bodyLimit: limits.bodyBytes,
+    requestTimeout: 30 * SECOND,
+    // Longer than gateways keep their side of an idle connection (60 s), or a request could cross its closing.
+    keepAliveTimeout: 72 * SECOND,
+    http: { headersTimeout: 10 * SECOND, connectionsCheckingInterval: SECOND },
+    // What comes on a connection while the service stops has been accepted, and is answered.
+    return503OnClosing: false,
+    clientErrorHandler: answerClientError,
+    frameworkErrors: refuseUnroutable,
+  });
+  for (const schema of NAMED_SCHEMAS) app.addSchema(schema);
+  app.setValidatorCompiler(createValidatorCompiler(NAMED_SCHEMAS, TENSOR_SCHEMAS));
+  app.setSerializerCompiler(() => JSON.stringify);
+
+  await app.register(requestIdentity);
+  await app.register(requestLog);
+  await app.register(securityHeaders);
+  await app.register(lifecycle);
+  await app.register(problems);
+  await app.register(documentation, { version });
+  await app.register(computeRoutes, { engine, limits });
+  await app.register(healthRoutes, { engine });
+  await app.register(infoRoutes, { identity: { name, version }, engine, limits });
+  await app.register(pageRoutes, { version });
+  await app.ready();
+  return app;
+}

@@ -1,0 +1,91 @@
+import { finished, type Readable } from 'node:stream';
+import { Problem } from '../domain/problem.ts';
+
+/** Where a body without a Content-Length starts. */
+const FIRST_BYTES = 64 * 1024;
+
+export interface BodyBudget {
+  /** Largest body, in bytes. */
+  readonly limit: number;
+  /** Told how many bytes more are about to be held; throws where there is no room for them. */
+  readonly reserve: (bytes: number) => void;
+  /** Ends the waiting for bytes that do not come. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Bytes that the Content-Length announces; undefined where the body is chunked.
+ * @throws {Problem} body_too_large, before a byte is read.
+ */
+export function announcedLength(header: string | undefined, limit: number): number | undefined {
+  if (header === undefined) return undefined;
+  const length = Number(header);
+  if (length <= limit) return length;
+  throw new Problem('body_too_large', `The body may have ${limit} bytes; Content-Length says ${length}.`);
+}
+
+/**
+ * Reads a body into memory that threads share, so that no copy is made on its way to a worker. `length` is what the
+ * Content-Length announces; a chunked body grows by doubling. What comes after a refusal is read and dropped: a
+ * connection that is closed on unread bytes would take the answer with it.
+ * @throws {Problem} body_too_large as soon as more bytes have come than the limit allows; the reason of the signal.
+ */
+export async function readBody(
+  stream: Readable,
+  length: number | undefined,
+  budget: BodyBudget,
+): Promise<Uint8Array> {
+  const body = new GrowingBody(length, budget);
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const onData = (chunk: Buffer) => {
+    try {
+      body.append(chunk);
+    } catch (error) {
+      reject(error);
+    }
+  };
+  const onAbort = () => reject(budget.signal.reason);
+  finished(stream, { writable: false }, (error) => (error ? reject(error) : resolve()));
+  budget.signal.addEventListener('abort', onAbort);
+  if (budget.signal.aborted) onAbort();
+  stream.on('data', onData);
+  try {
+    await promise;
+    return body.bytes;
+  } finally {
+    stream.off('data', onData).resume();
+    budget.signal.removeEventListener('abort', onAbort);
+  }
+}
+
+class GrowingBody {
+  readonly #budget: BodyBudget;
+  #buffer: Uint8Array;
+  #filled = 0;
+
+  constructor(length: number | undefined, budget: BodyBudget) {
+    if (length === undefined) budget.reserve(FIRST_BYTES);
+    this.#budget = budget;
+    this.#buffer = new Uint8Array(new SharedArrayBuffer(length ?? FIRST_BYTES));
+  }
+
+  get bytes(): Uint8Array {
+    return this.#buffer.subarray(0, this.#filled);
+  }
+
+  append(chunk: Uint8Array): void {
+    const needed = this.#filled + chunk.length;
+    const { limit } = this.#budget;
+    if (needed > limit) throw new Problem('body_too_large', `The body may have ${limit} bytes; more came.`);
+    if (needed > this.#buffer.length) this.#grow(Math.min(limit, Math.max(needed, this.#buffer.length * 2)));
+    this.#buffer.set(chunk, this.#filled);
+    this.#filled = needed;
+  }
+
+  #grow(capacity: number): void {
+    this.#budget.reserve(capacity - this.#buffer.length);
+    const grown = new Uint8Array(new SharedArrayBuffer(capacity));
+    grown.set(this.bytes);
+    this.#buffer = grown;
+  }
+}

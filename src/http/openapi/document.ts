@@ -1,0 +1,99 @@
+import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger';
+import { Type } from '@sinclair/typebox';
+import { NAMED_SCHEMAS } from '../../contract/schemas/index.ts';
+import type { Examples } from './examples/example.ts';
+import { gradientsExamples } from './examples/gradients.ts';
+import { multiHeadAttentionExamples } from './examples/multi-head-attention.ts';
+import { scaledDotProductAttentionExamples } from './examples/scaled-dot-product-attention.ts';
+import { restoreDescriptions } from './reference-descriptions.ts';
+
+/** Request examples by operationId; every one of them can be sent as it stands. */
+export const EXAMPLES: Readonly<Record<string, Examples>> = {
+  scaledDotProductAttention: scaledDotProductAttentionExamples,
+  scaledDotProductAttentionGradients: gradientsExamples,
+  multiHeadAttention: multiHeadAttentionExamples,
+};
+
+const DESCRIPTION = `Attention on your own tensors: outputs, attention maps and every number on the way out.
+
+**Tensors** are nested arrays, \`[[1, 0], [0, 2]]\`, or \`{"dtype", "shape", "data"}\` with row-major \`data\`: flat
+numbers, or a base64 string of the little-endian bytes. \`response.encoding\` chooses the form of the response.
+
+**Letters** in shapes: B batch, L queries, S keys, H query heads, G key/value heads, d_k head size, d_v value head
+size, D model size.
+
+**Errors** are problems by RFC 9457, with a \`code\` for programs and, in \`errors\`, a JSON Pointer to each place
+that is at fault. What could mean two things is refused, never guessed.`;
+
+const requestIdHeader = {
+  'X-Request-Id': Type.Optional(
+    Type.String({
+      pattern: '^[A-Za-z0-9_-]{1,64}$',
+      description:
+        'Names the request in the response and in the log; made up where not given or not of this form.',
+    }),
+  ),
+};
+
+const computeRequestHeaders = Type.Object({
+  'X-Deadline-Ms': Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      description: 'Milliseconds after which the result is of no use; the request then ends with 504.',
+    }),
+  ),
+  ...requestIdHeader,
+});
+
+const requestHeaders = Type.Object(requestIdHeader);
+
+/** Options of @fastify/swagger: the document is made from the schemas that the routes validate with. */
+export function documentOptions(version: string): FastifyDynamicSwaggerOptions {
+  return {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Attention API',
+        version,
+        description: DESCRIPTION,
+        license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+      },
+      servers: [{ url: '/', description: 'The instance that serves this document' }],
+      tags: [
+        { name: 'attention', description: 'Computing attention' },
+        { name: 'service', description: 'The service itself' },
+      ],
+      security: [],
+    },
+    convertConstToEnum: false,
+    refResolver: {
+      buildLocalReference: (json, _baseUri, _fragment, index) => String(json.$id ?? `def-${index}`),
+    },
+    // Headers are read by hooks, which answer in their own words; here they are only documented.
+    transform: ({ schema, url }) => ({
+      schema: { ...schema, headers: schema?.body === undefined ? requestHeaders : computeRequestHeaders },
+      url,
+    }),
+    transformObject: (documented) => {
+      if (!('openapiObject' in documented)) throw new Error('Only OpenAPI documents are made.');
+      return complete(documented.openapiObject);
+    },
+  };
+}
+
+type Document = Extract<
+  Parameters<NonNullable<FastifyDynamicSwaggerOptions['transformObject']>>[0],
+  { openapiObject: unknown }
+>['openapiObject'];
+
+/** Adds what the generator has no place for: request examples, and descriptions of fields that are references. */
+function complete(document: Document): Document {
+  for (const path of Object.values(document.paths ?? {})) {
+    const body = path?.post?.requestBody;
+    const json = body !== undefined && 'content' in body ? body.content['application/json'] : undefined;
+    if (json !== undefined) json.examples = EXAMPLES[path?.post?.operationId ?? ''] ?? {};
+  }
+  const schemas = (document.components?.schemas ?? {}) as Record<string, object>;
+  for (const schema of NAMED_SCHEMAS) restoreDescriptions(schemas[schema.$id as string], schema);
+  return document;
+}

@@ -1,0 +1,137 @@
+import type { Fault, ProblemCode } from '../../domain/problem.ts';
+
+/** What a kind of problem means, what to do about it, and one that really happens. */
+export interface ProblemExplanation {
+  readonly meaning: string;
+  readonly remedy: string;
+  readonly detail: string;
+  readonly errors: readonly Fault[];
+}
+
+/** An explanation whose one fault says what the detail says. */
+function fault(meaning: string, remedy: string, pointer: string, said: string): ProblemExplanation {
+  return { meaning, remedy, detail: `${pointer}: ${said}`, errors: [{ pointer, detail: said }] };
+}
+
+function plain(meaning: string, remedy: string, detail: string): ProblemExplanation {
+  return { meaning, remedy, detail, errors: [] };
+}
+
+export const PROBLEM_EXPLANATIONS: Readonly<Record<ProblemCode, ProblemExplanation>> = {
+  malformed_request: plain(
+    'The request could not be parsed: broken HTTP syntax, or an address with broken escapes.',
+    'Use an HTTP/1.1 client library, and percent-encode the address.',
+    'The request cannot be parsed as HTTP/1.1.',
+  ),
+  malformed_body: plain(
+    'The body is not what its Content-Type says: broken JSON, nesting that is too deep, or bytes that end too early.',
+    'Send complete, valid JSON in UTF-8. NaN and Infinity are no JSON numbers.',
+    'The body is not valid JSON: expected a value at byte 12.',
+  ),
+  invalid_request: fault(
+    'The body is readable, but has a field that is unknown, missing, or of the wrong type.',
+    'Compare the field that the pointer names with the schema of the operation. Nothing is converted silently.',
+    '/scal',
+    'Unknown field "scal"; did you mean "scale"?',
+  ),
+  invalid_header: plain(
+    'A header that steers the request has a value that cannot be used.',
+    'X-Deadline-Ms takes a positive integer, in milliseconds.',
+    'X-Deadline-Ms: expected a positive integer; got "soon".',
+  ),
+  not_found: plain(
+    'Nothing lives at this address.',
+    'See the API documentation for every address.',
+    'There is nothing at /v1/attention; /docs and /openapi.json list every address.',
+  ),
+  method_not_allowed: plain(
+    'The address exists, but takes other methods; the Allow header lists them.',
+    'Compute routes take POST.',
+    '/v1/multi-head-attention takes POST, OPTIONS; got GET.',
+  ),
+  not_acceptable: plain(
+    'The Accept header rules out every media type in which the result can be written.',
+    'Leave Accept out, or name one of the types that the detail lists.',
+    'Accept: expected to admit one of application/json; got "text/csv".',
+  ),
+  request_timeout: plain(
+    'The headers or the body took too long to arrive.',
+    'Send the request in one go. Large bodies are better sent as bytes than as printed numbers.',
+    'The headers or the body did not arrive in time.',
+  ),
+  body_too_large: plain(
+    'The body is larger than the service takes. /v1/info names the limit.',
+    'Split the batch, or send tensors as base64 in place of printed numbers.',
+    'The body may have 67108864 bytes; Content-Length says 80000000.',
+  ),
+  unsupported_media_type: plain(
+    'The body is in a format, or has a Content-Encoding, that this operation does not read.',
+    'Send one of the types that the detail lists.',
+    'Content-Type: expected one of application/json; got "text/csv".',
+  ),
+  invalid_tensor: fault(
+    'A tensor is ragged, or holds a number that cannot be used, such as NaN or one beyond the range of its type.',
+    'The pointer leads to the element.',
+    '/query/0/1',
+    'Expected a finite float32; got 1e39.',
+  ),
+  shape_mismatch: fault(
+    'Every tensor is fine, but they do not fit each other, or not the number of heads.',
+    'The message names the expected shape in letters and numbers.',
+    '/key',
+    'Expected head size d_k = 2 as in /query; got [2, 3].',
+  ),
+  invalid_option: fault(
+    'An option is well-formed but cannot be applied to this call, or could mean two things.',
+    'The message says what the choices are.',
+    '/causal',
+    'true could mean two things where L = 2 and S = 3: say "upper_left" or "lower_right".',
+  ),
+  empty_row: fault(
+    'A query may see no key, and the call said that this is an error.',
+    'Correct the masks, or set empty_rows to "zero".',
+    '/empty_rows',
+    'Query 0 of head 0 of sample 0 may see no key.',
+  ),
+  numeric_overflow: plain(
+    'Every input is finite, but the result is beyond the range of the precision.',
+    'Use "precision": "float64", or scale the inputs down.',
+    'A result is too large for float32.',
+  ),
+  over_budget: fault(
+    'The call would use more memory or arithmetic than one request may. /v1/info names the budgets.',
+    'Ask for fewer heads or queries of the map, for its top_k, or split the call.',
+    '/return/weights',
+    'The maps asked for take 1,073,741,824 bytes; one response may hold 268,435,456.',
+  ),
+  headers_too_large: plain(
+    'The request line and the headers are larger than the service takes.',
+    'Send less in headers.',
+    'The request line and headers together may have 16 KiB.',
+  ),
+  internal_error: plain(
+    'The service made a mistake. The request may well be right.',
+    'Try again; if it stays, report the request_id.',
+    'The service met an error of its own, which is logged under the request_id of this problem.',
+  ),
+  worker_lost: plain(
+    'The worker that computed this request ended unexpectedly. Another one has taken its place.',
+    'Send the request again: computing changes nothing, so that is safe.',
+    'The worker that computed this request was lost; sending it again is safe.',
+  ),
+  over_capacity: plain(
+    'As many requests as the service admits are waiting or running already.',
+    'Wait as long as Retry-After says, then send the request again.',
+    'The queue is full: 256 requests are waiting or running.',
+  ),
+  stopping: plain(
+    'The service is stopping and takes no new work.',
+    'Send the request again; another instance, or this one restarted, will answer.',
+    'The service is stopping.',
+  ),
+  deadline_exceeded: plain(
+    'The deadline passed before the result was there: the one of X-Deadline-Ms, or the longest that is allowed.',
+    'Allow more time, or ask for less.',
+    'The deadline of 50 ms passed while the request was waiting.',
+  ),
+};

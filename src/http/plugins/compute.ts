@@ -1,0 +1,104 @@
+import type { IncomingMessage } from 'node:http';
+import type { FastifyRequest } from 'fastify';
+import fp from 'fastify-plugin';
+import type { TensorFields } from '../../contract/schemas/tensor.ts';
+import type { Limits } from '../../domain/limits.ts';
+import { Problem } from '../../domain/problem.ts';
+import type { Engine, Ticket } from '../../engine/engine.ts';
+import { graft } from '../../wire/graft.ts';
+import { DECODERS, type Encoder, formatForAccept, formatForContentType } from '../../wire/registry.ts';
+import { announcedLength, readBody } from '../body.ts';
+import { readDeadline } from '../deadline.ts';
+import { serverTiming } from '../server-timing.ts';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Tensor fields of the body, for the wire to lift out of its bytes. */
+    tensorFields?: TensorFields;
+  }
+  interface FastifyRequest {
+    /** The place in the engine, from before the body is read until the response is out; null on other routes. */
+    ticket: Ticket | null;
+  }
+}
+
+export interface ComputeOptions {
+  readonly engine: Engine;
+  readonly limits: Limits;
+}
+
+/**
+ * How a compute request flows, for every route of the scope that this is registered in: headers are checked, a place
+ * in the engine is taken, the body is read into shared memory and decoded there, and the place is given back, exactly
+ * once, when the response is out or the client gone.
+ */
+export const compute = fp<ComputeOptions>(async (scope, { engine, limits }) => {
+  scope.decorateRequest('ticket', null);
+
+  scope.addHook('onRequest', async (request) => {
+    // curl and other clients that name no type mean JSON.
+    request.headers['content-type'] ??= DECODERS[0].mediaType;
+    formatForContentType(request.headers['content-type']);
+    refuseContentEncoding(request);
+    formatForAccept(request.headers.accept);
+  });
+
+  scope.addHook('preParsing', async (request, reply) => {
+    const length = announcedLength(request.headers['content-length'], limits.bodyBytes);
+    const deadlineMs = readDeadline(request.headers['x-deadline-ms']);
+    const ticket = engine.admit(length ?? 0, { deadlineMs });
+    request.ticket = ticket;
+    // Not request.signal: that aborts on every POST as soon as its body has been read.
+    reply.raw.once('close', () => {
+      if (!reply.raw.writableFinished) ticket.cancel();
+      ticket.release();
+    });
+  });
+
+  scope.removeAllContentTypeParsers();
+  for (const { mediaType } of DECODERS) {
+    scope.addContentTypeParser(mediaType, async (request: FastifyRequest, stream: IncomingMessage) => {
+      const ticket = ticketOf(request);
+      return readBody(stream, announcedLength(request.headers['content-length'], limits.bodyBytes), {
+        limit: limits.bodyBytes,
+        reserve: (bytes) => ticket.reserve(bytes),
+        signal: ticket.signal,
+      });
+    });
+  }
+
+  scope.addHook('preValidation', async (request) => {
+    const format = formatForContentType(request.headers['content-type']);
+    const fields = request.routeOptions.config.tensorFields ?? {};
+    const { envelope, tensors } = await ticketOf(request).decode(
+      format.name,
+      request.body as Uint8Array,
+      fields,
+    );
+    request.body = graft(envelope, tensors);
+  });
+
+  scope.addHook('onSend', async (request, reply) => {
+    // Fastify closes the connection after an unread body; readBody has taken care of that.
+    if (!scope.lifecycle.stopping) reply.removeHeader('connection');
+    if (request.ticket !== null) reply.header('server-timing', serverTiming(request.ticket.timings));
+  });
+});
+
+/** The place in the engine of a request whose body has been read. */
+export function ticketOf({ ticket }: FastifyRequest): Ticket {
+  if (ticket === null) throw new Error('The request has no place in the engine.');
+  return ticket;
+}
+
+/** The format that the caller accepts best. */
+export function responseFormat(request: FastifyRequest): Encoder {
+  return formatForAccept(request.headers.accept);
+}
+
+function refuseContentEncoding(request: FastifyRequest): void {
+  const encoding = request.headers['content-encoding'] ?? 'identity';
+  if (encoding.toLowerCase() === 'identity') return;
+  const got = JSON.stringify(encoding.slice(0, 40));
+  throw new Problem('unsupported_media_type', `Content-Encoding: expected none, or "identity"; got ${got}.`);
+}

@@ -1,0 +1,46 @@
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import fp from 'fastify-plugin';
+import { stringify } from 'yaml';
+import { documentOptions } from '../openapi/document.ts';
+
+export interface DocumentationOptions {
+  readonly version: string;
+}
+
+/** The OpenAPI document, made from the routes registered after this, and Swagger UI on it. */
+export const documentation = fp<DocumentationOptions>(async (app, { version }) => {
+  await app.register(swagger, documentOptions(version));
+  await app.register(swaggerUi, {
+    routePrefix: '/docs',
+    staticCSP: true,
+    transformStaticCSP: restrict,
+    uiConfig: {
+      url: '../openapi.json',
+      deepLinking: true,
+      displayRequestDuration: true,
+      tryItOutEnabled: true,
+      defaultModelsExpandDepth: 0,
+      validatorUrl: null,
+    },
+  });
+
+  app.get('/openapi.json', { schema: { hide: true } }, async (_request, reply) =>
+    reply.type('application/json').send(`${JSON.stringify(app.swagger(), null, 2)}\n`),
+  );
+  app.get('/openapi.yaml', { schema: { hide: true } }, async (_request, reply) =>
+    reply.type('application/yaml').send(documentAsYaml(app.swagger())),
+  );
+});
+
+export function documentAsYaml(document: object): string {
+  return stringify(document, { aliasDuplicateObjects: false, lineWidth: 110 });
+}
+
+/** Swagger UI's own policy, without other origins, and without upgrading to https what may be served over http. */
+function restrict(policy: string): string {
+  return policy
+    .replace(/ https:/g, '')
+    .replace(' validator.swagger.io', '')
+    .replace(/ upgrade-insecure-requests;/, '');
+}

@@ -1,0 +1,32 @@
+import fp from 'fastify-plugin';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    readonly lifecycle: Lifecycle;
+  }
+}
+
+/** Whether the service has been told to stop: from then on it is not ready, but finishes what it has accepted. */
+export class Lifecycle {
+  #stopping = false;
+
+  get stopping(): boolean {
+    return this.#stopping;
+  }
+
+  stop(): void {
+    this.#stopping = true;
+  }
+}
+
+/**
+ * While stopping, every response asks its client to open no further request on this connection; otherwise a kept-alive
+ * connection would hold up the close, or lose a request that crosses it.
+ */
+export const lifecycle = fp(async (app) => {
+  app.decorate('lifecycle', new Lifecycle());
+  app.addHook('preClose', async () => app.lifecycle.stop());
+  app.addHook('onSend', async (_request, reply) => {
+    if (app.lifecycle.stopping) reply.header('connection', 'close');
+  });
+});

@@ -1,0 +1,60 @@
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+import fp from 'fastify-plugin';
+import { Problem } from '../../domain/problem.ts';
+import { PROBLEM_MEDIA_TYPE, problemBody } from '../problem-details.ts';
+import { pathOf } from './request-log.ts';
+import { RouteTable } from './route-table.ts';
+
+/** Answers every refusal and failure as an RFC 9457 problem: of routes, of unknown addresses, of wrong methods. */
+export const problems = fp(async (app) => {
+  const routes = new RouteTable();
+  app.addHook('onRoute', ({ url, method }) => routes.add(url, method));
+
+  app.setErrorHandler<FastifyError | Problem>((error, request, reply) => {
+    const problem = toProblem(error);
+    if (problem.status >= 500) request.log.error({ err: error, code: problem.code }, 'request failed');
+    else request.log.info({ code: problem.code, detail: problem.message }, 'request refused');
+    return sendProblem(problem, request, reply);
+  });
+
+  app.setNotFoundHandler((request, reply) => {
+    const path = pathOf(request.url);
+    const methods = routes.methodsAt(path);
+    if (methods.length === 0) {
+      const detail = `There is nothing at ${path}; /docs and /openapi.json list every address.`;
+      return sendProblem(new Problem('not_found', detail), request, reply);
+    }
+    reply.header('allow', methods.join(', '));
+    if (request.method === 'OPTIONS') return reply.code(204).send();
+    const detail = `${path} takes ${methods.join(', ')}; got ${request.method}.`;
+    return sendProblem(new Problem('method_not_allowed', detail), request, reply);
+  });
+});
+
+/** For Fastify's `frameworkErrors`: requests that reach no route, such as those with a broken address. */
+export function refuseUnroutable(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+  reply.header('x-request-id', request.id);
+  sendProblem(toProblem(error), request, reply);
+}
+
+function sendProblem(problem: Problem, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  if (problem.retryAfterSeconds !== undefined) {
+    reply.header('retry-after', Math.max(1, Math.ceil(problem.retryAfterSeconds)));
+  }
+  return reply
+    .code(problem.status)
+    .type(PROBLEM_MEDIA_TYPE)
+    .send(Buffer.from(JSON.stringify(problemBody(problem, pathOf(request.url), request.id))));
+}
+
+function toProblem(error: FastifyError | Problem): Problem {
+  if (error instanceof Problem) return error;
+  const status = error.statusCode ?? 500;
+  if (status === 413) return new Problem('body_too_large', 'The body is larger than this service takes.');
+  if (status === 415) return new Problem('unsupported_media_type', 'The Content-Type cannot be read here.');
+  if (status >= 400 && status < 500) return new Problem('malformed_request', error.message);
+  return new Problem(
+    'internal_error',
+    'The service met an error of its own, which is logged under the request_id of this problem.',
+  );
+}

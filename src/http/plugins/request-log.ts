@@ -1,0 +1,27 @@
+import fp from 'fastify-plugin';
+
+/** One line a request, when its response is out or its client gone. Bodies and credentials are never logged. */
+export const requestLog = fp(async (app) => {
+  app.addHook('onResponse', async (request, reply) => {
+    request.log.info(
+      {
+        method: request.method,
+        path: pathOf(request.url),
+        status: reply.statusCode,
+        duration_ms: Math.round(reply.elapsedTime * 1000) / 1000,
+        request_bytes: Number(request.headers['content-length'] ?? 0),
+        response_bytes: Number(reply.getHeader('content-length') ?? 0),
+        remote_address: request.ip,
+      },
+      'request',
+    );
+  });
+  app.addHook('onRequestAbort', async (request) => {
+    request.log.info({ method: request.method, path: pathOf(request.url) }, 'client went away');
+  });
+});
+
+export function pathOf(url: string): string {
+  const query = url.indexOf('?');
+  return query < 0 ? url : url.slice(0, query);
+}

@@ -1,0 +1,54 @@
+import { Type } from '@sinclair/typebox';
+import type { FastifyInstance } from 'fastify';
+import type { Readiness } from '../../contract/schemas/info.ts';
+import type { Engine } from '../../engine/engine.ts';
+import { problemResponses, response } from '../openapi/responses.ts';
+
+const JSON_TYPE = ['application/json'];
+
+export interface HealthOptions {
+  readonly engine: Engine;
+}
+
+/** Whether the process lives, and whether requests should be sent to it. */
+export async function healthRoutes(app: FastifyInstance, { engine }: HealthOptions): Promise<void> {
+  app.get('/health/live', {
+    schema: {
+      operationId: 'getLiveness',
+      tags: ['service'],
+      summary: 'Whether the process answers',
+      description: 'Always 200: what does not answer is to be restarted.',
+      response: {
+        200: response('It does.', JSON_TYPE, Type.Ref('Liveness')),
+        ...problemResponses(['headers_too_large'], '/health/live'),
+      },
+    },
+    handler: async (_request, reply) => reply.header('cache-control', 'no-store').send({ status: 'live' }),
+  });
+
+  app.get('/health/ready', {
+    schema: {
+      operationId: 'getReadiness',
+      tags: ['service'],
+      summary: 'Whether requests should be sent here',
+      description: '503 while the service starts or stops, and while no worker is up.',
+      response: {
+        200: response('They should.', JSON_TYPE, Type.Ref('Readiness')),
+        503: response('They should not, at the moment.', JSON_TYPE, Type.Ref('Readiness')),
+        ...problemResponses(['headers_too_large'], '/health/ready'),
+      },
+    },
+    handler: async (_request, reply) => {
+      const status = readiness();
+      return reply
+        .code(status === 'ready' ? 200 : 503)
+        .header('cache-control', 'no-store')
+        .send({ status });
+    },
+  });
+
+  function readiness(): Readiness['status'] {
+    if (app.lifecycle.stopping) return 'stopping';
+    return engine.stats().threadsUp > 0 ? 'ready' : 'starting';
+  }
+}

@@ -1,0 +1,77 @@
+import type { ErrorObject } from 'ajv';
+import { type Fault, pointerToken } from '../../domain/problem.ts';
+import { suggest } from './suggest.ts';
+import { listWords, type SchemaNode, wordSchema, wordValue } from './wording.ts';
+
+const MOST_FAULTS = 16;
+
+/**
+ * Says in plain words where a body does not fit its schema. The errors must come from an Ajv with `verbose`, which
+ * gives each error its schema and data.
+ */
+export function faultsOf(errors: readonly ErrorObject[], named: ReadonlyMap<string, SchemaNode>): Fault[] {
+  return collapseUnions(errors)
+    .slice(0, MOST_FAULTS)
+    .map((error) => faultOf(error, named));
+}
+
+function faultOf(error: ErrorObject, named: ReadonlyMap<string, SchemaNode>): Fault {
+  const schema = error.parentSchema as SchemaNode;
+  const properties = schema.properties ?? {};
+  switch (error.keyword) {
+    case 'additionalProperties': {
+      const name = String(error.params.additionalProperty);
+      return { pointer: below(error, name), detail: unknownField(name, Object.keys(properties)) };
+    }
+    case 'required': {
+      const name = String(error.params.missingProperty);
+      return {
+        pointer: below(error, name),
+        detail: `Missing; expected ${wordSchema(properties[name], named)}.`,
+      };
+    }
+    default:
+      return {
+        pointer: error.instancePath,
+        detail: `Expected ${wordSchema(schema, named)}; got ${wordValue(error.data)}.`,
+      };
+  }
+}
+
+function below(error: ErrorObject, name: string): string {
+  return `${error.instancePath}/${pointerToken(name)}`;
+}
+
+function unknownField(name: string, known: readonly string[]): string {
+  const shown = JSON.stringify(name.length > 64 ? `${name.slice(0, 64)}…` : name);
+  const near = suggest(name, known);
+  if (near.length > 0) return `Unknown field ${shown}; did you mean ${listWords(near.map(quote))}?`;
+  return `Unknown field ${shown}; the fields are ${known.join(', ')}.`;
+}
+
+const quote = (name: string) => JSON.stringify(name);
+
+/**
+ * Ajv reports a failed union once for each of its branches and once for the whole. One message is enough: the
+ * whole, or, where the value has the type of just one object branch, what is wrong inside that branch.
+ */
+function collapseUnions(errors: readonly ErrorObject[]): readonly ErrorObject[] {
+  const union = errors.find(
+    (error) => error.keyword === 'anyOf' && errors.some((other) => isWithin(other, error.schemaPath)),
+  );
+  if (union === undefined) return errors;
+  const branches = (union.parentSchema as SchemaNode).anyOf ?? [];
+  const objects = branches.flatMap((branch, index) => (branch.type === 'object' ? [index] : []));
+  const isObject = typeof union.data === 'object' && union.data !== null && !Array.isArray(union.data);
+  const meant = isObject && objects.length === 1 ? `${union.schemaPath}/${objects[0]}` : undefined;
+  const kept = errors.filter((error) =>
+    meant === undefined
+      ? !isWithin(error, union.schemaPath)
+      : error !== union && (isWithin(error, meant) || !isWithin(error, union.schemaPath)),
+  );
+  return collapseUnions(kept);
+}
+
+function isWithin(error: ErrorObject, schemaPath: string): boolean {
+  return error.schemaPath.startsWith(`${schemaPath}/`);
+}

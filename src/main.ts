@@ -1,0 +1,75 @@
+import closeWithGrace from 'close-with-grace';
+import { type Logger, pino } from 'pino';
+import { buildApp } from './app.ts';
+import { type Config, ConfigurationError, readConfig } from './config.ts';
+import { Engine } from './engine/engine.ts';
+import { defaultThreads } from './engine/threads.ts';
+import { KERNELS } from './kernels/registry.ts';
+
+/** Beyond the delay and the longest deadline: time for responses to leave and workers to end. */
+const CLOSE_MARGIN_MS = 10_000;
+
+async function start(config: Config): Promise<void> {
+  const logger = pino({
+    level: config.logLevel,
+    redact: ['req.headers.authorization', 'headers.authorization'],
+  });
+  const { limits, kernel, shutdownDelayMs } = config;
+  const engine = new Engine({ threads: config.threads ?? defaultThreads(), limits, kernel, logger });
+  await engine.ready();
+  const app = await buildApp({ config, engine, logger });
+
+  closeWithGrace(
+    { delay: shutdownDelayMs + limits.deadlineMs + CLOSE_MARGIN_MS, logger },
+    async ({ signal, err }) => {
+      if (err !== undefined) logger.fatal({ err }, 'The service met an error that it cannot go on after.');
+      logger.info({ signal, delay_ms: shutdownDelayMs }, 'stopping');
+      app.lifecycle.stop();
+      if (err === undefined) await new Promise((resolve) => setTimeout(resolve, shutdownDelayMs));
+      await app.close();
+      await engine.close();
+      logger.info('stopped');
+    },
+  );
+
+  await app.listen({ host: config.host, port: config.port });
+  announce(app.listeningOrigin, logger);
+}
+
+/** Says where everything is: for people on standard output, for programs in the log. */
+function announce(origin: string, logger: Logger): void {
+  const url = origin.replace('//0.0.0.0:', '//localhost:').replace('//[::]:', '//localhost:');
+  logger.info({ url, api: `${url}/v1`, docs: `${url}/docs`, openapi: `${url}/openapi.json` }, 'listening');
+  if (!logger.isLevelEnabled('info')) return;
+  process.stdout.write(
+    [
+      '',
+      `  Attention API   ${url}`,
+      `  Documentation   ${url}/docs`,
+      `  OpenAPI         ${url}/openapi.json`,
+      `  First call      curl ${url}/v1/scaled-dot-product-attention --json '{"query": [[1, 2]], "key": [[1, 0], [0, 2]], "value": [[4], [10]]}'`,
+      '',
+      '',
+    ].join('\n'),
+  );
+}
+
+/** Ends with one line for what whoever starts the service can put right, and with everything known otherwise. */
+function refuseToStart(error: NodeJS.ErrnoException): never {
+  const known: Record<string, string> = {
+    EADDRINUSE: 'PORT: expected a port that is free; another process listens there already.',
+    EACCES: 'PORT: expected a port that this user may open.',
+    EADDRNOTAVAIL: 'HOST: expected an address of this machine.',
+    ENOTFOUND: 'HOST: expected an address of this machine.',
+  };
+  const line = error instanceof ConfigurationError ? error.message : known[error.code ?? ''];
+  process.stderr.write(`attention-api cannot start. ${line ?? error.stack}\n`);
+  process.exit(1);
+}
+
+const float32Kernels = KERNELS.filter(({ precision }) => precision === 'float32').map(({ name }) => name);
+try {
+  await start(readConfig(process.env, float32Kernels));
+} catch (error) {
+  refuseToStart(error as NodeJS.ErrnoException);
+}

@@ -1,0 +1,49 @@
+import type { Info } from '../contract/schemas/info.ts';
+import type { Limits } from '../domain/limits.ts';
+import type { Engine } from '../engine/engine.ts';
+
+const PRECISIONS = ['float32', 'float64'] as const;
+
+export interface Identity {
+  readonly name: string;
+  readonly version: string;
+}
+
+/** Describes this instance. Media types come from the caller, who speaks them. */
+export function describeInstance(
+  { name, version }: Identity,
+  engine: Engine,
+  limits: Limits,
+  formats: Info['formats'],
+): Info {
+  const stats = engine.stats();
+  return {
+    name,
+    version,
+    node: process.versions.node,
+    kernels: PRECISIONS.map((precision) => ({ name: engine.kernelOf({ precision }).name, precision })),
+    formats,
+    limits: {
+      body_bytes: limits.bodyBytes,
+      envelope_bytes: limits.envelopeBytes,
+      json_depth: limits.jsonDepth,
+      map_bytes: limits.mapBytes,
+      request_bytes: limits.requestBytes,
+      request_flops: limits.requestFlops,
+      queue_requests: limits.queueRequests,
+      queue_bytes: limits.queueBytes,
+      deadline_ms: limits.deadlineMs,
+    },
+    engine: {
+      threads: stats.threads,
+      threads_up: stats.threadsUp,
+      requests: stats.requests,
+      bytes: stats.bytes,
+      jobs: stats.jobs,
+      queued_jobs: stats.queuedJobs,
+      running_slices: stats.runningSlices,
+      tiles_computed: stats.tilesComputed,
+      workers_lost: stats.workersLost,
+    },
+  };
+}

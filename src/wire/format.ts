@@ -1,0 +1,40 @@
+import type { TensorFields } from '../contract/schemas/tensor.ts';
+import type { Answer } from '../domain/answer.ts';
+import type { Limits } from '../domain/limits.ts';
+import type { Tensor } from '../domain/tensor.ts';
+
+/** The one form that every format is decoded to: named tensors, and a small plain rest. */
+export interface Decoded {
+  /** The body without its tensors. Plain data that `JSON.parse` made. */
+  readonly envelope: Record<string, unknown>;
+  /** By dotted path, such as `projections.w_q`; checked, and held as the kind of the field asks. */
+  readonly tensors: Record<string, Tensor>;
+}
+
+export interface DecodeOptions {
+  /** The tensor fields of the operation; what stands at these paths is read as a tensor, nothing else is. */
+  readonly fields: TensorFields;
+  readonly limits: Limits;
+}
+
+/** How tensors are written where the format leaves a choice. */
+export type TensorEncoding = 'nested' | 'flat' | 'base64';
+
+export interface EncodeOptions {
+  readonly encoding: TensorEncoding;
+}
+
+/** One format of request and response bodies: one row of the registry, one folder or file. */
+export interface WireFormat {
+  /** Short and stable: names the format to other threads. */
+  readonly name: string;
+  /** Media type, without parameters, in lower case. */
+  readonly mediaType: string;
+  /** Reads a request body, which may lie on shared memory. Throws a Problem where it cannot be used. */
+  readonly decode?: (bytes: Uint8Array, options: DecodeOptions) => Decoded;
+  /**
+   * Writes a response body. The bytes fill an ArrayBuffer of their own from end to end, so that it can be
+   * transferred to another thread without a copy.
+   */
+  readonly encode?: (answer: Answer, options: EncodeOptions) => Uint8Array<ArrayBuffer>;
+}

@@ -1,0 +1,122 @@
+import type { AnswerTensor } from '../../domain/answer.ts';
+import { COMMA, DIGIT_0, MINUS } from './ascii.ts';
+import { writeDecimal, writeInteger } from './decimal-notation.ts';
+import { Scratch } from './scratch.ts';
+import { ShortestFloat32 } from './shortest-float32.ts';
+
+/** A sign, `0.`, five zeros, 17 digits and a comma: no number takes more. */
+const LONGEST_NUMBER = 26;
+/** Memory is made sure of for so many numbers at a time. */
+const BATCH = 1024;
+
+const scratch = new Scratch((count) => new Uint8Array(count));
+const shortest = new ShortestFloat32();
+
+/** Writes text and numbers as UTF-8 into memory that grows, and that the next body uses again. */
+export class ByteWriter {
+  #bytes = scratch.array;
+  #length = 0;
+
+  /** The bytes so far, in an ArrayBuffer of their own. */
+  finish(): Uint8Array<ArrayBuffer> {
+    const bytes = new Uint8Array(this.#length);
+    bytes.set(this.#bytes.subarray(0, this.#length));
+    return bytes;
+  }
+
+  text(text: string): void {
+    this.#reserve(Buffer.byteLength(text));
+    const { buffer, byteOffset } = this.#bytes;
+    this.#length += Buffer.from(buffer, byteOffset).write(text, this.#length);
+  }
+
+  byte(byte: number): void {
+    if (this.#length === this.#bytes.length) this.#reserve(1);
+    this.#bytes[this.#length++] = byte;
+  }
+
+  /**
+   * Elements `from` to before `to`, with commas between them. As JSON.stringify does, it writes -0 as 0 and
+   * -Infinity (a masked logit) as null. Throws for NaN and Infinity, which no result may hold.
+   */
+  numbers(data: AnswerTensor['data'], from: number, to: number): void {
+    for (let start = from; start < to; start += BATCH) {
+      const end = Math.min(start + BATCH, to);
+      this.#reserve((end - start) * LONGEST_NUMBER);
+      if (start > from) this.#bytes[this.#length++] = COMMA;
+      if (data instanceof Float32Array) this.#float32s(data, start, end);
+      else if (data instanceof Int32Array) this.#int32s(data, start, end);
+      else this.#float64s(data, start, end);
+    }
+  }
+
+  #float32s(data: Float32Array, from: number, to: number): void {
+    const bits = new Int32Array(data.buffer, data.byteOffset, data.length);
+    const bytes = this.#bytes;
+    let at = this.#length;
+    for (let element = from; element < to; element++) {
+      if (element > from) bytes[at++] = COMMA;
+      const value = data[element];
+      if (value === 0) {
+        bytes[at++] = DIGIT_0;
+      } else if (value - value === 0) {
+        if (value < 0) bytes[at++] = MINUS;
+        shortest.find(bits[element]);
+        at = writeDecimal(bytes, at, shortest.digits, shortest.exponent);
+      } else {
+        at = writeNull(bytes, at, value, element);
+      }
+    }
+    this.#length = at;
+  }
+
+  #float64s(data: Float64Array, from: number, to: number): void {
+    const bytes = this.#bytes;
+    let at = this.#length;
+    for (let element = from; element < to; element++) {
+      if (element > from) bytes[at++] = COMMA;
+      const value = data[element];
+      if (!Number.isFinite(value)) at = writeNull(bytes, at, value, element);
+      else at = writeAscii(bytes, at, String(value));
+    }
+    this.#length = at;
+  }
+
+  #int32s(data: Int32Array, from: number, to: number): void {
+    const bytes = this.#bytes;
+    let at = this.#length;
+    for (let element = from; element < to; element++) {
+      if (element > from) bytes[at++] = COMMA;
+      if (data[element] < 0) bytes[at++] = MINUS;
+      at = writeInteger(bytes, at, Math.abs(data[element]));
+    }
+    this.#length = at;
+  }
+
+  #reserve(count: number): void {
+    while (this.#length + count > this.#bytes.length) this.#bytes = scratch.grow();
+  }
+}
+
+/** Gives back what a large body has taken; called when it has been written. */
+export function releaseBytes(): void {
+  scratch.release();
+}
+
+/** JSON has no word for a logit that a mask took away; null stands for it. */
+function writeNull(bytes: Uint8Array, at: number, value: number, element: number): number {
+  assertWritable(value, element);
+  return writeAscii(bytes, at, 'null');
+}
+
+/** Throws for NaN and Infinity: a kernel's fault, which must not leave the service as a number. */
+export function assertWritable(value: number, element: number): void {
+  if (Number.isNaN(value) || value === Number.POSITIVE_INFINITY) {
+    throw new Error(`Element ${element} of a result is ${value}`);
+  }
+}
+
+function writeAscii(bytes: Uint8Array, at: number, text: string): number {
+  for (let index = 0; index < text.length; index++) bytes[at + index] = text.charCodeAt(index);
+  return at + text.length;
+}

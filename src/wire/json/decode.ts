@@ -1,0 +1,52 @@
+import type { Precision, Tensor } from '../../domain/tensor.ts';
+import type { Decoded, DecodeOptions } from '../format.ts';
+import { releaseScratch } from './elements.ts';
+import { EnvelopeScanner, type ScannedBody } from './envelope-scanner.ts';
+import { type FieldNode, fieldTree } from './fields.ts';
+import { settle } from './lifted-tensor.ts';
+
+/**
+ * Decodes a JSON body (RFC 8259, in UTF-8 without a byte order mark). The numbers of tensors go straight from
+ * the bytes into typed arrays on shared memory; the rest goes through JSON.parse.
+ *
+ * Throws `malformed_body` (400) for what is not JSON or nests too deep, `invalid_request` (400) for an envelope
+ * above the limit, and `invalid_tensor` (422), each with a JSON Pointer.
+ */
+export function decodeJson(bytes: Uint8Array, { fields, limits }: DecodeOptions): Decoded {
+  try {
+    const tree = fieldTree(fields);
+    const scanned = new EnvelopeScanner(bytes, limits).scan(tree);
+    return settleAll(scanned, tree);
+  } finally {
+    releaseScratch();
+  }
+}
+
+/**
+ * Parses the envelope, in which an ordinal stands for each tensor. What JSON.parse keeps of a member that was
+ * given twice, the last one, thereby decides which tensor counts.
+ */
+function settleAll({ envelope: text, lifted }: ScannedBody, tree: FieldNode): Decoded {
+  const envelope = JSON.parse(text) as Record<string, unknown>;
+  const precision: Precision = envelope.precision === 'float64' ? 'float64' : 'float32';
+  const tensors: Record<string, Tensor> = {};
+  const collect = (parent: Record<string, unknown>, fields: FieldNode): void => {
+    for (const [name, field] of fields.members) {
+      if (!Object.hasOwn(parent, name)) continue;
+      const value = parent[name];
+      if (field.kind !== undefined) {
+        const pointer = `/${field.path.replaceAll('.', '/')}`;
+        tensors[field.path] = settle(lifted[value as number], field.kind, precision, pointer);
+        delete parent[name];
+      } else if (isObject(value)) {
+        collect(value, field);
+      }
+    }
+  };
+  collect(envelope, tree);
+  return { envelope, tensors };
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

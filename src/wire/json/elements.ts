@@ -1,0 +1,202 @@
+import type { DType } from '../../domain/tensor.ts';
+import { SAFE_INTEGER } from '../dtypes.ts';
+import { CLOSE_BRACKET, COMMA, SPACE } from './ascii.ts';
+import { afterWhitespace, type Cursor, holds } from './cursor.ts';
+import type { DecimalScanner } from './decimal-scanner.ts';
+import { type Locate, notAnElement, outOfRange } from './element-faults.ts';
+import { BFLOAT16, FLOAT16, FLOAT32, type NarrowFormat, roundDecimal } from './rounding.ts';
+import { Scratch } from './scratch.ts';
+
+/** Powers of ten from 10^-64 to 10^64, each the float64 nearest to it. */
+const SCALES = Float64Array.from({ length: 129 }, (_, index) => Number(`1e${index - 64}`));
+const UNIT_SCALE = 64;
+/** Powers of ten up to this one are float64 values exactly. */
+const EXACT_POWERS = 22;
+const EXACT_INTEGERS = 2 ** 53;
+
+/**
+ * A significand times a scale is off by less than 2^-48 of itself: 2^-49 of the significand (see
+ * DecimalScanner), 2^-53 of the scale and 2^-53 of the product. So the number lies between these two multiples.
+ */
+const BELOW = 1 - 2 ** -48;
+const ABOVE = 1 + 2 ** -48;
+
+const float32Scratch = new Scratch((count) => new Float32Array(count));
+const float64Scratch = new Scratch((count) => new Float64Array(count));
+const byteScratch = new Scratch((count) => new Uint8Array(count));
+
+/**
+ * Reads rows, which are innermost arrays such as `[1, 0.5]`, one after another into scratch memory. Nothing is
+ * allocated for a number, but for the few that need exact arithmetic to be rounded.
+ *
+ * Each method reads one row: from after its opening bracket to after its closing one. `count` tells how many
+ * elements all rows so far have.
+ */
+export class ElementReader {
+  count = 0;
+  readonly #cursor: Cursor;
+  readonly #numbers: DecimalScanner;
+  readonly #locate: Locate;
+
+  constructor(cursor: Cursor, numbers: DecimalScanner, locate: Locate) {
+    this.#cursor = cursor;
+    this.#numbers = numbers;
+    this.#locate = locate;
+  }
+
+  readRow(dtype: DType, zeroOrOne: boolean): void {
+    if (dtype === 'float32') this.#readFloat32Row();
+    else if (dtype === 'bool') this.#readBoolRow(zeroOrOne);
+    else this.#readFloat64Row(dtype);
+  }
+
+  /** The elements of all rows, in memory that the next tensor overwrites. */
+  elements(dtype: DType): Float32Array | Float64Array | Uint8Array {
+    const scratch = dtype === 'float32' ? float32Scratch : dtype === 'bool' ? byteScratch : float64Scratch;
+    return scratch.array.subarray(0, this.count);
+  }
+
+  /**
+   * Each decimal is rounded once, to the nearest float32: where the numbers a little below and above it round
+   * to the same float32, so does it. One in millions lies so close to a halfway point that they don't.
+   */
+  #readFloat32Row(): void {
+    const { bytes } = this.#cursor;
+    const numbers = this.#numbers;
+    const first = this.count;
+    let out = float32Scratch.array;
+    let count = first;
+    let position = this.#startRow();
+    while (position > 0) {
+      const start = position;
+      position = numbers.scan(start);
+      if (position < 0) throw notAnElement(this.#cursor, start, 'number', this.#locate(count - first));
+      const scale = numbers.exponent + UNIT_SCALE;
+      let value = Number.NaN;
+      if (scale >= 0 && scale < SCALES.length) {
+        const near = numbers.significand * SCALES[scale];
+        const below = Math.fround(near * BELOW);
+        if (below === Math.fround(near * ABOVE) && below < Number.POSITIVE_INFINITY) {
+          value = numbers.negative ? -below : below;
+        }
+      }
+      if (Number.isNaN(value)) value = this.#narrow(FLOAT32, start, position, count - first, 'float32');
+      if (count === out.length) out = float32Scratch.grow();
+      out[count++] = value;
+      // What most writers put between numbers is a comma, or a comma and a space.
+      const afterComma = bytes[position] === COMMA ? position + (bytes[position + 1] === SPACE ? 2 : 1) : 0;
+      if (afterComma > 0 && bytes[afterComma] > SPACE) position = afterComma;
+      else position = this.#nextInRow(position, count - first);
+    }
+    this.count = count;
+  }
+
+  #readFloat64Row(dtype: Exclude<DType, 'float32' | 'bool'>): void {
+    const numbers = this.#numbers;
+    const first = this.count;
+    let out = float64Scratch.array;
+    let position = this.#startRow();
+    while (position > 0) {
+      const start = position;
+      position = numbers.scan(start);
+      const ordinal = this.count - first;
+      if (position < 0) throw notAnElement(this.#cursor, start, 'number', this.#locate(ordinal));
+      if (this.count === out.length) out = float64Scratch.grow();
+      out[this.count++] =
+        dtype === 'float16'
+          ? this.#narrow(FLOAT16, start, position, ordinal, dtype)
+          : dtype === 'bfloat16'
+            ? this.#narrow(BFLOAT16, start, position, ordinal, dtype)
+            : this.#float64(start, position, ordinal, dtype);
+      position = this.#nextInRow(position, ordinal + 1);
+    }
+  }
+
+  #readBoolRow(zeroOrOne: boolean): void {
+    const { bytes } = this.#cursor;
+    const first = this.count;
+    let out = byteScratch.array;
+    let position = this.#startRow();
+    while (position > 0) {
+      const start = position;
+      let value = 0;
+      if (holds(bytes, start, 'true')) {
+        value = 1;
+        position += 4;
+      } else if (holds(bytes, start, 'false')) {
+        position += 5;
+      } else {
+        position = zeroOrOne ? this.#numbers.scan(start) : -1;
+        value = position < 0 ? Number.NaN : this.#nearestFloat64(start, position);
+        if (value !== 0 && value !== 1) {
+          const expected = zeroOrOne ? 'zero or one' : 'boolean';
+          throw notAnElement(this.#cursor, start, expected, this.#locate(this.count - first));
+        }
+      }
+      if (this.count === out.length) out = byteScratch.grow();
+      out[this.count++] = value;
+      position = this.#nextInRow(position, this.count - first);
+    }
+  }
+
+  /** The place of the first element, or 0 for an empty row, which is then done. */
+  #startRow(): number {
+    const cursor = this.#cursor;
+    const position = afterWhitespace(cursor.bytes, cursor.position);
+    if (cursor.bytes[position] !== CLOSE_BRACKET) return position;
+    cursor.position = position + 1;
+    return 0;
+  }
+
+  /** The place of the next element, or 0 where the row ends. `ordinal` is the one of the next element. */
+  #nextInRow(after: number, ordinal: number): number {
+    const cursor = this.#cursor;
+    const position = afterWhitespace(cursor.bytes, after);
+    const byte = cursor.bytes[position];
+    if (byte === COMMA) return afterWhitespace(cursor.bytes, position + 1);
+    if (byte !== CLOSE_BRACKET) {
+      const { pointer } = this.#locate(ordinal - 1);
+      throw cursor.malformed("expected ',' or ']' after an element", position, pointer);
+    }
+    cursor.position = position + 1;
+    return 0;
+  }
+
+  /** The float64 nearest to the number that was scanned last. */
+  #nearestFloat64(start: number, end: number): number {
+    const { significand, exponent, negative } = this.#numbers;
+    if (significand < EXACT_INTEGERS && exponent >= -EXACT_POWERS && exponent <= EXACT_POWERS) {
+      // Both operands are exact, so the one operation rounds correctly (Clinger's fast path).
+      const power = SCALES[UNIT_SCALE + Math.abs(exponent)];
+      const value = exponent < 0 ? significand / power : significand * power;
+      return negative ? -value : value;
+    }
+    return Number(this.#cursor.ascii(start, end));
+  }
+
+  #float64(start: number, end: number, ordinal: number, dtype: 'float64' | 'int32' | 'int64'): number {
+    const value = this.#nearestFloat64(start, end);
+    if (dtype === 'float64') {
+      if (!Number.isFinite(value)) throw outOfRange(this.#cursor, start, dtype, this.#locate(ordinal));
+      return value;
+    }
+    const fits = dtype === 'int32' ? value === (value | 0) : Number.isSafeInteger(value);
+    if (!fits) {
+      const expected = dtype === 'int32' ? 'an integer from -2^31 to 2^31 - 1' : SAFE_INTEGER;
+      throw notAnElement(this.#cursor, start, expected, this.#locate(ordinal));
+    }
+    return value + 0;
+  }
+
+  #narrow(format: NarrowFormat, start: number, end: number, ordinal: number, dtype: DType): number {
+    const nearest = this.#nearestFloat64(start, end);
+    const value = roundDecimal(format, nearest, this.#cursor.ascii(start, end));
+    if (!Number.isFinite(value)) throw outOfRange(this.#cursor, start, dtype, this.#locate(ordinal));
+    return value;
+  }
+}
+
+/** Gives back what a large tensor has taken; called when a body has been read. */
+export function releaseScratch(): void {
+  for (const scratch of [float32Scratch, float64Scratch, byteScratch]) scratch.release();
+}

@@ -1,0 +1,207 @@
+import type { Limits } from '../../domain/limits.ts';
+import { type Problem, problemAt } from '../../domain/problem.ts';
+import {
+  CLOSE_BRACE,
+  CLOSE_BRACKET,
+  COMMA,
+  LOWER_F,
+  LOWER_N,
+  LOWER_T,
+  OPEN_BRACE,
+  OPEN_BRACKET,
+  QUOTE,
+} from './ascii.ts';
+import { Cursor } from './cursor.ts';
+import { DecimalScanner } from './decimal-scanner.ts';
+import type { FieldNode } from './fields.ts';
+import type { LiftedTensor } from './lifted-tensor.ts';
+import { enterMember, skipString } from './strings.ts';
+import { TensorReader } from './tensor-reader.ts';
+
+export interface ScannedBody {
+  /** The body with each tensor replaced by its ordinal in `lifted`; valid JSON. */
+  readonly envelope: string;
+  readonly lifted: readonly LiftedTensor[];
+}
+
+const LITERALS: ReadonlyMap<number, string> = new Map([
+  [LOWER_T, 'true'],
+  [LOWER_F, 'false'],
+  [LOWER_N, 'null'],
+]);
+
+/**
+ * One pass over a JSON body. Values at the paths of tensor fields are lifted out; all the rest, the envelope,
+ * is checked against the grammar (RFC 8259) and kept as the bytes that it is, for JSON.parse.
+ */
+export class EnvelopeScanner {
+  readonly #cursor: Cursor;
+  readonly #numbers: DecimalScanner;
+  readonly #tensors: TensorReader;
+  readonly #limits: Limits;
+  readonly #lifted: LiftedTensor[] = [];
+  /** Pieces of the envelope, each followed by a tensor, and their bytes. */
+  readonly #pieces: Uint8Array[] = [];
+  #pieceBytes = 0;
+  #pieceStart = 0;
+  /** How many arrays of the envelope the cursor is in. */
+  #arrays = 0;
+  /** Members of the envelope that are not objects: the one being read, and the largest one so far. */
+  #member = { pathLength: 0, start: 0 };
+  #largest = { pointer: '', bytes: 0 };
+
+  /** Throws `malformed_body` where the bytes are not one JSON object. */
+  constructor(bytes: Uint8Array, limits: Limits) {
+    this.#cursor = new Cursor(bytes);
+    this.#numbers = new DecimalScanner(bytes);
+    this.#tensors = new TensorReader(this.#cursor, this.#numbers, limits.jsonDepth);
+    this.#limits = limits;
+  }
+
+  /**
+   * Throws `malformed_body` (not JSON, nested too deep, a forbidden name), `invalid_request` (an envelope
+   * larger than the limit) and `invalid_tensor`.
+   */
+  scan(fields: FieldNode): ScannedBody {
+    const cursor = this.#cursor;
+    this.#object(fields, 1);
+    if (cursor.position !== cursor.end) throw cursor.malformed('expected nothing after the closing brace');
+    this.#checkSize();
+    this.#keepPiece();
+    return { envelope: Buffer.concat(this.#pieces).toString('utf8'), lifted: this.#lifted };
+  }
+
+  #object(fields: FieldNode | undefined, depth: number): void {
+    const cursor = this.#cursor;
+    this.#checkDepth(depth);
+    cursor.position++;
+    cursor.skipWhitespace();
+    if (cursor.peek() === CLOSE_BRACE) {
+      cursor.position++;
+      return;
+    }
+    for (;;) {
+      const name = enterMember(cursor);
+      const field = fields?.members.get(name);
+      if (field?.kind !== undefined) this.#lift(field);
+      else this.#memberValue(field, depth + 1);
+      cursor.path.pop();
+      cursor.skipWhitespace();
+      if (cursor.peek() === CLOSE_BRACE) break;
+      cursor.expect(COMMA, "',' or '}' after a member");
+    }
+    cursor.position++;
+  }
+
+  #lift(field: FieldNode): void {
+    this.#checkSize();
+    this.#keepPiece();
+    this.#pieces.push(Buffer.from(String(this.#lifted.length)));
+    this.#lifted.push(this.#tensors.read(field.kind ?? 'real'));
+    this.#pieceStart = this.#cursor.position;
+  }
+
+  #memberValue(field: FieldNode | undefined, depth: number): void {
+    const cursor = this.#cursor;
+    if (this.#arrays > 0 || cursor.peek() === OPEN_BRACE) {
+      this.#value(field, depth);
+      return;
+    }
+    const start = cursor.position;
+    this.#member = { pathLength: cursor.path.length, start };
+    this.#value(undefined, depth);
+    this.#member.pathLength = 0;
+    const bytes = cursor.position - start;
+    if (bytes > this.#largest.bytes) this.#largest = { pointer: cursor.pointer(), bytes };
+  }
+
+  #value(fields: FieldNode | undefined, depth: number): void {
+    const cursor = this.#cursor;
+    const byte = cursor.peek();
+    if (byte === OPEN_BRACE) this.#object(fields, depth);
+    else if (byte === OPEN_BRACKET) this.#array(depth);
+    else if (byte === QUOTE) skipString(cursor);
+    else if (LITERALS.has(byte)) this.#literal(LITERALS.get(byte) as string);
+    else this.#number();
+    this.#checkSize();
+  }
+
+  #array(depth: number): void {
+    const cursor = this.#cursor;
+    this.#checkDepth(depth);
+    this.#arrays++;
+    cursor.position++;
+    cursor.skipWhitespace();
+    if (cursor.peek() !== CLOSE_BRACKET) {
+      for (let index = 0; ; index++) {
+        cursor.path.push(index);
+        this.#value(undefined, depth + 1);
+        cursor.path.pop();
+        cursor.skipWhitespace();
+        if (cursor.peek() === CLOSE_BRACKET) break;
+        cursor.expect(COMMA, "',' or ']' after an element");
+      }
+    }
+    cursor.position++;
+    this.#arrays--;
+  }
+
+  #literal(literal: string): void {
+    const cursor = this.#cursor;
+    for (let at = 0; at < literal.length; at++) {
+      if (cursor.peek() !== literal.charCodeAt(at)) throw cursor.malformed(`expected ${literal}`);
+      cursor.position++;
+    }
+  }
+
+  #number(): void {
+    const cursor = this.#cursor;
+    const end = this.#numbers.scan(cursor.position);
+    if (end < 0) throw cursor.malformed('expected a JSON value');
+    cursor.position = end;
+  }
+
+  #checkDepth(depth: number): void {
+    const { jsonDepth } = this.#limits;
+    if (depth > jsonDepth) throw tooDeep(this.#cursor, jsonDepth);
+  }
+
+  /** Bytes of the envelope up to the cursor. */
+  #size(): number {
+    return this.#pieceBytes + this.#cursor.position - this.#pieceStart;
+  }
+
+  #checkSize(): void {
+    const { envelopeBytes } = this.#limits;
+    if (this.#size() > envelopeBytes) throw this.#tooLarge(envelopeBytes);
+  }
+
+  #tooLarge(limit: number): Problem {
+    const { position } = this.#cursor;
+    let { pointer, bytes } = this.#largest;
+    const { pathLength, start } = this.#member;
+    if (pathLength > 0 && position - start > bytes) {
+      bytes = position - start;
+      pointer = this.#cursor
+        .pointer()
+        .split('/')
+        .slice(0, pathLength + 1)
+        .join('/');
+    }
+    const expected = `expected at most ${limit} bytes besides the tensors of the operation; got more`;
+    const share = `at least ${bytes} bytes in this field, which is not one of its tensors`;
+    return problemAt('invalid_request', pointer, bytes > 0 ? `${expected}, ${share}` : expected);
+  }
+
+  #keepPiece(): void {
+    const { bytes, position } = this.#cursor;
+    this.#pieces.push(bytes.subarray(this.#pieceStart, position));
+    this.#pieceBytes += position - this.#pieceStart;
+  }
+}
+
+export function tooDeep(cursor: Cursor, limit: number): Problem {
+  const detail = `expected at most ${limit} levels of nesting; got more, at byte ${cursor.position}`;
+  // Only the first names: the rest of the path is the nesting itself.
+  return problemAt('malformed_body', cursor.pointer().split('/').slice(0, 3).join('/'), detail);
+}

@@ -1,0 +1,88 @@
+import { problemAt } from '../../domain/problem.ts';
+import { isForbiddenName } from '../names.ts';
+import { BACKSLASH, COLON, LOWER_U, QUOTE, SPACE } from './ascii.ts';
+import type { Cursor } from './cursor.ts';
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/** What may follow a backslash, besides `u` and four hexadecimal digits. */
+const ESCAPES: ReadonlySet<number> = new Set(Buffer.from('"\\/bfnrt'));
+
+/**
+ * Steps over the string that the cursor stands at, checking its escapes, its UTF-8 and that no control
+ * character is in it. Returns whether it is plain: ASCII without escapes, the same as its bytes.
+ */
+export function skipString(cursor: Cursor): boolean {
+  const { bytes, end } = cursor;
+  const start = cursor.position;
+  let position = start + 1;
+  let isAscii = true;
+  let hasEscapes = false;
+  for (;;) {
+    if (position >= end) throw cursor.malformed('expected the closing quote of a string', end);
+    const byte = bytes[position];
+    if (byte === QUOTE) break;
+    if (byte < SPACE) throw cursor.malformed('expected no control character in a string', position);
+    if (byte >= 0x80) isAscii = false;
+    if (byte === BACKSLASH) {
+      hasEscapes = true;
+      position = afterEscape(cursor, position);
+    } else {
+      position++;
+    }
+  }
+  cursor.position = position + 1;
+  if (!isAscii) decodeUtf8(cursor, start, cursor.position);
+  return isAscii && !hasEscapes;
+}
+
+function afterEscape(cursor: Cursor, at: number): number {
+  const { bytes } = cursor;
+  const escaped = bytes[at + 1];
+  if (ESCAPES.has(escaped)) return at + 2;
+  if (escaped !== LOWER_U) throw cursor.malformed('expected one of "\\/bfnrtu after a backslash', at + 1);
+  for (let digit = at + 2; digit < at + 6; digit++) {
+    if (!isHexDigit(bytes[digit]))
+      throw cursor.malformed('expected four hexadecimal digits after \\u', digit);
+  }
+  return at + 6;
+}
+
+function isHexDigit(byte: number): boolean {
+  const letter = byte | 0x20;
+  return (byte >= 0x30 && byte <= 0x39) || (letter >= 0x61 && letter <= 0x66);
+}
+
+function decodeUtf8(cursor: Cursor, from: number, to: number): string {
+  try {
+    // A copy, since the decoder takes no shared memory.
+    return utf8.decode(cursor.bytes.slice(from, to));
+  } catch {
+    const detail = `expected UTF-8; got other bytes in the string from byte ${from} to byte ${to}`;
+    throw problemAt('malformed_body', cursor.pointer(), detail);
+  }
+}
+
+/** Reads the string that the cursor stands at, as JSON.parse would. */
+export function readString(cursor: Cursor): string {
+  const start = cursor.position;
+  const isPlain = skipString(cursor);
+  if (isPlain) return cursor.ascii(start + 1, cursor.position - 1);
+  return JSON.parse(decodeUtf8(cursor, start, cursor.position)) as string;
+}
+
+/**
+ * Reads the name of an object's member, the colon and the whitespace around them, and pushes the name on the
+ * path. Refuses names that reach a prototype.
+ */
+export function enterMember(cursor: Cursor): string {
+  if (cursor.peek() !== QUOTE) throw cursor.malformed('expected the name of a member, in double quotes');
+  const name = readString(cursor);
+  cursor.path.push(name);
+  if (isForbiddenName(name)) {
+    throw problemAt('malformed_body', cursor.pointer(), `expected the name of a field; got ${name}`);
+  }
+  cursor.skipWhitespace();
+  cursor.expect(COLON, "':' after the name of a member");
+  return name;
+}

@@ -1,0 +1,124 @@
+import { type DType, type ElementKind, formatShape } from '../../domain/tensor.ts';
+import { onSharedMemory } from '../dtypes.ts';
+import { CLOSE_BRACKET, COMMA, OPEN_BRACE, OPEN_BRACKET } from './ascii.ts';
+import type { Cursor } from './cursor.ts';
+import type { DecimalScanner } from './decimal-scanner.ts';
+import { describeValue, invalidTensor, type Location, notAnElement } from './element-faults.ts';
+import { ElementReader } from './elements.ts';
+import { DEFAULT_DTYPE, type LiftedTensor } from './lifted-tensor.ts';
+import { TensorObjectReader } from './tensor-object.ts';
+
+const MAX_RANK = 4;
+const FORMS = 'nested arrays of numbers or {"dtype", "shape", "data"}';
+
+/** Reads the tensors of one body, whichever form they have. */
+export class TensorReader {
+  readonly #cursor: Cursor;
+  readonly #numbers: DecimalScanner;
+  readonly #jsonDepth: number;
+
+  constructor(cursor: Cursor, numbers: DecimalScanner, jsonDepth: number) {
+    this.#cursor = cursor;
+    this.#numbers = numbers;
+    this.#jsonDepth = jsonDepth;
+  }
+
+  /** Reads the value at the cursor. Throws `invalid_tensor`, or `malformed_body` for what is not JSON. */
+  read(kind: ElementKind): LiftedTensor {
+    const cursor = this.#cursor;
+    const byte = cursor.peek();
+    if (byte === OPEN_BRACKET) return new NestedReader(cursor, this.#numbers, this.#jsonDepth).read(kind);
+    if (byte === OPEN_BRACE) return new TensorObjectReader(cursor, this.#numbers).read(kind);
+    const got = describeValue(cursor, cursor.position);
+    if (got === undefined) throw cursor.malformed(`expected ${FORMS}`);
+    throw invalidTensor(cursor.pointer(), `expected ${FORMS}; got ${got}`);
+  }
+}
+
+/** Reads nested arrays. The first way down to a number tells the rank, the first array of each level its size. */
+class NestedReader {
+  readonly #cursor: Cursor;
+  readonly #elements: ElementReader;
+  readonly #jsonDepth: number;
+  readonly #shape: (number | undefined)[] = [];
+  /** Of the array or row that is being read, on each level above it. */
+  readonly #index: number[] = [];
+  #rank: number | undefined;
+
+  constructor(cursor: Cursor, numbers: DecimalScanner, jsonDepth: number) {
+    this.#cursor = cursor;
+    this.#jsonDepth = jsonDepth;
+    this.#elements = new ElementReader(cursor, numbers, (ordinal) => this.#locate([...this.#index, ordinal]));
+  }
+
+  read(kind: ElementKind): LiftedTensor {
+    const dtype = DEFAULT_DTYPE[kind];
+    this.#readLevel(0, dtype);
+    const data = onSharedMemory(this.#elements.elements(dtype));
+    return { dtype, shape: this.#shape as number[], data, form: 'nested' };
+  }
+
+  #readLevel(level: number, dtype: DType): void {
+    const cursor = this.#cursor;
+    cursor.position++;
+    cursor.skipWhitespace();
+    if (this.#rank === undefined && cursor.peek() !== OPEN_BRACKET) this.#rank = level + 1;
+    if (this.#rank === level + 1) {
+      const before = this.#elements.count;
+      this.#elements.readRow(dtype, false);
+      this.#closeLevel(level, this.#elements.count - before);
+      return;
+    }
+    if (level + 1 === MAX_RANK) throw this.#tooDeep();
+    let size = 0;
+    if (cursor.peek() === CLOSE_BRACKET) cursor.position++;
+    else {
+      for (;;) {
+        this.#index.push(size);
+        if (cursor.peek() !== OPEN_BRACKET) throw this.#notAnArray();
+        this.#readLevel(level + 1, dtype);
+        this.#index.pop();
+        size++;
+        cursor.skipWhitespace();
+        if (cursor.peek() === CLOSE_BRACKET) break;
+        cursor.expect(COMMA, "',' or ']' after an array");
+      }
+      cursor.position++;
+    }
+    this.#closeLevel(level, size);
+  }
+
+  #closeLevel(level: number, size: number): void {
+    const expected = this.#shape[level];
+    if (expected === undefined) this.#shape[level] = size;
+    else if (expected !== size) {
+      const detail = `expected ${expected} entries at index ${formatShape(this.#index)}, as in the arrays before it`;
+      throw invalidTensor(this.#cursor.pointer(...this.#index), `${detail}; got ${size}`);
+    }
+  }
+
+  #notAnArray() {
+    const where = this.#locate(this.#index);
+    return notAnElement(this.#cursor, this.#cursor.position, 'an array', where);
+  }
+
+  /** Nesting beyond rank 4 is a tensor of too high a rank; beyond the depth of any body, it is not a body. */
+  #tooDeep() {
+    const cursor = this.#cursor;
+    let depth = MAX_RANK;
+    while (cursor.peek() === OPEN_BRACKET && cursor.path.length + depth < this.#jsonDepth) {
+      depth++;
+      cursor.position++;
+      cursor.skipWhitespace();
+    }
+    if (cursor.peek() === OPEN_BRACKET) {
+      return cursor.malformed(`expected at most ${this.#jsonDepth} levels of nesting`);
+    }
+    const detail = `expected arrays nested at most ${MAX_RANK} deep; got ${depth}`;
+    return invalidTensor(cursor.pointer(), detail);
+  }
+
+  #locate(index: readonly number[]): Location {
+    return { pointer: this.#cursor.pointer(...index), index: [...index] };
+  }
+}

@@ -1,0 +1,63 @@
+import { Problem } from '../domain/problem.ts';
+import type { WireFormat } from './format.ts';
+import { json } from './json/format.ts';
+import { negotiate, parseMediaType } from './media-type.ts';
+
+/** Every format, the preferred one first. A new format is one row here and its own file. */
+export const FORMATS = [json] as const satisfies readonly WireFormat[];
+
+type With<Capability extends 'decode' | 'encode'> = WireFormat & Required<Pick<WireFormat, Capability>>;
+export type Decoder = With<'decode'>;
+export type Encoder = With<'encode'>;
+
+const ALL: readonly WireFormat[] = FORMATS;
+export const DECODERS = ALL.filter((format): format is Decoder => format.decode !== undefined);
+export const ENCODERS = ALL.filter((format): format is Encoder => format.encode !== undefined);
+
+/** The format of this name, as given to another thread. */
+export function formatNamed(name: string): WireFormat {
+  const format = ALL.find((candidate) => candidate.name === name);
+  if (format === undefined) throw new Error(`There is no wire format ${name}`);
+  return format;
+}
+
+/**
+ * The format that reads a body of this Content-Type, among `decoders`: all that there are, or those that a
+ * route takes. Throws `unsupported_media_type` (415).
+ */
+export function formatForContentType(
+  contentType: string | undefined,
+  decoders: readonly Decoder[] = DECODERS,
+): Decoder {
+  const mediaType = contentType === undefined ? undefined : parseMediaType(contentType.trim());
+  const format = decoders.find((candidate) => candidate.mediaType === mediaType?.essence);
+  const supported = decoders.map((candidate) => candidate.mediaType).join(', ');
+  if (format === undefined) {
+    const got = contentType === undefined ? 'no Content-Type' : `Content-Type ${contentType}`;
+    throw new Problem('unsupported_media_type', `Expected a body of ${supported}; got ${got}.`);
+  }
+  const charset = mediaType?.parameters.get('charset');
+  if (charset !== undefined && !/^utf-?8$/i.test(charset)) {
+    const detail = `Expected ${format.mediaType} in UTF-8; got charset ${charset}.`;
+    throw new Problem('unsupported_media_type', detail);
+  }
+  return format;
+}
+
+/**
+ * The format for the response by the Accept header, among `encoders`: all that there are, or those that a
+ * route offers. Throws `not_acceptable` (406).
+ */
+export function formatForAccept(
+  accept: string | undefined,
+  encoders: readonly Encoder[] = ENCODERS,
+): Encoder {
+  const offered = encoders.map((candidate) => candidate.mediaType);
+  const mediaType = negotiate(accept, offered);
+  const format = encoders.find((candidate) => candidate.mediaType === mediaType);
+  if (format === undefined) {
+    const detail = `Expected Accept to allow one of ${offered.join(', ')}; got ${accept}.`;
+    throw new Problem('not_acceptable', detail);
+  }
+  return format;
+}

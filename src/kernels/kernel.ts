@@ -13,6 +13,8 @@ import type { JobStatus } from './status.ts';
 export interface Kernel {
   readonly name: string;
   readonly precision: Precision;
+  /** Whether the kernel computes calls like this; all of its precision where not given. */
+  supports?(call: AttentionCall): boolean;
   plan(call: AttentionCall): Plan;
   /** Computes one tile, 0 <= tile < stage.tiles. Reports empty rows and overflows in `job.status`. */
   run(job: Job, stage: number, tile: number): void;

@@ -1,7 +1,7 @@
 import type { AttentionCall } from '../domain/call.ts';
 import type { Precision } from '../domain/tensor.ts';
 import { planBuffers } from './buffers.ts';
-import type { Job, Kernel } from './kernel.ts';
+import type { BufferPlan, Job, Kernel } from './kernel.ts';
 
 /** Rows of every head of every sample, cut into tiles of up to `tileRows` rows. */
 export interface Grid {
@@ -27,52 +27,79 @@ export interface StageProgram {
   readonly parts: readonly Part[];
 }
 
-function tilesOf({ batch, heads, rows, tileRows }: Grid): number {
-  return batch * heads * Math.ceil(rows / tileRows);
+/** A part of one call: where its tiles are among those of the stage. */
+interface PlacedPart {
+  readonly run: Part['run'];
+  readonly grid: Grid;
+  readonly firstTile: number;
+  readonly endTile: number;
+  readonly flops: number;
+}
+
+/** The parts of a stage that a call has, one after the other. */
+function placeParts({ parts }: StageProgram, call: AttentionCall): readonly PlacedPart[] {
+  const placed: PlacedPart[] = [];
+  let firstTile = 0;
+  for (const part of parts) {
+    if (!part.applies(call)) continue;
+    const grid = part.grid(call);
+    const heads = grid.batch * grid.heads;
+    const endTile = firstTile + heads * Math.ceil(grid.rows / grid.tileRows);
+    if (endTile === firstTile) continue;
+    placed.push({
+      run: part.run,
+      grid,
+      firstTile,
+      endTile,
+      flops: heads * grid.rows * part.flopsPerRow(call),
+    });
+    firstTile = endTile;
+  }
+  return placed;
 }
 
 /** A kernel from its stages: the plan counts tiles, `run` finds the part and the rows that a tile stands for. */
-export function defineKernel(name: string, precision: Precision, programs: readonly StageProgram[]): Kernel {
-  const byName = new Map(programs.map((program) => [program.name, program]));
+export function defineKernel(
+  name: string,
+  precision: Precision,
+  programs: readonly StageProgram[],
+  buffersOf: (call: AttentionCall) => Readonly<Record<string, BufferPlan>> = planBuffers,
+): Kernel {
+  const stagesOf = (call: AttentionCall) =>
+    programs
+      .map((program) => ({ name: program.name, parts: placeParts(program, call) }))
+      .filter(({ parts }) => parts.length > 0);
 
-  const activeParts = (program: StageProgram, call: AttentionCall) =>
-    program.parts.filter((part) => part.applies(call) && tilesOf(part.grid(call)) > 0);
+  const stagesOfJob = new WeakMap<Job, readonly (readonly PlacedPart[])[]>();
 
   return {
     name,
     precision,
 
     plan(call) {
-      const stages = programs.flatMap((program) => {
-        let tiles = 0;
-        let flops = 0;
-        for (const part of activeParts(program, call)) {
-          const grid = part.grid(call);
-          tiles += tilesOf(grid);
-          flops += grid.batch * grid.heads * grid.rows * part.flopsPerRow(call);
-        }
-        return tiles === 0 ? [] : [{ name: program.name, tiles, flopsPerTile: flops / tiles }];
+      const stages = stagesOf(call).map((stage) => {
+        const tiles = stage.parts.at(-1)!.endTile;
+        const flops = stage.parts.reduce((sum, part) => sum + part.flops, 0);
+        return { name: stage.name, tiles, flopsPerTile: flops / tiles };
       });
-      return { stages, buffers: planBuffers(call) };
+      return { stages, buffers: buffersOf(call) };
     },
 
     run(job, stage, tile) {
-      let index = tile;
-      for (const part of activeParts(byName.get(job.plan.stages[stage].name)!, job.call)) {
-        const grid = part.grid(job.call);
-        const tiles = tilesOf(grid);
-        if (index >= tiles) {
-          index -= tiles;
-          continue;
-        }
-        const blocks = Math.ceil(grid.rows / grid.tileRows);
-        const head = Math.floor(index / blocks);
-        const from = (index % blocks) * grid.tileRows;
-        const to = Math.min(from + grid.tileRows, grid.rows);
-        part.run(job, Math.floor(head / grid.heads), head % grid.heads, from, to);
-        return;
+      let stages = stagesOfJob.get(job);
+      if (stages === undefined) {
+        stages = stagesOf(job.call).map(({ parts }) => parts);
+        stagesOfJob.set(job, stages);
       }
-      throw new RangeError(`Stage ${job.plan.stages[stage].name} has no tile ${tile}.`);
+      const part = stages[stage].find(({ endTile }) => tile < endTile);
+      if (part === undefined) throw new RangeError(`Stage ${stage} of kernel ${name} has no tile ${tile}.`);
+      const { grid } = part;
+      const blocks = Math.ceil(grid.rows / grid.tileRows);
+      const index = tile - part.firstTile;
+      const head = Math.floor(index / blocks);
+      const from = (index % blocks) * grid.tileRows;
+      const to = Math.min(from + grid.tileRows, grid.rows);
+      part.run(job, Math.floor(head / grid.heads), head % grid.heads, from, to);
     },
   };
 }

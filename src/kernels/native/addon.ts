@@ -1,0 +1,29 @@
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import type { Job } from '../kernel.ts';
+
+/** The face of the C++ addon; addon/binding.cc. */
+export interface Addon {
+  /** Instruction sets that this machine runs, fastest first, and the width of their panels. */
+  instructionSets(): { readonly name: string; readonly panel: number }[];
+  /** Reads and checks a job once. Throws a RangeError that names what does not fit. */
+  open(job: Job, instructionSet: string): OpenedCall;
+  /** Computes rows [from, to) of one head of a part. */
+  run(call: OpenedCall, part: number, batch: number, head: number, from: number, to: number): void;
+  /** Names of the parts, by number. */
+  readonly parts: readonly string[];
+}
+
+export type OpenedCall = { readonly opened: unique symbol };
+
+export const ADDON_PATH = fileURLToPath(new URL('../../../build/attention.node', import.meta.url));
+
+/** The addon, or why there is none: not compiled on this machine, or compiled for another. */
+export function loadAddon(): { readonly addon: Addon } | { readonly reason: string } {
+  try {
+    return { addon: createRequire(import.meta.url)(ADDON_PATH) as Addon };
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    return { reason: code === 'MODULE_NOT_FOUND' ? 'it has not been compiled' : (error as Error).message };
+  }
+}

@@ -1,0 +1,148 @@
+// One attention call as the kernels see it: src/domain/call.ts with pointers. Everything here has been checked by
+// read_call.cc: no stride or size leads outside of its array.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace attention {
+
+/// A pointer and the number of elements behind it; null where the caller gave nothing.
+template <typename T>
+struct Span {
+  T* data = nullptr;
+  size_t size = 0;
+  explicit operator bool() const { return data != nullptr; }
+};
+
+/// Element (b, h, i, c) stands at b·batchStride + h·headStride + i·rowStride + c.
+struct HeadView {
+  Span<float> data;
+  size_t batchStride = 0, headStride = 0, rowStride = 0;
+  float* row(size_t batch, size_t head, size_t i) const {
+    return data.data + batch * batchStride + head * headStride + i * rowStride;
+  }
+};
+
+/// Token vectors [B, rows, width] and, once packed, the same as panels [B][rows / panel][width][panel].
+struct Tokens {
+  Span<float> data;
+  size_t rows = 0, width = 0;
+  Span<float> panels;
+};
+
+/// y = x·W + b. Element (k, column) of W is weight[k·inStride + column·outStride]; head h owns the columns
+/// headColumn[h] … + headSize - 1. `packed` is W once packed: [columns / panel][inWidth][panel].
+struct Linear {
+  Span<float> weight;
+  size_t inStride = 0, outStride = 0, inWidth = 0, headSize = 0;
+  std::vector<size_t> headColumn;
+  Span<float> bias;
+  std::vector<size_t> biasColumn;
+  Span<float> packed;
+  size_t columns() const { return headColumn.size() * headSize; }
+};
+
+/// One of query, key and value: projected from tokens, or given.
+struct Source {
+  bool isProjected = false;
+  Linear linear;
+  Tokens tokens;
+  /// Given or prepared rows, [B, heads, rows, size].
+  HeadView heads;
+};
+
+/// Element (b, h, i, j) of a tensor broadcast to [B, H, L, S] stands at b·batchStride + h·headStride + i·queryStride + j.
+template <typename T>
+struct Broadcast {
+  Span<T> data;
+  size_t batchStride = 0, headStride = 0, queryStride = 0;
+  explicit operator bool() const { return data.data != nullptr; }
+  const T* row(size_t batch, size_t head, size_t query) const {
+    return data.data + batch * batchStride + head * headStride + query * queryStride;
+  }
+};
+
+enum class LogitStage { kRaw, kScaled, kCapped, kMasked };
+enum class Reduce { kNone, kMean, kMax };
+
+struct Call {
+  // Sizes, by the letters of src/domain/call.ts.
+  size_t batch = 0, queries = 0, keys = 0, past = 0, extras = 0, heads = 0, kvHeads = 0;
+  size_t headSize = 0, valueHeadSize = 0, outputWidth = 0;
+
+  Source query, key, value;
+  HeadView pastKey, pastValue;
+  std::vector<Span<float>> extraKeys, extraValues;
+  bool hasOutputProjection = false;
+  Linear outputProjection;
+
+  // From the dot product to the logit.
+  float scale = 1;
+  float softcap = 0;  // 0: none
+  Broadcast<float> bias;
+  Span<float> alibiSlopes, sinks;
+
+  // Visibility.
+  bool causal = false;
+  std::vector<int64_t> offsets, keyLengths;
+  int64_t windowLeft = -1, windowRight = -1;  // -1: unbounded
+  Broadcast<uint8_t> allow, forbid;
+  Span<uint8_t> keyValid;
+
+  // Workspace.
+  Span<float> keyPanels;  // [B][G][T / panel][headSize][panel], T = keys + extras
+  Span<float> valueRows;  // [B][G][T][valueHeadSize]
+  Span<int32_t> poison;   // [B][G][T], 1 where a key or value row is not finite
+  Span<float> keySizes;   // [B][G][T / panel], largest |k_c| of a panel, Infinity where a row is marked
+  Span<float> concat;     // [B][L / panel][H·valueHeadSize][panel]
+  Span<double> rowMax, rowSum;
+
+  // Results.
+  HeadView output;
+  Span<float> logSumExp, logits, weights, topValues;
+  Span<int32_t> topIndices;
+  LogitStage logitStage = LogitStage::kRaw;
+  Reduce reduce = Reduce::kNone;
+  std::vector<size_t> selectedHeads, selectedQueries;
+  size_t topK = 0;
+  int32_t* status = nullptr;
+
+  size_t allKeys() const { return keys + extras; }
+  size_t kvHeadOf(size_t head) const { return head / (heads / kvHeads); }
+  size_t rowIndex(size_t b, size_t h, size_t i) const { return (b * heads + h) * queries + i; }
+};
+
+inline size_t panelsOf(size_t rows, size_t panel) { return (rows + panel - 1) / panel; }
+
+// Reports of src/kernels/status.ts.
+inline void reportOverflow(const Call& call) { __atomic_fetch_add(&call.status[3], 1, __ATOMIC_SEQ_CST); }
+
+inline void reportEmptyRow(const Call& call, size_t row) {
+  __atomic_fetch_add(&call.status[1], 1, __ATOMIC_SEQ_CST);
+  int32_t first = __atomic_load_n(&call.status[2], __ATOMIC_SEQ_CST);
+  const auto mine = static_cast<int32_t>(row);
+  while (mine < first && !__atomic_compare_exchange_n(&call.status[2], &first, mine, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+  }
+}
+
+/// The parts of a call that tiles are cut from; the work of each is done for rows [from, to) of one head.
+#define ATTENTION_PARTS(X) \
+  X(packQueryTokens) X(packKeyTokens) X(packValueTokens)         \
+  X(packQueryWeight) X(packKeyWeight) X(packValueWeight) X(packOutputWeight) \
+  X(projectQuery) X(projectKey) X(projectValue)                  \
+  X(packKeys) X(attend) X(projectOutput) X(writeWeights) X(writeLogits)
+
+using Part = void (*)(const Call&, size_t batch, size_t head, size_t from, size_t to);
+
+/// The kernels of one instruction set.
+struct Kernels {
+  const char* name;
+  size_t panel;
+#define X(name) Part name;
+  ATTENTION_PARTS(X)
+#undef X
+};
+
+}  // namespace attention

@@ -1,0 +1,49 @@
+// The table of one instruction set. Included by a source file for each set.
+#pragma once
+
+#include "attend.h"
+#include "maps.h"
+#include "project.h"
+
+#define ATTENTION_STRING_OF(x) #x
+#define ATTENTION_STRING(x) ATTENTION_STRING_OF(x)
+
+namespace attention::ISA {
+
+using C = const Call&;
+using N = size_t;
+
+inline void packQueryTokens(C call, N batch, N, N from, N to) { packTokens(call.query.tokens, batch, from, to); }
+inline void packKeyTokens(C call, N batch, N, N from, N to) { packTokens(call.key.tokens, batch, from, to); }
+inline void packValueTokens(C call, N batch, N, N from, N to) { packTokens(call.value.tokens, batch, from, to); }
+inline void packQueryWeight(C call, N, N, N from, N to) { packWeight(call.query.linear, from, to); }
+inline void packKeyWeight(C call, N, N, N from, N to) { packWeight(call.key.linear, from, to); }
+inline void packValueWeight(C call, N, N, N from, N to) { packWeight(call.value.linear, from, to); }
+inline void packOutputWeight(C call, N, N, N from, N to) { packWeight(call.outputProjection, from, to); }
+inline void projectQuery(C call, N batch, N column, N from, N to) {
+  projectHeads(call, call.query, batch, column * kPanel, from, to);
+}
+inline void projectKey(C call, N batch, N column, N from, N to) {
+  projectHeads(call, call.key, batch, column * kPanel, from, to);
+}
+inline void projectValue(C call, N batch, N column, N from, N to) {
+  projectHeads(call, call.value, batch, column * kPanel, from, to);
+}
+inline void packKeys(C call, N batch, N kvHead, N from, N to) { packKeyRows(call, batch, kvHead, from, to); }
+inline void attend(C call, N batch, N head, N from, N to) { attendQueries(call, batch, head, from, to); }
+inline void projectOutput(C call, N batch, N column, N from, N to) {
+  projectOutputColumns(call, batch, column * kPanel, from, to);
+}
+inline void writeWeights(C call, N batch, N slot, N from, N to) { writeWeightRows(call, batch, slot, from, to); }
+inline void writeLogits(C call, N batch, N head, N from, N to) { writeLogitRows(call, batch, head, from, to); }
+
+extern const Kernels kernels;
+const Kernels kernels = {
+    ATTENTION_STRING(ISA),
+    kPanel,
+#define X(name) name,
+    ATTENTION_PARTS(X)
+#undef X
+};
+
+}  // namespace attention::ISA

@@ -1,0 +1,143 @@
+// Packing of tokens and weights, and the projections made from them.
+#pragma once
+
+#include <algorithm>
+
+#include "call.h"
+#include "microkernel.h"
+
+namespace attention::ISA {
+
+/// Depth of a block of the sum over k: a block of W, kDepth x kPanel, stays in the first-level cache.
+constexpr size_t kDepth = 256;
+/// Panels of tokens that are multiplied with a block of W while it is there.
+constexpr size_t kTokenPanels = 4;
+
+inline bool isFinite(const float* x, size_t count) {
+  // x·0 is 0 for every finite x and NaN for every other.
+  Vec probes = broadcast(0);
+  const size_t whole = count - count % kLanes;
+  for (size_t i = 0; i < whole; i += kLanes) probes = fma(load(x + i), broadcast(0), probes);
+  alignas(64) float lanes[kLanes];
+  store(lanes, probes);
+  float probe = 0;
+  for (size_t i = 0; i < kLanes; i++) probe += lanes[i];
+  for (size_t i = whole; i < count; i++) probe += x[i] * 0;
+  return probe == 0;
+}
+
+/// Tokens [from, to) of a sample as panels: Xᵀ, kPanel tokens side by side, zeros where there is no token.
+inline void packTokens(const Tokens& tokens, size_t batch, size_t from, size_t to) {
+  const size_t panels = panelsOf(tokens.rows, kPanel);
+  for (size_t row = from; row < to; row += kPanel) {
+    float* panel = tokens.panels.data + (batch * panels + row / kPanel) * tokens.width * kPanel;
+    const size_t rows = std::min<size_t>(kPanel, tokens.rows - row);
+    const float* x = tokens.data.data + (batch * tokens.rows + row) * tokens.width;
+    if (rows < kPanel) std::fill_n(panel, tokens.width * kPanel, 0.0f);
+    transpose(x, tokens.width, rows, tokens.width, panel, kPanel);
+  }
+}
+
+/// Columns [from, to) of W, in the order of the heads, as panels: kPanel columns side by side, zeros beyond the last.
+inline void packWeight(const Linear& linear, size_t from, size_t to) {
+  const size_t columns = linear.columns();
+  for (size_t first = from; first < to; first += kPanel) {
+    float* panel = linear.packed.data + first * linear.inWidth;
+    const size_t last = std::min(first + kPanel, columns);
+    if (last - first < kPanel) std::fill_n(panel, linear.inWidth * kPanel, 0.0f);
+    // Runs of columns that lie side by side in W: up to the end of a head.
+    for (size_t column = first; column < last;) {
+      const size_t head = column / linear.headSize;
+      const size_t count = std::min(last, (head + 1) * linear.headSize) - column;
+      const float* w = linear.weight.data + (linear.headColumn[head] + column % linear.headSize) * linear.outStride;
+      if (linear.outStride == 1) {
+        for (size_t k = 0; k < linear.inWidth; k++) {
+          std::copy_n(w + k * linear.inStride, count, panel + k * kPanel + column - first);
+        }
+      } else {
+        transpose(w, linear.outStride, count, linear.inWidth, panel + column - first, kPanel);
+      }
+      column += count;
+    }
+  }
+}
+
+/// Rows of y = x·W + b for the panels of tokens [firstPanel, lastPanel) and one panel of columns, kPanel wide each, into
+/// `result` [tokens][kPanel].
+inline void projectPanel(const Linear& linear, const float* tokenPanels, size_t panels, size_t column, float* result) {
+  const float* w = linear.packed.data + column * linear.inWidth;
+  alignas(64) float bias[kPanel] = {};
+  if (linear.bias) {
+    for (size_t c = column; c < std::min(column + kPanel, linear.columns()); c++) {
+      bias[c - column] = linear.bias.data[linear.biasColumn[c / linear.headSize] + c % linear.headSize];
+    }
+  }
+  for (size_t k = 0; k < linear.inWidth; k += kDepth) {
+    const size_t depth = std::min(kDepth, linear.inWidth - k);
+    for (size_t p = 0; p < panels; p++) {
+      const float* x = tokenPanels + (p * linear.inWidth + k) * kPanel;
+      multiply(x, kPanel, w + k * kPanel, kPanel, depth, kPanel, result + p * kPanel * kPanel, kPanel,
+               k == 0 ? Into::kOverwrite : Into::kAdd);
+    }
+  }
+  if (linear.bias) {
+    for (size_t row = 0; row < panels * kPanel; row++) {
+      for (size_t c = 0; c < kPanel; c += kLanes) {
+        store(result + row * kPanel + c, load(result + row * kPanel + c) + load(bias + c));
+      }
+    }
+  }
+}
+
+/// Projects the tokens [from, to) of a sample onto all columns; `storeRun(token, head, c, values, count)` takes each run
+/// of columns of one head.
+template <typename StoreRun>
+void projectTokens(const Call& call, const Linear& linear, const float* panels, size_t rows, size_t from, size_t to,
+                   size_t firstColumn, size_t lastColumn, StoreRun storeRun) {
+  alignas(64) float result[kTokenPanels * kPanel * kPanel];
+  bool finite = true;
+  for (size_t column = firstColumn; column < lastColumn; column += kPanel) {
+    for (size_t row = from; row < to; row += kTokenPanels * kPanel) {
+      const size_t end = std::min({row + kTokenPanels * kPanel, to, rows});
+      projectPanel(linear, panels + row * linear.inWidth, panelsOf(end - row, kPanel), column, result);
+      const size_t count = std::min(column + kPanel, linear.columns()) - column;
+      finite = finite && isFinite(result, (end - row) * kPanel);
+      for (size_t i = row; i < end; i++) {
+        const float* values = result + (i - row) * kPanel;
+        for (size_t c = 0; c < count;) {
+          const size_t head = (column + c) / linear.headSize;
+          const size_t at = (column + c) % linear.headSize;
+          const size_t run = std::min(count - c, linear.headSize - at);
+          storeRun(i, head, at, values + c, run);
+          c += run;
+        }
+      }
+    }
+  }
+  if (!finite) reportOverflow(call);
+}
+
+/// Q = X·W_Q + b_Q (likewise K, V) for the tokens [from, to) and one panel of columns, as rows of heads.
+inline void projectHeads(const Call& call, const Source& source, size_t batch, size_t firstColumn, size_t from, size_t to) {
+  const Tokens& tokens = source.tokens;
+  const size_t panels = panelsOf(tokens.rows, kPanel);
+  const float* sample = tokens.panels.data + batch * panels * tokens.width * kPanel;
+  const size_t last = std::min(firstColumn + kPanel, source.linear.columns());
+  projectTokens(call, source.linear, sample, tokens.rows, from, to, firstColumn, last,
+                [&](size_t token, size_t head, size_t c, const float* values, size_t count) {
+                  std::copy_n(values, count, source.heads.row(batch, head, token) + c);
+                });
+}
+
+/// output = Concat(head_1 … head_H)·W_O + b_O for the tokens [from, to) and one panel of columns.
+inline void projectOutputColumns(const Call& call, size_t batch, size_t firstColumn, size_t from, size_t to) {
+  const Linear& linear = call.outputProjection;
+  const float* sample = call.concat.data + batch * panelsOf(call.queries, kPanel) * linear.inWidth * kPanel;
+  const size_t last = std::min(firstColumn + kPanel, linear.columns());
+  projectTokens(call, linear, sample, call.queries, from, to, firstColumn, last,
+                [&](size_t token, size_t, size_t c, const float* values, size_t count) {
+                  std::copy_n(values, count, call.output.row(batch, 0, token) + c);
+                });
+}
+
+}  // namespace attention::ISA

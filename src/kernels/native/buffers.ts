@@ -1,0 +1,49 @@
+import type { AttentionCall } from '../../domain/call.ts';
+import { planBuffers } from '../buffers.ts';
+import { headShape, type Role, sourceOf } from '../heads.ts';
+import type { BufferPlan } from '../kernel.ts';
+
+/** Elements by which a buffer may be moved to begin at a multiple of 64 bytes. */
+const ALIGNMENT = 16;
+
+const ROLES: readonly Role[] = ['query', 'key', 'value'];
+
+/** Buffers of the native kernel: those that every kernel has, and its panels, `panel` tokens wide. */
+export function planNativeBuffers(call: AttentionCall, panel: number): Record<string, BufferPlan> {
+  const { batch, queries, keys, extras, heads, kvHeads, headSize, valueHeadSize } = call.sizes;
+  const real = (elements: number): BufferPlan => ({ type: 'float32', elements });
+  const padded = (rows: number) => Math.ceil(rows / panel) * panel;
+  const buffers = planBuffers(call);
+
+  for (const role of ROLES) {
+    const source = sourceOf(call, role);
+    if (source.kind !== 'projected') continue;
+    const shape = headShape(call, role);
+    if (ownsPanels(call, role)) {
+      buffers[`panels.${role}`] = real(batch * padded(source.tokens.rows) * source.tokens.width);
+    }
+    buffers[`packed.${role}`] = real(padded(shape.heads * shape.size) * source.linear.inWidth);
+  }
+  if (call.outputProjection !== null) {
+    const { headSize: columns, inWidth } = call.outputProjection;
+    buffers['packed.output'] = real(padded(columns) * inWidth);
+    buffers.concat = real(batch * padded(queries) * heads * valueHeadSize + ALIGNMENT);
+  }
+  const kvRows = batch * kvHeads;
+  const all = keys + extras;
+  buffers['native.key_panels'] = real(kvRows * padded(all) * headSize + ALIGNMENT);
+  buffers['native.value_rows'] = real(kvRows * all * valueHeadSize + ALIGNMENT);
+  buffers['native.key_sizes'] = real((kvRows * padded(all)) / panel);
+  buffers['native.poison'] = { type: 'int32', elements: kvRows * all };
+  return buffers;
+}
+
+/** Whether the tokens of a role are turned into panels of their own: not when an earlier role has the same tokens. */
+export function ownsPanels(call: AttentionCall, role: Role): boolean {
+  const source = sourceOf(call, role);
+  if (source.kind !== 'projected') return false;
+  return ROLES.slice(0, ROLES.indexOf(role)).every((earlier) => {
+    const other = sourceOf(call, earlier);
+    return other.kind !== 'projected' || other.tokens.data !== source.tokens.data;
+  });
+}

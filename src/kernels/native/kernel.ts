@@ -1,0 +1,203 @@
+import type { AttentionCall, Linear } from '../../domain/call.ts';
+import { headShape, isPrepared, type Role, sourceOf } from '../heads.ts';
+import type { Job, Kernel } from '../kernel.ts';
+import { defineKernel, type Grid, type Part, type StageProgram } from '../program.ts';
+import { copyPresent, prepareHeads } from '../reference/project.ts';
+import { type Addon, loadAddon, type OpenedCall } from './addon.ts';
+import { ownsPanels, planNativeBuffers } from './buffers.ts';
+import { rotateHeads } from './rotate.ts';
+
+/** Positions and key ranges are held in float32 lanes, exact below 2^24. */
+const MOST_POSITIONS = 2 ** 24;
+
+/** Tokens multiplied with a block of weights while it is in the cache. */
+const PROJECTION_PANELS = 4;
+/** Query panels of one attention tile. */
+const ATTENTION_PANELS = 2;
+
+const NAMES = { query: 'Query', key: 'Key', value: 'Value' } as const;
+const ROLES = ['query', 'key', 'value'] as const;
+
+const loaded = loadAddon();
+
+/** Why there are no native kernels, or null. */
+export const nativeUnavailable = 'reason' in loaded ? loaded.reason : null;
+
+/** The native kernels that this machine runs, one for each instruction set, fastest first. */
+export const nativeKernels: readonly Kernel[] =
+  'addon' in loaded
+    ? loaded.addon.instructionSets().map((set) => nativeKernel(loaded.addon, set.name, set.panel))
+    : [];
+
+/** float32 in C++: fused attention on panels of queries, packed projections. ARCHITECTURE.md explains how. */
+function nativeKernel(addon: Addon, instructionSet: string, panel: number): Kernel {
+  const opened = new WeakMap<Job, OpenedCall>();
+  const open = (job: Job): OpenedCall => {
+    let call = opened.get(job);
+    if (call === undefined) {
+      call = addon.open(job, instructionSet);
+      opened.set(job, call);
+    }
+    return call;
+  };
+  const part = (name: string): Part['run'] => {
+    const index = addon.parts.indexOf(name);
+    return (job, batch, head, from, to) => addon.run(open(job), index, batch, head, from, to);
+  };
+  return {
+    ...defineKernel(`native-${instructionSet}`, 'float32', stages(part, panel), (call) =>
+      planNativeBuffers(call, panel),
+    ),
+    supports: ({ sizes, visibility, gradOutput }) =>
+      gradOutput === null &&
+      sizes.keys + sizes.extras + sizes.queries < MOST_POSITIONS &&
+      visibility.offsets.every((offset: number) => Math.abs(offset) < MOST_POSITIONS),
+  };
+}
+
+function stages(part: (name: string) => Part['run'], panel: number): readonly StageProgram[] {
+  const isProjected = (call: AttentionCall, role: Role) => sourceOf(call, role).kind === 'projected';
+  const linearOf = (call: AttentionCall, role: Role): Linear => {
+    const source = sourceOf(call, role);
+    if (source.kind !== 'projected') throw new TypeError(`The ${role} heads are given.`);
+    return source.linear;
+  };
+  const isGivenAndRotated = (call: AttentionCall, role: Role) =>
+    isPrepared(call, role) && !isProjected(call, role);
+  const columnGrid = (linear: Linear): Grid => ({
+    batch: 1,
+    heads: 1,
+    rows: linear.headColumn.length * linear.headSize,
+    tileRows: 4 * panel,
+  });
+  const columnPanels = (linear: Linear) => Math.ceil((linear.headColumn.length * linear.headSize) / panel);
+  const rowGrid = ({ sizes }: AttentionCall, heads: number, rows: number, panels: number): Grid => ({
+    batch: sizes.batch,
+    heads,
+    rows,
+    tileRows: panels * panel,
+  });
+  const attentionFlops = ({ sizes }: AttentionCall) =>
+    2 * sizes.keys * (sizes.headSize + sizes.valueHeadSize + 10);
+
+  return [
+    {
+      name: 'pack',
+      parts: [
+        ...ROLES.map((role) => ({
+          grid: (call: AttentionCall) => rowGrid(call, 1, headShape(call, role).rows, 1),
+          flopsPerRow: (call: AttentionCall) => linearOf(call, role).inWidth,
+          applies: (call: AttentionCall) => ownsPanels(call, role),
+          run: part(`pack${NAMES[role]}Tokens`),
+        })),
+        ...ROLES.map((role) => ({
+          grid: (call: AttentionCall) => columnGrid(linearOf(call, role)),
+          flopsPerRow: (call: AttentionCall) => linearOf(call, role).inWidth,
+          applies: (call: AttentionCall) => isProjected(call, role),
+          run: part(`pack${NAMES[role]}Weight`),
+        })),
+        {
+          grid: (call) => columnGrid(call.outputProjection!),
+          flopsPerRow: (call) => call.outputProjection!.inWidth,
+          applies: (call) => call.outputProjection !== null,
+          run: part('packOutputWeight'),
+        },
+      ],
+    },
+    {
+      name: 'heads',
+      parts: ROLES.flatMap((role): Part[] => [
+        {
+          grid: (call) =>
+            rowGrid(
+              call,
+              columnPanels(linearOf(call, role)),
+              headShape(call, role).rows,
+              2 * PROJECTION_PANELS,
+            ),
+          flopsPerRow: (call) => 2 * linearOf(call, role).inWidth * panel,
+          applies: (call) => isProjected(call, role),
+          run: part(`project${NAMES[role]}`),
+        },
+        {
+          grid: (call) => rowGrid(call, headShape(call, role).heads, headShape(call, role).rows, 1),
+          flopsPerRow: (call) => 4 * headShape(call, role).size,
+          applies: (call) => isGivenAndRotated(call, role),
+          run: prepareHeads(role),
+        },
+      ]),
+    },
+    {
+      name: 'rotate',
+      parts: (['query', 'key'] as const).map((role) => ({
+        grid: (call) => rowGrid(call, headShape(call, role).heads, headShape(call, role).rows, 1),
+        flopsPerRow: (call) => 8 * headShape(call, role).size,
+        applies: (call) => call.rope !== null && isProjected(call, role),
+        run: rotateHeads(role),
+      })),
+    },
+    {
+      name: 'keys',
+      parts: [
+        {
+          grid: (call) => rowGrid(call, call.sizes.kvHeads, call.sizes.keys + call.sizes.extras, 4),
+          flopsPerRow: ({ sizes }) => 4 * (sizes.headSize + sizes.valueHeadSize),
+          applies: () => true,
+          run: part('packKeys'),
+        },
+      ],
+    },
+    {
+      name: 'attention',
+      parts: [
+        {
+          grid: (call) => rowGrid(call, call.sizes.heads, call.sizes.queries, ATTENTION_PANELS),
+          flopsPerRow: attentionFlops,
+          applies: () => true,
+          run: part('attend'),
+        },
+      ],
+    },
+    {
+      name: 'results',
+      parts: [
+        {
+          grid: (call) =>
+            rowGrid(call, columnPanels(call.outputProjection!), call.sizes.queries, 2 * PROJECTION_PANELS),
+          flopsPerRow: (call) => 2 * call.outputProjection!.inWidth * panel,
+          applies: (call) => call.outputProjection !== null,
+          run: part('projectOutput'),
+        },
+        {
+          grid: (call) => {
+            const weights = call.returns.weights!;
+            return rowGrid(
+              call,
+              weights.reduce === null ? weights.heads.length : 1,
+              weights.queries.length,
+              ATTENTION_PANELS,
+            );
+          },
+          flopsPerRow: (call) => {
+            const weights = call.returns.weights!;
+            return (weights.reduce === null ? 1 : weights.heads.length) * attentionFlops(call);
+          },
+          applies: (call) => call.returns.weights !== null,
+          run: part('writeWeights'),
+        },
+        {
+          grid: (call) => rowGrid(call, call.sizes.heads, call.sizes.queries, ATTENTION_PANELS),
+          flopsPerRow: attentionFlops,
+          applies: (call) => call.returns.logits !== null,
+          run: part('writeLogits'),
+        },
+        ...(['key', 'value'] as const).map((role) => ({
+          grid: (call: AttentionCall) => rowGrid(call, call.sizes.kvHeads, call.sizes.keys, 1),
+          flopsPerRow: (call: AttentionCall) => headShape(call, role).size,
+          applies: (call: AttentionCall) => call.returns.presentKeyValue,
+          run: copyPresent(role),
+        })),
+      ],
+    },
+  ];
+}

@@ -90,45 +90,40 @@ const AppliedSchema = Type.Object(
   },
 );
 
-const common = {
+const result = {
+  output: Result('[B, H, L, d_v], [B, L, D_out] or [L, D_out]: of the rank of the query.'),
+  weights: Type.Optional({
+    ...Type.Ref('WeightsResult'),
+    description: 'Where `return.weights` asks for it.',
+  }),
+  logits: Type.Optional(Result('[B, H, L, S], at the stage that `return.logits` names.')),
+  log_sum_exp: Type.Optional(Result('[B, H, L]: the logarithm of each softmax denominator.')),
+  present_key: Type.Optional(Result('Past and new keys, rotated where RoPE is on; the next past_key.')),
+  present_value: Type.Optional(Result('Past and new values; the next past_value.')),
   empty_rows: count('How many rows of the map may see no key.'),
   applied: Type.Ref('Applied'),
 };
 
-const AttentionResponseSchema = Type.Object(
-  {
-    output: Result('[B, H, L, d_v], [B, L, D_out] or [L, D_out]: of the rank of the query.'),
-    weights: Type.Optional({
-      ...Type.Ref('WeightsResult'),
-      description: 'Where `return.weights` asks for it.',
-    }),
-    logits: Type.Optional(Result('[B, H, L, S], at the stage that `return.logits` names.')),
-    log_sum_exp: Type.Optional(Result('[B, H, L]: the logarithm of each softmax denominator.')),
-    present_key: Type.Optional(Result('Past and new keys, rotated where RoPE is on; the next past_key.')),
-    present_value: Type.Optional(Result('Past and new values; the next past_value.')),
-    ...common,
-  },
-  {
-    $id: 'AttentionResponse',
-    title: 'AttentionResponse',
-    description: 'The output, what `return` asked for, and what was applied. A rank-2 query leaves B out.',
-    ...closed,
-  },
-);
+const AttentionResponseSchema = Type.Object(result, {
+  $id: 'AttentionResponse',
+  title: 'AttentionResponse',
+  description: 'The output, what `return` asked for, and what was applied. A rank-2 query leaves B out.',
+  ...closed,
+});
 
 const GradientsResponseSchema = Type.Object(
   {
-    output: Result('As of the operation itself.'),
     grad_query: Result('∂loss/∂query, shaped as the query.'),
     grad_key: Result('∂loss/∂key, shaped as the key.'),
     grad_value: Result('∂loss/∂value, shaped as the value.'),
-    ...common,
+    ...result,
   },
   {
     $id: 'GradientsResponse',
     title: 'GradientsResponse',
-    description: 'The vector-Jacobian product of the operation at grad_output.',
-    additionalProperties: true,
+    description:
+      'The vector-Jacobian product of the operation at grad_output, and the result of the operation.',
+    ...closed,
   },
 );
 

@@ -80,7 +80,7 @@ export const compute = fp<ComputeOptions>(async (scope, { engine, limits }) => {
 
   scope.addHook('onSend', async (request, reply) => {
     // Fastify closes the connection after an unread body; readBody has taken care of that.
-    if (!scope.lifecycle.stopping) reply.removeHeader('connection');
+    if (!scope.lifecycle.stopping && reply.hasHeader('connection')) reply.removeHeader('connection');
     if (request.ticket !== null) reply.header('server-timing', serverTiming(request.ticket.timings));
   });
 });

@@ -11,6 +11,10 @@ export const problems = fp(async (app) => {
   app.addHook('onRoute', ({ url, method }) => routes.add(url, method));
 
   app.setErrorHandler<FastifyError | Problem>((error, request, reply) => {
+    if (request.raw.socket.destroyed) {
+      request.log.info({ method: request.method, path: pathOf(request.url) }, 'client went away');
+      return reply.hijack();
+    }
     const problem = toProblem(error);
     if (problem.status >= 500) request.log.error({ err: error, code: problem.code }, 'request failed');
     else request.log.info({ code: problem.code, detail: problem.message }, 'request refused');

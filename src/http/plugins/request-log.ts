@@ -1,6 +1,6 @@
 import fp from 'fastify-plugin';
 
-/** One line a request, when its response is out or its client gone. Bodies and credentials are never logged. */
+/** One line a request, when its response is out. Bodies and credentials are never logged. */
 export const requestLog = fp(async (app) => {
   app.addHook('onResponse', async (request, reply) => {
     request.log.info(
@@ -15,9 +15,6 @@ export const requestLog = fp(async (app) => {
       },
       'request',
     );
-  });
-  app.addHook('onRequestAbort', async (request) => {
-    request.log.info({ method: request.method, path: pathOf(request.url) }, 'client went away');
   });
 });
 

@@ -33,7 +33,7 @@ export const gradientsExamples: Examples = {
       ],
       grad_output: [
         [1, 1],
-        [1, -1],
+        [1, 0],
       ],
       causal: true,
       precision: 'float64',

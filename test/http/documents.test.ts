@@ -1,0 +1,219 @@
+import { readFileSync } from 'node:fs';
+import { Validator } from '@seriousme/openapi-schema-validator';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { PROBLEM_CODES } from '../../src/domain/problem.ts';
+import { listen, post, send, type TestService } from './support.ts';
+
+// biome-ignore lint/suspicious/noExplicitAny: a document is read here as its users read it.
+type Document = any;
+
+const COMMITTED: Document = JSON.parse(readFileSync('openapi/openapi.json', 'utf8'));
+
+interface Operation {
+  readonly path: string;
+  readonly method: string;
+  readonly operation: Document;
+}
+
+const OPERATIONS: Operation[] = Object.entries<Document>(COMMITTED.paths).flatMap(([path, item]) =>
+  Object.entries<Document>(item).map(([method, operation]) => ({ path, method, operation })),
+);
+
+const EXAMPLES = OPERATIONS.flatMap(({ path, operation }) =>
+  Object.entries<Document>(operation.requestBody?.content['application/json'].examples ?? {}).map(
+    ([name, { value }]) => [operation.operationId as string, name, path, value] as const,
+  ),
+);
+
+let service: TestService;
+beforeAll(async () => {
+  service = await listen();
+});
+afterAll(() => service.close());
+
+describe('the OpenAPI document', () => {
+  it('that is committed is what the routes say, in both forms', async () => {
+    const { text } = await send(`${service.url}/openapi.json`);
+    expect(text, 'run `npm run openapi`').toBe(readFileSync('openapi/openapi.json', 'utf8'));
+    const yaml = await send(`${service.url}/openapi.yaml`);
+    expect(yaml.text).toBe(readFileSync('openapi/openapi.yaml', 'utf8'));
+    expect(parse(yaml.text)).toEqual(COMMITTED);
+    expect(yaml.headers['content-type']).toMatch(/^application\/yaml/);
+  });
+
+  it('is valid OpenAPI 3.1', async () => {
+    const validator = new Validator();
+    expect(await validator.validate(structuredClone(COMMITTED))).toMatchObject({ valid: true });
+    expect(validator.version).toBe('3.1');
+  });
+
+  it('names, explains and sorts every operation, and says how it fails', () => {
+    const ids = OPERATIONS.map(({ operation }) => operation.operationId);
+    expect(new Set(ids).size).toBe(ids.length);
+    for (const { path, method, operation } of OPERATIONS) {
+      const name = `${method} ${path}`;
+      expect(operation.operationId, name).toMatch(/^[a-z][A-Za-z]+$/);
+      expect(operation.tags, name).toHaveLength(1);
+      expect(operation.summary.length, name).toBeGreaterThan(10);
+      expect(operation.description.length, name).toBeGreaterThan(10);
+      for (const [status, response] of Object.entries<Document>(operation.responses)) {
+        expect(response.headers, `${name} ${status}`).toHaveProperty('X-Request-Id');
+        if (Number(status) < 400 || path.startsWith('/health/ready')) continue;
+        const problem = response.content['application/problem+json'];
+        expect(problem.schema).toEqual({ $ref: '#/components/schemas/Problem' });
+        expect(Object.keys(problem.examples).length).toBeGreaterThan(0);
+      }
+      if (method === 'post') {
+        expect(
+          Object.keys(operation.requestBody.content['application/json'].examples).length,
+        ).toBeGreaterThan(1);
+        expect(operation.parameters.map((one: Document) => one.name)).toEqual([
+          'X-Deadline-Ms',
+          'X-Request-Id',
+        ]);
+      }
+    }
+  });
+
+  it('refers only to what it has, by name', () => {
+    const names = Object.keys(COMMITTED.components.schemas);
+    expect(names).toEqual(expect.arrayContaining(['Tensor', 'Causal', 'Return', 'Projections', 'Problem']));
+    const references = JSON.stringify(COMMITTED).matchAll(/"\$ref":"([^"]+)"/g);
+    for (const [, reference] of references) {
+      expect(names.map((name) => `#/components/schemas/${name}`)).toContain(reference);
+    }
+  });
+
+  it('keeps the description of every field, also where its type has a name', () => {
+    const { query } = COMMITTED.components.schemas.ScaledDotProductAttentionRequest.properties;
+    expect(query).toEqual({
+      $ref: '#/components/schemas/Tensor',
+      description: expect.stringContaining('[B, H, L, d_k]'),
+    });
+    expect(COMMITTED.components.schemas.Projections.properties.w_q.description).toContain('[D, H·d_k]');
+  });
+
+  it('shows problems that are what it says a problem is', () => {
+    const check = schemaChecker();
+    for (const { operation } of OPERATIONS) {
+      for (const response of Object.values<Document>(operation.responses)) {
+        const examples = response.content['application/problem+json']?.examples ?? {};
+        for (const { value } of Object.values<Document>(examples)) check('Problem', value);
+      }
+    }
+  });
+
+  it.each(EXAMPLES)(
+    '%s: the example %s runs, and is answered as documented',
+    async (operationId, _name, path, value) => {
+      const { operation } = OPERATIONS.find((one) => one.operation.operationId === operationId) as Operation;
+      const check = schemaChecker();
+      check(referenceOf(operation.requestBody.content), value);
+      const reply = await post(service.url + path, value);
+      expect(reply.json).not.toHaveProperty('errors');
+      expect(reply.status).toBe(200);
+      check(referenceOf(operation.responses['200'].content), reply.json);
+      for (const header of Object.keys(operation.responses['200'].headers)) {
+        expect(reply.headers).toHaveProperty(header.toLowerCase());
+      }
+    },
+  );
+
+  it.each(OPERATIONS.filter(({ method }) => method === 'get'))(
+    '$path answers as documented',
+    async ({ path, operation }) => {
+      const reply = await send(service.url + path);
+      expect(reply.status).toBe(200);
+      schemaChecker()(referenceOf(operation.responses['200'].content), reply.json);
+    },
+  );
+
+  it('has the numbers of its words', async () => {
+    const run = async (operationId: string, name: string) => {
+      const [, , path, value] = EXAMPLES.find(
+        ([id, one]) => id === operationId && one === name,
+      ) as (typeof EXAMPLES)[0];
+      return (await post(service.url + path, value)).json;
+    };
+    const oneQuery = await run('scaledDotProductAttention', 'one_query');
+    expect(oneQuery.logits).toEqual([[[1, 4]]]);
+    expect(oneQuery.weights[0][0][0]).toBeCloseTo(1 / (1 + Math.exp(3)), 6);
+    const average = await run('scaledDotProductAttention', 'weighted_average');
+    expect(average.output).toEqual([[8.5]]);
+    expect(average.weights).toEqual([[[0.25, 0.75]]]);
+    const packed = await run('multiHeadAttention', 'packed_pytorch');
+    expect(packed.weights[0][0]).toHaveLength(5);
+  });
+});
+
+describe('pages', () => {
+  it('open with a call that this very service has worked', async () => {
+    const { status, text, headers } = await send(service.url);
+    expect(status).toBe(200);
+    expect(headers['content-type']).toBe('text/html; charset=utf-8');
+    expect(text).toContain('<code>1·1 + 2·0 = 1</code> and <code>1·0 + 2·2 = 4</code>');
+    expect(text).toContain('0.047 · 4 + 0.953 · 10 = 9.715');
+    const { kernels } = (await send(`${service.url}/v1/info`)).json;
+    expect(text).toContain(`&quot;kernel&quot;: &quot;${kernels[0].name}&quot;`);
+    for (const { path, operation } of OPERATIONS) {
+      expect(text).toContain(path);
+      expect(text).toContain(operation.summary);
+    }
+  });
+
+  it('hold nothing inline and nothing of others', async () => {
+    const { text } = await send(service.url);
+    expect(text).not.toMatch(/<style|style=|onclick|<script(?! type="module" src="\.\/assets)/);
+    const addresses = [...text.matchAll(/(?:href|src)="([^"]*)"/g)].map(([, address]) => address);
+    expect(addresses.filter((address) => !/^(\.\/|data:,)/.test(address))).toEqual([]);
+    for (const address of addresses.filter((one) => one.startsWith('./'))) {
+      expect((await send(new URL(address, service.url).href)).status, address).toBe(200);
+    }
+  });
+
+  it('escape what the caller says its host is', async () => {
+    const { text } = await send(service.url, { headers: { host: '"><script>alert(1)</script>' } });
+    expect(text).not.toContain('<script>alert');
+  });
+
+  it.each(PROBLEM_CODES)('explain %s', async (code) => {
+    const { status, text } = await send(`${service.url}/problems/${code}`);
+    expect(status).toBe(200);
+    expect(text).toContain(`<code>${code}</code>`);
+    expect((await send(`${service.url}/problems`)).text).toContain(`./problems/${code}`);
+  });
+
+  it('know no other problems', async () => {
+    expect((await send(`${service.url}/problems/nothing`)).status).toBe(404);
+  });
+
+  it('include Swagger UI, on the document of this service', async () => {
+    const { status, text, headers } = await send(`${service.url}/docs`);
+    expect([status, headers['content-type']]).toEqual([200, 'text/html; charset=utf-8']);
+    const policy = String(headers['content-security-policy']);
+    expect(policy).toContain("script-src 'self'");
+    expect(policy).not.toMatch(/https:|unsafe|validator\.swagger|upgrade-insecure/);
+    for (const [, address] of text.matchAll(/(?:href|src)="(\.\/docs[^"]*)"/g)) {
+      expect((await send(new URL(address, service.url).href)).status, address).toBe(200);
+    }
+    expect((await send(`${service.url}/docs/static/swagger-initializer.js`)).text).toContain(
+      '../openapi.json',
+    );
+  });
+});
+
+function referenceOf(content: Document): string {
+  return content['application/json'].schema.$ref.split('/').at(-1);
+}
+
+/** Checks values against the schemas of the document, as a client would. */
+function schemaChecker(): (name: string, value: unknown) => void {
+  const ajv = new Ajv2020({ strict: false, validateFormats: false });
+  ajv.addSchema(COMMITTED, 'document');
+  return (name, value) => {
+    ajv.validate(`document#/components/schemas/${name}`, value);
+    expect(ajv.errors).toBeNull();
+  };
+}

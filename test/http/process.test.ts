@@ -1,0 +1,116 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { Client } from 'undici';
+import { describe, expect, it } from 'vitest';
+import { type ServiceProcess, startService } from '../support/service-process.ts';
+import { filled, post, SDPA, SMALL, send } from './support.ts';
+
+/** About a second of arithmetic. */
+const MEDIUM = {
+  query: filled(1024, 64),
+  key: filled(2048, 64),
+  value: filled(2048, 64),
+  precision: 'float64',
+};
+
+describe('the process refuses to start, in one line,', () => {
+  it('with a setting that cannot be used', async () => {
+    expect(await startBadly({ PORT: 'eighty' })).toEqual({
+      code: 1,
+      stderr: 'attention-api cannot start. PORT: expected an integer from 0 to 65535; got "eighty".\n',
+    });
+  });
+
+  it('at an address of another machine', async () => {
+    expect(await startBadly({ HOST: '203.0.113.1' })).toEqual({
+      code: 1,
+      stderr: 'attention-api cannot start. HOST: expected an address of this machine.\n',
+    });
+  });
+
+  it('at a port that is taken', async () => {
+    const other = createServer().listen(0, '127.0.0.1');
+    await once(other, 'listening');
+    const { port } = other.address() as { port: number };
+    const { code, stderr } = await startBadly({ PORT: String(port) });
+    other.close();
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^attention-api cannot start\. PORT: expected a port that is free.*\n$/);
+  });
+});
+
+describe('the process', () => {
+  it('says where everything is, and takes its limits from the environment', async () => {
+    const service = await startService({
+      env: { MAX_BODY_BYTES: '200', THREADS: '1', MAX_REQUEST_FLOPS: '1e9' },
+    });
+    await service.line('Documentation', `${service.url}/docs`);
+    await service.line('OpenAPI', `${service.url}/openapi.json`);
+    await service.line('First call', SDPA);
+    const { json } = await send(`${service.url}/v1/info`);
+    expect(json.limits).toMatchObject({ body_bytes: 200, request_flops: 1e9 });
+    expect(json.engine.threads).toBe(1);
+    expect((await post(service.url + SDPA, JSON.stringify(SMALL) + ' '.repeat(200))).status).toBe(413);
+    await service.stop();
+  });
+
+  it('finishes what it has accepted when it is told to stop, and ends well', async () => {
+    const service = await startService({ env: { THREADS: '1' } });
+    const answer = post(service.url + SDPA, MEDIUM);
+    await requestsReach(service, 1);
+    service.kill('SIGTERM');
+    const reply = await answer;
+    expect(reply.status).toBe(200);
+    expect(reply.headers.connection).toBe('close');
+    expect(await service.exited).toEqual({ code: 0, signal: null });
+    await service.line('"stopped"');
+  });
+
+  it('loses nothing under load when it is told to stop', async () => {
+    const service = await startService({ env: { SHUTDOWN_DELAY_MS: '1000' } });
+    const statuses: number[] = [];
+    // As a gateway does, each client stops using its connection when the service asks it to.
+    const client = async () => {
+      const connection = new Client(service.url);
+      for (let open = true; open; ) {
+        const { statusCode, headers, body } = await connection.request({
+          path: SDPA,
+          method: 'POST',
+          headers: { 'content-type': 'application/json' },
+          body: JSON.stringify(SMALL),
+        });
+        await body.dump();
+        statuses.push(statusCode);
+        open = headers.connection !== 'close';
+      }
+      await connection.close();
+    };
+    const clients = Array.from({ length: 8 }, client);
+    await service.line(`"path":"${SDPA}"`);
+    const before = await send(`${service.url}/health/ready`);
+    service.kill('SIGTERM');
+    await service.line('"stopping"');
+    const after = await send(`${service.url}/health/ready`);
+    await Promise.all(clients);
+    expect(await service.exited).toEqual({ code: 0, signal: null });
+    expect([before.status, after.status]).toEqual([200, 503]);
+    expect(after.json).toEqual({ status: 'stopping' });
+    expect(statuses.length).toBeGreaterThanOrEqual(8);
+    expect(statuses.filter((status) => status !== 200)).toEqual([]);
+  });
+});
+
+async function requestsReach(service: ServiceProcess, count: number): Promise<void> {
+  while ((await send(`${service.url}/v1/info`)).json.engine.requests < count);
+}
+
+async function startBadly(env: NodeJS.ProcessEnv): Promise<{ code: number; stderr: string }> {
+  const child = spawn(process.execPath, ['src/main.ts'], {
+    env: { PATH: process.env.PATH, HOST: '127.0.0.1', PORT: '0', ...env },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  const [stderr, [code]] = await Promise.all([text(child.stderr), once(child, 'exit')]);
+  return { code, stderr };
+}

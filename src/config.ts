@@ -33,11 +33,7 @@ export const EnvironmentSchema = Type.Object({
   MAX_JSON_DEPTH: count(DEFAULT_LIMITS.jsonDepth, 1024),
   MAX_MAP_BYTES: count(DEFAULT_LIMITS.mapBytes, 4 * GIB),
   MAX_REQUEST_BYTES: count(DEFAULT_LIMITS.requestBytes, 1024 * GIB),
-  MAX_REQUEST_FLOPS: Type.Number({
-    exclusiveMinimum: 0,
-    maximum: 1e18,
-    default: DEFAULT_LIMITS.requestFlops,
-  }),
+  MAX_REQUEST_FLOPS: count(DEFAULT_LIMITS.requestFlops, 1e18),
   MAX_QUEUE_REQUESTS: count(DEFAULT_LIMITS.queueRequests, 1_000_000),
   MAX_QUEUE_BYTES: count(DEFAULT_LIMITS.queueBytes, 1024 * GIB),
   MAX_DEADLINE_MS: count(DEFAULT_LIMITS.deadlineMs, 24 * 3600 * 1000),
@@ -111,7 +107,6 @@ function expectation(setting: TObject['properties'][string]): string {
   if (setting.type === 'integer' && setting.maximum !== undefined) {
     return `an integer from ${setting.minimum} to ${setting.maximum}`;
   }
-  if (setting.type === 'number') return `a number > ${setting.exclusiveMinimum} and <= ${setting.maximum}`;
   return 'a text that is not empty';
 }
 

@@ -21,14 +21,16 @@ export interface ServiceProcess {
 export interface ServiceOptions {
   readonly cwd?: string;
   readonly uid?: number;
+  /** Path of the Node binary, where it is not this process's own. */
+  readonly node?: string;
   readonly env?: NodeJS.ProcessEnv;
 }
 
 const START_MS = 20_000;
 
 /** Starts `node src/main.ts` on a free port, or on `env.PORT`, and waits until it says where it listens. */
-export async function startService({ cwd, uid, env }: ServiceOptions = {}): Promise<ServiceProcess> {
-  const child = spawn(process.execPath, ['src/main.ts'], {
+export async function startService({ cwd, uid, node, env }: ServiceOptions = {}): Promise<ServiceProcess> {
+  const child = spawn(node ?? process.execPath, ['src/main.ts'], {
     ...(cwd === undefined ? {} : { cwd }),
     ...(uid === undefined ? {} : { uid, gid: uid }),
     env: { PATH: process.env.PATH, HOST: '127.0.0.1', PORT: '0', ...env },

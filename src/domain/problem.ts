@@ -82,7 +82,7 @@ export class Problem extends Error {
 
 /** A problem with one place at fault: `problemAt('shape_mismatch', '/key', 'expected …; got …')`. */
 export function problemAt(code: ProblemCode, pointer: string, detail: string): Problem {
-  return new Problem(code, detail, [{ pointer, detail }]);
+  return new Problem(code, pointer === '' ? detail : `${pointer}: ${detail}`, [{ pointer, detail }]);
 }
 
 /** One part of a JSON Pointer, escaped by RFC 6901. */

@@ -1,0 +1,31 @@
+import type { Limits } from '../domain/limits.ts';
+import { problemAt } from '../domain/problem.ts';
+import type { Plan } from '../kernels/kernel.ts';
+import { planBytes } from '../kernels/memory.ts';
+
+/** Floating-point operations of a plan. */
+export function planFlops(plan: Plan): number {
+  return plan.stages.reduce((sum, { tiles, flopsPerTile }) => sum + tiles * flopsPerTile, 0);
+}
+
+/** Throws a Problem, `over_budget`, where the plan needs more arithmetic or memory than one request may use. */
+export function checkBudget(plan: Plan, limits: Limits): void {
+  const flops = planFlops(plan);
+  if (!(flops <= limits.requestFlops)) {
+    const detail =
+      `The call needs ${scientific(flops)} floating-point operations; ` +
+      `one request may use ${scientific(limits.requestFlops)}.`;
+    throw problemAt('over_budget', '', detail);
+  }
+  const bytes = planBytes(plan);
+  // What exceeds the memory of all requests together would be refused for ever, so it is no matter of capacity.
+  const allowed = Math.min(limits.requestBytes, limits.queueBytes);
+  if (!(bytes <= allowed)) {
+    const detail = `The call needs ${bytes} bytes for its results and workspace; one request may use ${allowed}.`;
+    throw problemAt('over_budget', '', detail);
+  }
+}
+
+function scientific(value: number): string {
+  return value.toExponential(1).replace('e+', 'e');
+}

@@ -1,0 +1,250 @@
+import type { Limits } from '../domain/limits.ts';
+import { cancel, type JobStatus } from '../kernels/status.ts';
+import { failureOf, type Item, type ItemResult } from './item.ts';
+import type { Logger } from './logger.ts';
+import { closeError, refusalProblem, workerLostProblem } from './outcome.ts';
+import { WorkerPool } from './pool.ts';
+import { step } from './scheduler.ts';
+import {
+  createScheduler,
+  type Outcome,
+  type SchedulerAction,
+  type SchedulerEvent,
+  type SchedulerState,
+  type Work,
+} from './scheduler-state.ts';
+
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+/** A piece of work for the workers. */
+export interface JobRequest {
+  readonly work: Work;
+  item(jobId: number, stage: number, fromTile: number, toTile: number): Item;
+  /** Where the cancel flag of the job is; null for one-shot tasks, which run to their end. */
+  readonly status: JobStatus | null;
+}
+
+export interface JobReport {
+  /** Of the slice that came back last. */
+  readonly result: ItemResult;
+  /** From the submission to the first start. */
+  readonly queueMs: number;
+  /** From the first start to the end. */
+  readonly runMs: number;
+}
+
+interface PendingJob {
+  readonly request: JobRequest;
+  readonly ticket: TicketEntry;
+  readonly submittedMs: number;
+  startedMs: number | null;
+  result: ItemResult | null;
+  readonly resolve: (report: JobReport) => void;
+  readonly reject: (reason: unknown) => void;
+}
+
+interface TicketEntry {
+  readonly lifetimeMs: number;
+  readonly controller: AbortController;
+}
+
+/** Joins the scheduler to the clock and the workers: feeds it events, and carries out its actions. */
+export class Dispatcher {
+  readonly limits: Limits;
+  readonly #logger: Logger;
+  readonly #scheduler: SchedulerState;
+  readonly #pool: WorkerPool;
+  readonly #tickets = new Map<number, TicketEntry>();
+  readonly #jobs = new Map<number, PendingJob>();
+  /** The job that each worker has a slice of. */
+  readonly #slices: (number | undefined)[];
+  readonly #up = Promise.withResolvers<void>();
+  readonly #drained = Promise.withResolvers<void>();
+  #timer: NodeJS.Timeout | undefined;
+  #nextId = 1;
+  #workersLost = 0;
+  #tilesComputed = 0;
+
+  constructor(threads: number, limits: Limits, logger: Logger) {
+    this.limits = limits;
+    this.#logger = logger;
+    this.#slices = Array(threads).fill(undefined);
+    this.#scheduler = createScheduler(threads, { requests: limits.queueRequests, bytes: limits.queueBytes });
+    this.#pool = new WorkerPool(
+      threads,
+      {
+        ready: (worker) => this.#ready(worker),
+        finished: (worker, result) => this.#finished(worker, result),
+        lost: (worker) => this.#lost(worker),
+      },
+      logger,
+    );
+  }
+
+  /** Resolves when all workers are up. */
+  ready(): Promise<void> {
+    return this.#up.promise;
+  }
+
+  /** Lets the admitted requests finish, then ends the workers. */
+  async close(): Promise<void> {
+    this.#dispatch({ kind: 'drain' });
+    await this.#drained.promise;
+    clearTimeout(this.#timer);
+    await this.#pool.close();
+  }
+
+  stats() {
+    const { workers, tickets, bytes, runnable, jobs } = this.#scheduler;
+    return {
+      threads: workers.length,
+      threadsUp: workers.filter(({ phase }) => phase === 'idle' || phase === 'busy').length,
+      requests: tickets.size,
+      bytes,
+      jobs: jobs.size,
+      queuedJobs: runnable.length,
+      runningSlices: workers.filter(({ slice }) => slice !== null).length,
+      tilesComputed: this.#tilesComputed,
+      workersLost: this.#workersLost,
+    };
+  }
+
+  get pool(): WorkerPool {
+    return this.#pool;
+  }
+
+  /** Takes a request in. Throws a Problem, `over_capacity` or `stopping`, where there is no room. */
+  admit(bytes: number, lifetimeMs: number): { id: number; signal: AbortSignal } {
+    const id = this.#nextId++;
+    const deadlineMs = performance.now() + lifetimeMs;
+    const actions = this.#dispatch({ kind: 'admit', ticket: id, bytes, deadlineMs });
+    this.#throwIfRefused(actions, bytes);
+    const controller = new AbortController();
+    this.#tickets.set(id, { lifetimeMs, controller });
+    return { id, signal: controller.signal };
+  }
+
+  /** Books more bytes for a request. Throws a Problem, `over_capacity`, where there is no room. */
+  reserve(ticket: number, bytes: number): void {
+    this.#throwIfRefused(this.#dispatch({ kind: 'reserve', ticket, bytes }), bytes);
+  }
+
+  cancel(ticket: number): void {
+    this.#dispatch({ kind: 'cancel', ticket });
+  }
+
+  release(ticket: number): void {
+    this.#dispatch({ kind: 'release', ticket });
+    this.#tickets.delete(ticket);
+  }
+
+  /** Has the workers do a job. Rejects with what it threw, or with the Problem that ended it. */
+  submit(ticketId: number, request: JobRequest): Promise<JobReport> {
+    const ticket = this.#tickets.get(ticketId);
+    if (ticket === undefined) return Promise.reject(new Error('The request was released already.'));
+    const { promise, resolve, reject } = Promise.withResolvers<JobReport>();
+    const job = this.#nextId++;
+    const submittedMs = performance.now();
+    this.#jobs.set(job, { request, ticket, submittedMs, startedMs: null, result: null, resolve, reject });
+    this.#dispatch({ kind: 'submit', ticket: ticketId, job, work: request.work });
+    return promise;
+  }
+
+  #dispatch(event: SchedulerEvent): readonly SchedulerAction[] {
+    const actions = step(this.#scheduler, event, performance.now());
+    for (const action of actions) this.#carryOut(action);
+    return actions;
+  }
+
+  #carryOut(action: SchedulerAction): void {
+    switch (action.kind) {
+      case 'start': {
+        const { worker, job: id, stage, fromTile, toTile } = action;
+        const job = this.#jobs.get(id)!;
+        job.startedMs ??= performance.now();
+        this.#slices[worker] = id;
+        this.#pool.start(worker, job.request.item(id, stage, fromTile, toTile));
+        break;
+      }
+      case 'halt': {
+        const status = this.#jobs.get(action.job)?.request.status;
+        if (status) cancel(status);
+        break;
+      }
+      case 'settle':
+        this.#settle(action.job, action.outcome);
+        break;
+      case 'abort': {
+        const ticket = this.#tickets.get(action.ticket)!;
+        ticket.controller.abort(closeError(action.reason, ticket.lifetimeMs));
+        break;
+      }
+      case 'terminate':
+        this.#logger.error(
+          { worker: action.worker },
+          'A worker does not come back from its work and is ended.',
+        );
+        this.#pool.terminate(action.worker);
+        break;
+      case 'wake':
+        this.#wakeAt(action.atMs);
+        break;
+      case 'drained':
+        this.#drained.resolve();
+    }
+  }
+
+  #wakeAt(atMs: number): void {
+    clearTimeout(this.#timer);
+    const delayMs = Math.min(LONGEST_TIMER_MS, Math.max(0, Math.ceil(atMs - performance.now())));
+    this.#timer = setTimeout(() => this.#dispatch({ kind: 'tick' }), delayMs);
+    this.#timer.unref();
+  }
+
+  #ready(worker: number): void {
+    this.#dispatch({ kind: 'ready', worker });
+    if (this.#scheduler.workers.every(({ phase }) => phase !== 'down')) this.#up.resolve();
+  }
+
+  #finished(worker: number, result: ItemResult): void {
+    const job = this.#jobs.get(this.#slices[worker]!);
+    this.#slices[worker] = undefined;
+    if (job !== undefined) job.result = result;
+    if ('kind' in result && result.kind === 'computed') this.#tilesComputed += result.tiles;
+    this.#dispatch({ kind: 'finished', worker, failed: failureOf(result) !== null });
+  }
+
+  #lost(worker: number): void {
+    this.#workersLost++;
+    this.#slices[worker] = undefined;
+    this.#dispatch({ kind: 'lost', worker });
+  }
+
+  #settle(id: number, outcome: Outcome): void {
+    const job = this.#jobs.get(id)!;
+    this.#jobs.delete(id);
+    const { resolve, reject, result, ticket, submittedMs } = job;
+    switch (outcome) {
+      case 'done': {
+        const endMs = performance.now();
+        const startedMs = job.startedMs ?? endMs;
+        const report = { queueMs: startedMs - submittedMs, runMs: endMs - startedMs };
+        resolve({ ...report, result: result ?? { kind: 'computed', tiles: 0 } });
+        break;
+      }
+      case 'failed':
+        reject(failureOf(result!));
+        break;
+      case 'worker_lost':
+        reject(workerLostProblem());
+        break;
+      default:
+        reject(ticket.controller.signal.reason ?? closeError(outcome, ticket.lifetimeMs));
+    }
+  }
+
+  #throwIfRefused(actions: readonly SchedulerAction[], bytes: number): void {
+    const refusal = actions.find((action) => action.kind === 'refuse');
+    if (refusal !== undefined) throw refusalProblem(refusal, bytes, this.#scheduler.bytes, this.limits);
+  }
+}

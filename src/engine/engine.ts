@@ -1,0 +1,89 @@
+import type { Worker } from 'node:worker_threads';
+import type { AttentionCall } from '../domain/call.ts';
+import type { Limits } from '../domain/limits.ts';
+import type { Kernel } from '../kernels/kernel.ts';
+import { kernelFor, kernelNamed } from '../kernels/registry.ts';
+import { Dispatcher } from './dispatcher.ts';
+import { type Logger, SILENT } from './logger.ts';
+import { Ticket } from './ticket.ts';
+
+export type { ComputeResult, Ticket, Timings } from './ticket.ts';
+
+export interface EngineOptions {
+  /** Number of worker threads. */
+  readonly threads: number;
+  readonly limits: Limits;
+  /** Name of the kernel for float32 calls; the preferred one where it is not given. */
+  readonly kernel?: string | undefined;
+  readonly logger?: Logger | undefined;
+}
+
+/** What the engine is doing at the moment, and what has happened since it started. */
+export interface EngineStats {
+  readonly threads: number;
+  readonly threadsUp: number;
+  /** Requests admitted and not yet left. */
+  readonly requests: number;
+  /** Bytes reserved by them. */
+  readonly bytes: number;
+  /** Jobs not yet settled, or settled with slices still running. */
+  readonly jobs: number;
+  /** Jobs with work that no worker has taken yet. */
+  readonly queuedJobs: number;
+  readonly runningSlices: number;
+  readonly tilesComputed: number;
+  readonly workersLost: number;
+}
+
+/**
+ * Decodes, computes and encodes in worker threads, within bounds of count, memory and time. A request is admitted
+ * with the size of its body, gets a ticket, and does all its work by it.
+ */
+export class Engine {
+  readonly #dispatcher: Dispatcher;
+  readonly #float32: Kernel;
+  #closed: Promise<void> | null = null;
+
+  /** Starts the workers. Throws where there is no kernel of the forced name for float32. */
+  constructor({ threads, limits, kernel, logger = SILENT }: EngineOptions) {
+    this.#float32 = kernel === undefined ? kernelFor('float32') : kernelNamed(kernel);
+    if (this.#float32.precision !== 'float32')
+      throw new Error(`The kernel ${kernel} is not one for float32.`);
+    this.#dispatcher = new Dispatcher(threads, limits, logger);
+  }
+
+  /** Resolves when all workers are up. */
+  ready(): Promise<void> {
+    return this.#dispatcher.ready();
+  }
+
+  /**
+   * Takes a request in, before its body is read. `bytes` is the size of the body; `deadlineMs` from now, no longer
+   * than the limit. Throws a Problem with the time to try again: `over_capacity`, or `stopping`.
+   */
+  admit(bytes: number, { deadlineMs }: { readonly deadlineMs?: number | undefined } = {}): Ticket {
+    const longest = this.#dispatcher.limits.deadlineMs;
+    const lifetimeMs = Math.min(longest, deadlineMs ?? longest);
+    return new Ticket(this.#dispatcher, (call) => this.kernelOf(call), bytes, lifetimeMs);
+  }
+
+  /** The kernel that computes a call. */
+  kernelOf({ precision }: Pick<AttentionCall, 'precision'>): Kernel {
+    return precision === 'float32' ? this.#float32 : kernelFor(precision);
+  }
+
+  stats(): EngineStats {
+    return this.#dispatcher.stats();
+  }
+
+  /** The worker threads that are up. */
+  get workers(): readonly Worker[] {
+    return this.#dispatcher.pool.threads;
+  }
+
+  /** Refuses new requests, lets the admitted ones finish, then ends the workers. */
+  close(): Promise<void> {
+    this.#closed ??= this.#dispatcher.close();
+    return this.#closed;
+  }
+}

@@ -1,0 +1,57 @@
+import type { TensorFields } from '../contract/schemas/tensor.ts';
+import type { Answer } from '../domain/answer.ts';
+import type { Limits } from '../domain/limits.ts';
+import { Problem, type ProblemData } from '../domain/problem.ts';
+import type { Job } from '../kernels/kernel.ts';
+import type { Decoded, EncodeOptions } from '../wire/format.ts';
+
+/** What a worker is given to do at a time. Tensor data lies on shared memory, so that no message copies it. */
+export type Item = DecodeItem | ComputeItem | EncodeItem | PingItem;
+
+export interface DecodeItem {
+  readonly kind: 'decode';
+  readonly format: string;
+  readonly bytes: Uint8Array;
+  readonly fields: TensorFields;
+  readonly limits: Limits;
+}
+
+/** Tiles [fromTile, toTile) of one stage of a job. */
+export interface ComputeItem {
+  readonly kind: 'compute';
+  readonly jobId: number;
+  /** null where the worker's last compute item was of the same job, so that it has it already. */
+  readonly job: Job | null;
+  readonly kernel: string;
+  readonly stage: number;
+  readonly fromTile: number;
+  readonly toTile: number;
+}
+
+export interface EncodeItem {
+  readonly kind: 'encode';
+  readonly format: string;
+  readonly answer: Answer;
+  readonly options: EncodeOptions;
+}
+
+/** Asks for nothing but a sign that the worker is up. */
+export interface PingItem {
+  readonly kind: 'ping';
+}
+
+/** What comes back. Encoded bytes come alone, since only a result's top level can be transferred. */
+export type ItemResult =
+  | Uint8Array
+  | { readonly kind: 'decoded'; readonly decoded: Decoded }
+  | { readonly kind: 'computed'; readonly tiles: number }
+  | { readonly kind: 'up' }
+  | { readonly kind: 'problem'; readonly problem: ProblemData }
+  | { readonly kind: 'error'; readonly error: unknown };
+
+/** What an item threw, or null where it did not. */
+export function failureOf(result: ItemResult): unknown {
+  if (result instanceof Uint8Array) return null;
+  if (result.kind === 'problem') return Problem.from(result.problem);
+  return result.kind === 'error' ? result.error : null;
+}

@@ -1,0 +1,44 @@
+import type { Answer } from '../domain/answer.ts';
+import type { Plan } from '../kernels/kernel.ts';
+import type { Work } from './scheduler-state.ts';
+
+/** Speeds to begin with, in cost units per millisecond; the scheduler measures the real ones. */
+const FLOPS_PER_MS = 1e6;
+const DECODED_BYTES_PER_MS = 5e4;
+const ENCODED_ELEMENTS_PER_MS = 5e3;
+
+/** Decoding or encoding this much takes well below a millisecond, and less than the way to a worker and back. */
+const SMALL_BODY_BYTES = 16 * 1024;
+const SMALL_ANSWER_ELEMENTS = 2048;
+
+export function isSmallBody(bytes: Uint8Array): boolean {
+  return bytes.byteLength <= SMALL_BODY_BYTES;
+}
+
+export function isSmallAnswer(answer: Answer): boolean {
+  return answerElements(answer) <= SMALL_ANSWER_ELEMENTS;
+}
+
+/** Costs count in floating-point operations. */
+export function computeWork(kernel: string, plan: Plan): Work {
+  const stages = plan.stages.map(({ tiles, flopsPerTile }) => ({ tiles, costPerTile: flopsPerTile }));
+  return { kind: kernel, assumedSpeed: FLOPS_PER_MS, stages };
+}
+
+/** Costs count in bytes. */
+export function decodeWork(format: string, bytes: Uint8Array): Work {
+  return oneShot(`decode ${format}`, DECODED_BYTES_PER_MS, bytes.byteLength);
+}
+
+/** Costs count in tensor elements. */
+export function encodeWork(format: string, answer: Answer): Work {
+  return oneShot(`encode ${format}`, ENCODED_ELEMENTS_PER_MS, answerElements(answer));
+}
+
+function oneShot(kind: string, assumedSpeed: number, cost: number): Work {
+  return { kind, assumedSpeed, stages: [{ tiles: 1, costPerTile: cost }] };
+}
+
+function answerElements({ tensors }: Answer): number {
+  return Object.values(tensors).reduce((sum, { data }) => sum + data.length, 0);
+}

@@ -1,0 +1,59 @@
+import { describe, expect, test } from 'vitest';
+import { DEFAULT_LIMITS } from '../../src/domain/limits.ts';
+import { Engine } from '../../src/engine/engine.ts';
+import { KERNELS } from '../../src/kernels/registry.ts';
+import { causal, everything, makeCall } from '../support/calls.ts';
+import { computeHere, withEngine } from './support.ts';
+
+describe.each([1, 2, 3])('with %i worker threads', (threads) => {
+  test.each(KERNELS)('the results of $name are those of one thread, to the bit', async (kernel) => {
+    const { precision } = kernel;
+    const sizes = { batch: 2, heads: 4, kvHeads: 2, queries: 150, newKeys: 170, headSize: 16 };
+    const call = everything(makeCall({ ...sizes, precision, visibility: causal(2, 20) }));
+    const forced = precision === 'float32' ? kernel.name : undefined;
+    await withEngine({ threads, kernel: forced }, async (engine) => {
+      const ticket = engine.admit(0);
+      const result = await ticket.compute(call);
+      ticket.release();
+      expect(result.kernel).toBe(kernel.name);
+      expect(result.memory).toEqual(computeHere(kernel, call));
+      expect(result.memory.output.some((value) => value !== 0)).toBe(true);
+      expect(result).toMatchObject({ emptyRows: { count: 0, first: null }, overflowed: false });
+    });
+  });
+});
+
+test('empty rows are counted and the first one named', async () => {
+  await withEngine({ threads: 1 }, async (engine) => {
+    const visibility = { ...causal(1, -2) };
+    const ticket = engine.admit(0);
+    const { emptyRows } = await ticket.compute(makeCall({ heads: 2, queries: 4, newKeys: 4, visibility }));
+    ticket.release();
+    expect(emptyRows).toEqual({ count: 4, first: 0 });
+  });
+});
+
+test('a call without queries has an empty result', async () => {
+  await withEngine({ threads: 1 }, async (engine) => {
+    const ticket = engine.admit(0);
+    const { memory } = await ticket.compute(makeCall({ queries: 0, newKeys: 4 }));
+    ticket.release();
+    expect(memory.output).toHaveLength(0);
+  });
+});
+
+test('times of waiting and computing are kept apart', async () => {
+  await withEngine({ threads: 1 }, async (engine) => {
+    const ticket = engine.admit(0);
+    await ticket.compute(makeCall({ queries: 64, headSize: 32 }));
+    ticket.release();
+    expect(ticket.timings.computeMs).toBeGreaterThan(0);
+    expect(ticket.timings.queueMs).toBeGreaterThanOrEqual(0);
+    expect(ticket.timings).toMatchObject({ decodeMs: 0, encodeMs: 0 });
+  });
+});
+
+test('a kernel that is not there, or not for float32, is refused at the start', () => {
+  expect(() => new Engine({ threads: 1, limits: DEFAULT_LIMITS, kernel: 'nothing' })).toThrow('nothing');
+  expect(() => new Engine({ threads: 1, limits: DEFAULT_LIMITS, kernel: 'reference' })).toThrow('float32');
+});

@@ -91,7 +91,14 @@ function readEnvironment<Schema extends TObject>(
   schema: Schema,
   environment: NodeJS.ProcessEnv,
 ): Static<Schema> {
-  const ajv = new Ajv({ coerceTypes: true, useDefaults: true, removeAdditional: true, addUsedSchema: false });
+  const ajv = new Ajv({
+    coerceTypes: true,
+    useDefaults: true,
+    removeAdditional: true,
+    addUsedSchema: false,
+    // Otherwise "Infinity" is coerced to a number that no maximum is checked for.
+    strictNumbers: false,
+  });
   try {
     return envSchema<Static<Schema>>({ schema: { ...schema }, data: { ...environment }, env: false, ajv });
   } catch (cause) {

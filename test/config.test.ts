@@ -68,6 +68,7 @@ describe('the configuration', () => {
 
   it.each([
     ['PORT', '70000', 'expected an integer from 0 to 65535; got "70000".'],
+    ['PORT', 'Infinity', 'expected an integer from 0 to 65535; got "Infinity".'],
     ['PORT', '', 'expected an integer from 0 to 65535; got "".'],
     ['HOST', '', 'expected a text that is not empty; got "".'],
     ['LOG_LEVEL', 'loud', 'expected one of fatal, error, warn, info, debug, trace, silent; got "loud".'],

@@ -1,23 +1,28 @@
-import type { Expectation } from './adapter.ts';
+import type { Expectation, Precision } from './adapter.ts';
 import { type Numbers, numbers, sizeOf } from './arrays.ts';
 import type { CaseTensor } from './cases.ts';
 
-/** A tensor of a response, nested or base64; null stands for -Infinity in nested numbers. */
-export function responseNumbers(tensor: unknown): Numbers {
+/**
+ * A tensor of a response, nested or base64. Nested float32 numbers are written as the shortest decimals that read back
+ * as the same float32; null stands for -Infinity.
+ */
+function responseNumbers(tensor: unknown, precision: Precision): Numbers {
   if (!Array.isArray(tensor)) return numbers(tensor as CaseTensor);
   const shape: number[] = [];
   for (let level: unknown = tensor; Array.isArray(level); level = level[0]) shape.push(level.length);
   const flat = tensor.flat(Number.POSITIVE_INFINITY) as (number | null)[];
-  return { shape, values: Float64Array.from(flat, (value) => value ?? Number.NEGATIVE_INFINITY) };
+  const rounded = (value: number) => (precision === 'float32' ? Math.fround(value) : value);
+  return { shape, values: Float64Array.from(flat, (value) => rounded(value ?? Number.NEGATIVE_INFINITY)) };
 }
 
 /** What is wrong with a result, or null: its shape, or the element that is farthest outside the tolerance. */
 export function difference(
   tensor: unknown,
+  precision: Precision,
   { result, expected, tolerance, where }: Expectation,
 ): string | null {
   if (tensor === undefined) return `${result} is missing`;
-  const got = responseNumbers(tensor);
+  const got = responseNumbers(tensor, precision);
   if (got.shape.join() !== expected.shape.join()) {
     return `${result} has shape [${got.shape}], expected [${expected.shape}]`;
   }

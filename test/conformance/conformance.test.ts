@@ -38,7 +38,9 @@ for (const family of FAMILIES) {
         const request = { ...body, precision, response: { encoding: ENCODING[precision] } };
         const { status, json } = await service.post(path, request);
         expect({ status, problem: status === 200 ? null : json }).toEqual({ status: 200, problem: null });
-        const wrong = expectations.map((expectation) => difference(json[expectation.result], expectation));
+        const wrong = expectations.map((expectation) =>
+          difference(json[expectation.result], precision, expectation),
+        );
         expect(wrong.filter((message) => message !== null)).toEqual([]);
       }
       counts[precision]++;

@@ -147,7 +147,7 @@ describe('the four mistakes', () => {
     expect(answer.output[0][0]).toBeLessThan(10);
   });
 
-  it('2. forgetting 1/√d_k: scale 1 makes the softmax sharper, and moves the output by 0.357', async () => {
+  it('2. forgetting 1/√d_k: scale 1 makes the softmax sharper, and moves the output by 0.3577', async () => {
     const asked = { weights: true, logits: 'scaled' };
     const right = await service.ask(SDPA, { query, key, value, return: asked });
     const wrong = await service.ask(SDPA, { query, key, value, scale: 1, return: asked });
@@ -155,8 +155,12 @@ describe('the four mistakes', () => {
     expectClose(wrong.logits, [1, 4]);
     expectClose(right.weights, [0.107, 0.893], 4);
     expectClose(wrong.weights, [0.0474, 0.9526], 4);
-    expectClose(wrong.output[0][0] - right.output[0][0], 6 * (0.952574 - 0.892962), 5);
-    expect(right.applied.scale).toBe(Math.SQRT1_2);
+    // With two keys, the weight of the second is 1/(1 + e^(l_1 - l_2)); the values are 6 apart.
+    const second = (difference: number) => 1 / (1 + Math.exp(-difference));
+    const moved = 6 * (second(3) - second(3 / Math.SQRT2));
+    expectClose(wrong.output[0][0] - right.output[0][0], moved, 5);
+    expect(moved).toBeCloseTo(0.3577, 4);
+    expect(right.applied.scale).toBe(1 / Math.SQRT2);
     expect(wrong.applied.scale).toBe(1);
   });
 

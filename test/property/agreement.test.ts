@@ -4,12 +4,12 @@ import { readMultiHeadAttention, readScaledDotProductAttention } from '../../src
 import { type AttentionOptions, attentionOptions } from '../../src/contract/schemas/options.ts';
 import type { AttentionCall } from '../../src/domain/call.ts';
 import { DEFAULT_LIMITS } from '../../src/domain/limits.ts';
-import { portable } from '../../src/kernels/portable/kernel.ts';
 import { reference } from '../../src/kernels/reference/kernel.ts';
+import { KERNELS } from '../../src/kernels/registry.ts';
 import { emptyRows } from '../../src/kernels/status.ts';
 import { everything } from '../support/calls.ts';
 import { expectSameBits, expectWithin } from '../support/expect.ts';
-import { UNIT_ROUNDOFF } from '../support/oracle/bounded.ts';
+import { type Bounded, UNIT_ROUNDOFF } from '../support/oracle/bounded.ts';
 import { oracle } from '../support/oracle/oracle.ts';
 import { outputRows, run } from '../support/run.ts';
 import { mhaPlans, parameters, sdpaPlans } from './arbitraries.ts';
@@ -17,12 +17,16 @@ import { callSizes, mhaBody, sdpaBody } from './bodies.ts';
 import { canonical } from './canonical.ts';
 
 /*
- * Random calls with random options, from bodies through the readers to both kernels. The float32 kernel must stay
+ * Random calls with random options, from bodies through the readers to the kernels. Every float32 kernel must stay
  * within the error that its precision explains of the float64 reference, and the reference of the test's own oracle.
  */
 
-let compared = 0;
-afterAll(() => console.log(`${compared} random calls: float32 kernel against the float64 reference`));
+const SINGLE = KERNELS.filter(({ precision }) => precision === 'float32');
+const compared = new Map(SINGLE.map(({ name }) => [name, 0]));
+
+afterAll(() => {
+  for (const [name, count] of compared) console.log(`${count} random calls: ${name} against the reference`);
+});
 
 it('agrees on random scaled dot-product attention', { timeout: 120_000 }, () => {
   fc.assert(
@@ -63,36 +67,34 @@ function tensorsOf<Body extends AttentionOptions>(body: Body): Body {
   return Object.fromEntries(Object.entries(body).filter(([name]) => isKept(name))) as Body;
 }
 
-/** Holds the float32 kernel to the reference and the reference to the oracle; gives the reference's job. */
+/** Holds the float32 kernels to the reference and the reference to the oracle; gives the reference's job. */
 function compare(single: AttentionCall, double: AttentionCall) {
-  const bounds = oracle(single);
   const expected = oracle(double);
-  const rounded = run(portable, everything(single));
   const exact = run(reference, everything(double));
-
-  const pairs = [
-    ['output', outputRows(rounded), outputRows(exact), 'output'],
-    ['weights', rounded.memory.weights, exact.memory.weights, 'weights'],
-    ['log-sum-exp', rounded.memory.log_sum_exp, exact.memory.log_sum_exp, 'log_sum_exp'],
-  ] as const;
-  for (const [what, float32, float64, name] of pairs) {
-    expectWithin(`${what} of the reference`, float64, expected[name]);
-    expectWithin(what, float32, { ...bounds[name], value: Float64Array.from(float64) });
-  }
+  expectWithin('output of the reference', outputRows(exact), expected.output);
+  expectWithin('weights of the reference', exact.memory.weights, expected.weights);
+  expectWithin('log-sum-exp of the reference', exact.memory.log_sum_exp, expected.log_sum_exp);
   expectWithin('logits of the reference', exact.memory.logits, expected.logits.masked);
-  expectWithin('logits', rounded.memory.logits, {
-    ...bounds.logits.masked,
-    value: Float64Array.from(exact.memory.logits),
-  });
-  expect(emptyRows(rounded.status)).toEqual(emptyRows(exact.status));
   expect(emptyRows(exact.status).count).toBe(expected.emptyRows);
 
-  expectSameBits(
-    'output when nothing else is returned',
-    run(portable, single).memory.output,
-    rounded.memory.output,
-  );
-  compared++;
+  const { output, weights, log_sum_exp, logits } = oracle(single);
+  const around = (values: ArrayLike<number>, { shape, bound }: Bounded) => ({
+    shape,
+    bound,
+    value: Float64Array.from(values),
+  });
+  for (const kernel of SINGLE) {
+    if (kernel.supports?.(single) === false) continue;
+    const job = run(kernel, everything(single));
+    expectWithin('output', outputRows(job), around(outputRows(exact), output));
+    expectWithin('weights', job.memory.weights, around(exact.memory.weights, weights));
+    expectWithin('log-sum-exp', job.memory.log_sum_exp, around(exact.memory.log_sum_exp, log_sum_exp));
+    expectWithin('logits', job.memory.logits, around(exact.memory.logits, logits.masked));
+    expect(emptyRows(job.status)).toEqual(emptyRows(exact.status));
+    const alone = run(kernel, single).memory.output;
+    expectSameBits('output when nothing else is returned', alone, job.memory.output);
+    compared.set(kernel.name, compared.get(kernel.name)! + 1);
+  }
   return { job: exact, bounds: expected };
 }
 
@@ -108,3 +110,7 @@ function expectSameAttention(plain: AttentionCall, { job, bounds }: ReturnType<t
   expectWithin('output of the plain words', outputRows(other), expected);
   expect(emptyRows(other.status)).toEqual(emptyRows(job.status));
 }
+
+it('compared every float32 kernel on enough calls', () => {
+  for (const count of compared.values()) expect(count).toBeGreaterThanOrEqual(2000);
+});

@@ -7,9 +7,11 @@ import { type Locate, notAnElement, outOfRange } from './element-faults.ts';
 import { BFLOAT16, FLOAT16, FLOAT32, type NarrowFormat, roundDecimal } from './rounding.ts';
 import { Scratch } from './scratch.ts';
 
-/** Powers of ten from 10^-64 to 10^64, each the float64 nearest to it. */
-const SCALES = Float64Array.from({ length: 129 }, (_, index) => Number(`1e${index - 64}`));
-const UNIT_SCALE = 64;
+/** Powers of ten from 10^-70 to 10^70, each the float64 nearest to it. */
+const LARGEST_SCALE = 70;
+const SCALES = Float64Array.from({ length: 2 * LARGEST_SCALE + 1 }, (_, index) =>
+  Number(`1e${index - LARGEST_SCALE}`),
+);
 /** Powers of ten up to this one are float64 values exactly. */
 const EXACT_POWERS = 22;
 const EXACT_INTEGERS = 2 ** 53;
@@ -71,9 +73,10 @@ export class ElementReader {
       const start = position;
       position = numbers.scan(start);
       if (position < 0) throw notAnElement(this.#cursor, start, 'number', this.#locate(count - first));
-      const scale = numbers.exponent + UNIT_SCALE;
+      // A significand is below 10^19, so that with any smaller exponent, as with the smallest, float32 has 0.
+      const scale = Math.max(numbers.exponent + LARGEST_SCALE, 0);
       let value = Number.NaN;
-      if (scale >= 0 && scale < SCALES.length) {
+      if (scale < SCALES.length) {
         const near = numbers.significand * SCALES[scale];
         const below = Math.fround(near * BELOW);
         if (below === Math.fround(near * ABOVE) && below < Number.POSITIVE_INFINITY) {
@@ -167,7 +170,7 @@ export class ElementReader {
     const { significand, exponent, negative } = this.#numbers;
     if (significand < EXACT_INTEGERS && exponent >= -EXACT_POWERS && exponent <= EXACT_POWERS) {
       // Both operands are exact, so the one operation rounds correctly (Clinger's fast path).
-      const power = SCALES[UNIT_SCALE + Math.abs(exponent)];
+      const power = SCALES[LARGEST_SCALE + Math.abs(exponent)];
       const value = exponent < 0 ? significand / power : significand * power;
       return negative ? -value : value;
     }

@@ -24,6 +24,9 @@ export interface ScannedBody {
   readonly lifted: readonly LiftedTensor[];
 }
 
+/** Far more than any operation has fields: a field may come twice, but a body is not to be made of such. */
+const MAX_TENSORS = 1000;
+
 const LITERALS: ReadonlyMap<number, string> = new Map([
   [LOWER_T, 'true'],
   [LOWER_F, 'false'],
@@ -94,6 +97,9 @@ export class EnvelopeScanner {
   }
 
   #lift(field: FieldNode): void {
+    if (this.#lifted.length === MAX_TENSORS) {
+      throw this.#cursor.malformed(`expected at most ${MAX_TENSORS} tensors in a body`);
+    }
     this.#checkSize();
     this.#keepPiece();
     this.#pieces.push(Buffer.from(String(this.#lifted.length)));
@@ -200,7 +206,7 @@ export class EnvelopeScanner {
   }
 }
 
-export function tooDeep(cursor: Cursor, limit: number): Problem {
+function tooDeep(cursor: Cursor, limit: number): Problem {
   const detail = `expected at most ${limit} levels of nesting; got more, at byte ${cursor.position}`;
   // Only the first names: the rest of the path is the nesting itself.
   return problemAt('malformed_body', cursor.pointer().split('/').slice(0, 3).join('/'), detail);

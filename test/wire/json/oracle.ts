@@ -90,7 +90,7 @@ export function shortestDecimal(value: number): { digits: bigint; exponent: numb
       .filter((digits) => digits > 0n && nearest(`${digits}e${exponent}`, FORMATS.float32) === value)
       .map((digits) => ({ digits, exponent, distance: abs(digits * denominator - numerator) }))
       .sort((a, b) => compare(a.distance, b.distance) || Number((a.digits % 2n) - (b.digits % 2n)));
-    if (candidates.length > 0) return candidates[0];
+    if (candidates.length > 0) return withoutTrailingZeros(candidates[0]);
   }
 }
 
@@ -106,6 +106,13 @@ export function exactDecimal(value: number): string {
   const digits = (BigInt(scaled) * 5n ** BigInt(places)).toString().padStart(places + 1, '0');
   const whole = digits.slice(0, digits.length - places);
   return places === 0 ? whole : `${whole}.${digits.slice(-places)}`;
+}
+
+/** The neighbour of 9 with one digit is 10, which is 1 of the next power. */
+function withoutTrailingZeros({ digits, exponent }: { digits: bigint; exponent: number }) {
+  let [rest, power] = [digits, exponent];
+  for (; rest % 10n === 0n; rest /= 10n) power++;
+  return { digits: rest, exponent: power };
 }
 
 /** floor(log10(value)). */

@@ -1,256 +1,22 @@
-// Attention of one panel of queries: scores, online softmax and weighted sum by blocks of keys.
+// Attention of panels of queries: scores, online softmax and weighted sum by blocks of keys.
 #pragma once
 
 #include <algorithm>
-#include <cfloat>
 #include <cmath>
 #include <limits>
-#include <vector>
 
 #include "call.h"
 #include "elementary.h"
 #include "microkernel.h"
 #include "project.h"
+#include "query_panel.h"
+#include "scratch.h"
 
 namespace attention::ISA {
 
-/// Keys taken at a time; S (kBlock x kPanel) stays in the first-level cache. Blocks begin at multiples of it.
-constexpr size_t kBlock = 128;
-constexpr float kForbidden = -std::numeric_limits<float>::infinity();
-
-/// Working memory of one thread, grown to the largest size asked for.
-class Scratch {
- public:
-  float* take(size_t count) {
-    if (memory_.size() < count + 16) memory_.resize(count + 16);
-    const auto address = reinterpret_cast<uintptr_t>(memory_.data());
-    return reinterpret_cast<float*>((address + 63) & ~uintptr_t{63});
-  }
-
- private:
-  std::vector<float> memory_;
-};
-
-/// Keys [from, to) of one key/value head, wherever they come from, as panels Kᵀ and rows V side by side. Rows that are
-/// not finite are marked and replaced by zeros: a forbidden key may hold anything, and 0·NaN is not 0. Whoever sees a
-/// marked key reports it.
-inline void packKeyRows(const Call& call, size_t batch, size_t kvHead, size_t from, size_t to) {
-  const size_t all = call.allKeys();
-  const size_t index = batch * call.kvHeads + kvHead;
-  const size_t panels = panelsOf(all, kPanel);
-  const auto rowOf = [&](const HeadView& past, const HeadView& fresh, const std::vector<Span<float>>& extras, size_t size, size_t j) -> const float* {
-    if (j < call.past) return past.row(batch, kvHead, j);
-    if (j < call.keys) return fresh.row(batch, kvHead, j - call.past);
-    return extras[j - call.keys].data + kvHead * size;
-  };
-  static thread_local Scratch scratch;
-  float* rows = scratch.take(kPanel * call.headSize);
-  for (size_t first = from; first < to; first += kPanel) {
-    const size_t count = std::min<size_t>(kPanel, all - first);
-    float* panel = call.keyPanels.data + (index * panels + first / kPanel) * call.headSize * kPanel;
-    std::fill_n(rows, kPanel * call.headSize, 0.0f);
-    for (size_t i = 0; i < count; i++) {
-      const size_t j = first + i;
-      const float* key = rowOf(call.pastKey, call.key.heads, call.extraKeys, call.headSize, j);
-      const float* value = rowOf(call.pastValue, call.value.heads, call.extraValues, call.valueHeadSize, j);
-      float* valueRow = call.valueRows.data + (index * all + j) * call.valueHeadSize;
-      const bool finite = isFinite(key, call.headSize) && isFinite(value, call.valueHeadSize);
-      call.poison.data[index * all + j] = finite ? 0 : 1;
-      if (finite) {
-        std::copy_n(key, call.headSize, rows + i * call.headSize);
-        std::copy_n(value, call.valueHeadSize, valueRow);
-      } else {
-        std::fill_n(valueRow, call.valueHeadSize, 0.0f);
-      }
-    }
-    transpose(rows, call.headSize, kPanel, call.headSize, panel, kPanel);
-    float largest = 0;
-    for (size_t i = 0; i < kPanel * call.headSize; i++) largest = std::max(largest, std::fabs(rows[i]));
-    const int32_t* marks = call.poison.data + index * all + first;
-    if (std::any_of(marks, marks + count, [](int32_t mark) { return mark != 0; })) largest = INFINITY;
-    call.keySizes.data[index * panels + first / kPanel] = largest;
-  }
-}
-
-/// One panel of queries of one head: which keys each lane may see, and the logits of blocks of keys.
-class QueryPanel {
- public:
-  /// Query of each lane; the last one stands in for lanes beyond it.
-  QueryPanel(const Call& call, size_t batch, size_t head, const size_t* queries, size_t count)
-      : call_(call), batch_(batch), head_(head), count_(count) {
-    for (size_t lane = 0; lane < kPanel; lane++) {
-      query_[lane] = queries[std::min(lane, count - 1)];
-      const int64_t position = static_cast<int64_t>(query_[lane]) + call.offsets[batch];
-      int64_t from = 0;
-      int64_t to = call.keyLengths[batch];
-      if (call.windowLeft >= 0) from = std::max<int64_t>(0, position - call.windowLeft);
-      if (call.causal) to = std::min(to, position + 1);
-      if (call.windowRight >= 0) to = std::min(to, position + call.windowRight + 1);
-      to = std::max(from, to);
-      from_[lane] = static_cast<float>(from);
-      to_[lane] = static_cast<float>(to);
-      position_[lane] = static_cast<float>(position);
-      allFrom_ = std::max(allFrom_, from);
-      allTo_ = std::min(allTo_, to);
-      anyFrom_ = std::min(anyFrom_, from);
-      anyTo_ = std::max(anyTo_, to);
-    }
-    hasAddend_ = call.bias || call.allow || call.forbid;
-  }
-
-  /// Qᵀ·scale, [headSize][kPanel].
-  void packQueries(float scale) {
-    static thread_local Scratch packed, rows;
-    q_ = packed.take(call_.headSize * kPanel);
-    float* gathered = rows.take(kPanel * call_.headSize);
-    for (size_t lane = 0; lane < kPanel; lane++) {
-      const float* row = call_.query.heads.row(batch_, head_, query_[lane]);
-      for (size_t c = 0; c < call_.headSize; c++) gathered[lane * call_.headSize + c] = row[c] * scale;
-    }
-    transpose(gathered, call_.headSize, kPanel, call_.headSize, q_, kPanel);
-    size_ = 0;
-    for (size_t lane = 0; lane < kPanel; lane++) {
-      float sum = 0;
-      for (size_t c = 0; c < call_.headSize; c++) sum += std::fabs(gathered[lane * call_.headSize + c]);
-      if (!(sum <= size_)) size_ = sum;
-    }
-  }
-
-  /// Whether any lane may see a key of [block, end).
-  bool sees(size_t block, size_t end) const {
-    return end > call_.keys || (static_cast<int64_t>(end) > anyFrom_ && static_cast<int64_t>(block) < anyTo_);
-  }
-
-  /// q·k for the keys [block, end): s[key - block][lane]. NaN where it is too large for float32, so that it cannot be
-  /// taken for a forbidden key.
-  void dotProducts(size_t block, size_t end, float* s) const {
-    const size_t index = batch_ * call_.kvHeads + call_.kvHeadOf(head_);
-    const float* panels = call_.keyPanels.data + index * panelsOf(call_.allKeys(), kPanel) * call_.headSize * kPanel;
-    for (size_t key = block; key < end; key += kPanel) {
-      multiply(panels + key * call_.headSize, kPanel, q_, kPanel, call_.headSize, std::min<size_t>(kPanel, end - key),
-               s + (key - block) * kPanel, kPanel, Into::kOverwrite);
-    }
-    if (mayOverflow(block, end)) {
-      for (size_t i = 0; i < (end - block) * kPanel; i++) s[i] += s[i] * 0;
-    }
-  }
-
-  /// c·tanh(s/c).
-  void cap(size_t keys, float* s) const {
-    const Vec c = broadcast(call_.softcap);
-    const Vec inverse = broadcast(1 / call_.softcap);
-    for (size_t i = 0; i < keys * kPanel; i += kLanes) store(s + i, c * tanh(load(s + i) * inverse));
-  }
-
-  /// Adds ALiBi and bias, and -Infinity where a lane may not see the key. Visible logits never become -Infinity.
-  void mask(size_t block, size_t end, float* s) const {
-    const bool inRange = static_cast<int64_t>(block) >= allFrom_ && static_cast<int64_t>(end) <= allTo_;
-    if (call_.alibiSlopes) addAlibi(block, end, s);
-    if (hasAddend_) addAddend(block, end, s);
-    if (!inRange || call_.keyValid) forbidOutside(block, end, s);
-    if (mayOverflow(block, end)) reportPoison(block, end, s);
-  }
-
-  size_t query(size_t lane) const { return query_[lane]; }
-  size_t count() const { return count_; }
-
- private:
-  /// Whether |q·k| <= Σ|q_c|·max|k_c| leaves room for biases of any size beside it.
-  bool mayOverflow(size_t block, size_t end) const {
-    const size_t index = batch_ * call_.kvHeads + call_.kvHeadOf(head_);
-    const float* sizes = call_.keySizes.data + index * panelsOf(call_.allKeys(), kPanel);
-    float largest = 0;
-    for (size_t key = block; key < end; key += kPanel) largest = std::max(largest, sizes[key / kPanel]);
-    return !(size_ * largest < 1e30f);
-  }
-
-  void reportPoison(size_t block, size_t end, const float* s) const {
-    const size_t index = batch_ * call_.kvHeads + call_.kvHeadOf(head_);
-    const int32_t* poison = call_.poison.data + index * call_.allKeys();
-    for (size_t key = block; key < end; key++) {
-      if (poison[key] == 0) continue;
-      for (size_t lane = 0; lane < count_; lane++) {
-        if (s[(key - block) * kPanel + lane] != kForbidden) reportOverflow(call_);
-      }
-    }
-  }
-
-  void addAlibi(size_t block, size_t end, float* s) const {
-    const Vec slope = broadcast(-call_.alibiSlopes.data[head_]);
-    for (size_t key = block; key < std::min(end, call_.keys); key++) {
-      float* row = s + (key - block) * kPanel;
-      for (size_t lane = 0; lane < kPanel; lane += kLanes) {
-        const Vec distance = abs(load(position_ + lane) - broadcast(static_cast<float>(key)));
-        store(row + lane, maximum(broadcast(-FLT_MAX), fma(slope, distance, load(row + lane))));
-      }
-    }
-  }
-
-  /// Bias and masks come as rows of keys for each query, so tiles of kLanes queries x kLanes keys are made of them and
-  /// transposed to the lanes.
-  void addAddend(size_t block, size_t end, float* s) const {
-    alignas(64) float tile[kLanes * kLanes], turned[kLanes * kLanes];
-    const size_t last = std::min(end, call_.keys);
-    for (size_t key = block; key < last; key += kLanes) {
-      const size_t keys = std::min<size_t>(kLanes, last - key);
-      for (size_t lane = 0; lane < kPanel; lane += kLanes) {
-        for (size_t i = 0; i < kLanes; i++) addendRow(query_[lane + i], key, keys, tile + i * kLanes);
-        transposeTile(tile, kLanes, turned, kLanes);
-        for (size_t j = 0; j < keys; j++) {
-          float* row = s + (key - block + j) * kPanel + lane;
-          const Vec addend = load(turned + j * kLanes);
-          const Vec logit = maximum(broadcast(-FLT_MAX), load(row) + addend);
-          store(row, select(less(broadcast(kForbidden), addend), logit, addend));
-        }
-      }
-    }
-  }
-
-  void addendRow(size_t query, size_t key, size_t keys, float* row) const {
-    const float* bias = call_.bias ? call_.bias.row(batch_, head_, query) + key : nullptr;
-    const uint8_t* allow = call_.allow ? call_.allow.row(batch_, head_, query) + key : nullptr;
-    const uint8_t* forbid = call_.forbid ? call_.forbid.row(batch_, head_, query) + key : nullptr;
-    if (keys == kLanes) {
-      Vec sum = bias == nullptr ? broadcast(0) : load(bias);
-      if (allow != nullptr) sum = select(nonZeroBytes(allow), sum, broadcast(kForbidden));
-      if (forbid != nullptr) sum = select(nonZeroBytes(forbid), broadcast(kForbidden), sum);
-      store(row, sum);
-      return;
-    }
-    for (size_t j = 0; j < kLanes; j++) {
-      const bool forbidden = j < keys && ((allow != nullptr && allow[j] == 0) || (forbid != nullptr && forbid[j] != 0));
-      row[j] = forbidden ? kForbidden : bias == nullptr || j >= keys ? 0 : bias[j];
-    }
-  }
-
-  void forbidOutside(size_t block, size_t end, float* s) const {
-    for (size_t key = block; key < std::min(end, call_.keys); key++) {
-      float* row = s + (key - block) * kPanel;
-      const bool valid = !call_.keyValid || call_.keyValid.data[batch_ * call_.keys + key] != 0;
-      const Vec j = broadcast(valid ? static_cast<float>(key) : -1.0f);
-      for (size_t lane = 0; lane < kPanel; lane += kLanes) {
-        const Vec reached = select(less(j, load(to_ + lane)), load(row + lane), broadcast(kForbidden));
-        store(row + lane, select(less(j, load(from_ + lane)), broadcast(kForbidden), reached));
-      }
-    }
-  }
-
-  const Call& call_;
-  const size_t batch_, head_, count_;
-  size_t query_[kPanel];
-  // Range of keys of each lane, as floats: exact up to 2^24 keys, which the plan checks.
-  alignas(64) float from_[kPanel], to_[kPanel], position_[kPanel];
-  int64_t allFrom_ = 0, allTo_ = std::numeric_limits<int64_t>::max();
-  int64_t anyFrom_ = std::numeric_limits<int64_t>::max(), anyTo_ = 0;
-  bool hasAddend_ = false;
-  float* q_ = nullptr;
-  /// Largest Σ|q_c| of a lane.
-  float size_ = 0;
-};
-
 /// Takes the sink into the denominator, divides, and writes statistics and output of one panel.
-inline void finishPanel(const Call& call, size_t batch, size_t head, size_t first, size_t count, const float* top,
-                        const float* sum, float* o) {
+inline void finishPanel(const Call& call, size_t batch, size_t head, size_t first, size_t count,
+                        const float* top, const float* sum, float* o) {
   const size_t size = call.valueHeadSize;
   alignas(64) float factor[kPanel] = {};
   for (size_t lane = 0; lane < count; lane++) {
@@ -289,7 +55,8 @@ inline void finishPanel(const Call& call, size_t batch, size_t head, size_t firs
     // Panels are what the output projection reads: nothing is turned around.
     const size_t width = call.heads * size;
     const size_t panels = panelsOf(call.queries, kPanel);
-    std::copy_n(o, size * kPanel, call.concat.data + ((batch * panels + first / kPanel) * width + head * size) * kPanel);
+    std::copy_n(o, size * kPanel,
+                call.concat.data + ((batch * panels + first / kPanel) * width + head * size) * kPanel);
     return;
   }
   static thread_local Scratch rowScratch;
@@ -300,9 +67,10 @@ inline void finishPanel(const Call& call, size_t batch, size_t head, size_t firs
   }
 }
 
-/// One block of the online softmax (FlashAttention, arXiv 2205.14135, algorithm 1): takes the logits s[keys][lane] into
-/// the running maximum and sum of each lane, leaves exp(s - maximum) in their place and the factor by which what was
-/// summed before has to shrink. Lanes are queries, so nothing ever crosses lanes.
+/// One block of the online softmax (FlashAttention, arXiv 2205.14135, algorithm 1): takes the logits
+/// s[keys][lane] into the running maximum and sum of each lane, leaves exp(s - maximum) in their place and
+/// the factor by which what was summed before has to shrink. Lanes are queries, so nothing ever crosses
+/// lanes.
 inline void softmaxBlock(float* s, size_t keys, float* top, float* sum, float* shrink) {
   for (size_t lane = 0; lane < kPanel; lane += kLanes) {
     const Vec before = load(top + lane);

@@ -1,4 +1,5 @@
-// The Node-API face of the kernels: instructionSets(), open(job, set) and run(opened, part, batch, head, from, to).
+// The Node-API face of the kernels: instructionSets(), open(job, set) and run(opened, part, batch, head,
+// from, to).
 #include <node_api.h>
 
 #include <cstring>
@@ -38,7 +39,8 @@ std::vector<const Kernels*> instructionSets() {
   return sets;
 }
 
-/// A call that has been read and checked, with the kernels that compute it. The JavaScript side keeps the arrays alive.
+/// A call that has been read and checked, with the kernels that compute it. The JavaScript side keeps the
+/// arrays alive.
 struct Opened {
   const Kernels* kernels;
   Call call;
@@ -72,10 +74,16 @@ Bounds boundsOf(const Opened& opened, const char* part) {
   const size_t panel = opened.kernels->panel;
   const auto is = [part](const char* name) { return std::strcmp(part, name) == 0; };
   const Bounds none{0, 0, 0};
-  const auto tokens = [&](const Source& source) { return source.isProjected ? Bounds{call.batch, 1, source.tokens.rows} : none; };
-  const auto weight = [&](const Linear& linear, bool there) { return there ? Bounds{1, 1, linear.columns()} : none; };
+  const auto tokens = [&](const Source& source) {
+    return source.isProjected ? Bounds{call.batch, 1, source.tokens.rows} : none;
+  };
+  const auto weight = [&](const Linear& linear, bool there) {
+    return there ? Bounds{1, 1, linear.columns()} : none;
+  };
   const auto projection = [&](const Source& source) {
-    return source.isProjected ? Bounds{call.batch, panelsOf(source.linear.columns(), panel), source.tokens.rows} : none;
+    return source.isProjected
+               ? Bounds{call.batch, panelsOf(source.linear.columns(), panel), source.tokens.rows}
+               : none;
   };
   if (is("packQueryTokens")) return tokens(call.query);
   if (is("packKeyTokens")) return tokens(call.key);
@@ -90,12 +98,14 @@ Bounds boundsOf(const Opened& opened, const char* part) {
   if (is("packKeys")) return {call.batch, call.kvHeads, call.allKeys()};
   if (is("attend")) return {call.batch, call.heads, call.queries};
   if (is("projectOutput")) {
-    return call.hasOutputProjection ? Bounds{call.batch, panelsOf(call.outputWidth, panel), call.queries} : none;
+    return call.hasOutputProjection ? Bounds{call.batch, panelsOf(call.outputWidth, panel), call.queries}
+                                    : none;
   }
   if (is("writeLogits")) return call.logits ? Bounds{call.batch, call.heads, call.queries} : none;
   if (is("writeWeights")) {
     if (!call.weights && !call.topIndices) return none;
-    return {call.batch, call.reduce == Reduce::kNone ? call.selectedHeads.size() : 1, call.selectedQueries.size()};
+    return {call.batch, call.reduce == Reduce::kNone ? call.selectedHeads.size() : 1,
+            call.selectedQueries.size()};
   }
   return none;
 }
@@ -157,10 +167,12 @@ napi_value open(napi_env env, napi_callback_info info) {
     }
     for (const Kernels* kernels : instructionSets()) {
       if (std::strcmp(kernels->name, name) != 0) continue;
-      auto opened = std::make_unique<Opened>(Opened{kernels, readCall(Reader(env, arguments[0], "job"), kernels->panel)});
+      auto opened = std::make_unique<Opened>(
+          Opened{kernels, readCall(Reader(env, arguments[0], "job"), kernels->panel)});
       napi_value external;
       const auto destroy = [](napi_env, void* data, void*) { delete static_cast<Opened*>(data); };
-      if (napi_create_external(env, opened.get(), destroy, nullptr, &external) != napi_ok) throw BadCall("No memory.");
+      if (napi_create_external(env, opened.get(), destroy, nullptr, &external) != napi_ok)
+        throw BadCall("No memory.");
       opened.release();
       napi_type_tag_object(env, external, &kOpenedTag);
       return external;

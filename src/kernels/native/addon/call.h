@@ -1,5 +1,5 @@
-// One attention call as the kernels see it: src/domain/call.ts with pointers. Everything here has been checked by
-// read_call.cc: no stride or size leads outside of its array.
+// One attention call as the kernels see it: src/domain/call.ts with pointers. Everything here has been
+// checked by read_call.cc: no stride or size leads outside of its array.
 #pragma once
 
 #include <cstddef>
@@ -53,7 +53,8 @@ struct Source {
   HeadView heads;
 };
 
-/// Element (b, h, i, j) of a tensor broadcast to [B, H, L, S] stands at b·batchStride + h·headStride + i·queryStride + j.
+/// Element (b, h, i, j) of a tensor broadcast to [B, H, L, S] stands at b·batchStride + h·headStride +
+/// i·queryStride + j.
 template <typename T>
 struct Broadcast {
   Span<T> data;
@@ -123,16 +124,17 @@ inline void reportEmptyRow(const Call& call, size_t row) {
   __atomic_fetch_add(&call.status[1], 1, __ATOMIC_SEQ_CST);
   int32_t first = __atomic_load_n(&call.status[2], __ATOMIC_SEQ_CST);
   const auto mine = static_cast<int32_t>(row);
-  while (mine < first && !__atomic_compare_exchange_n(&call.status[2], &first, mine, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+  while (mine < first && !__atomic_compare_exchange_n(&call.status[2], &first, mine, false, __ATOMIC_SEQ_CST,
+                                                      __ATOMIC_SEQ_CST)) {
   }
 }
 
 /// The parts of a call that tiles are cut from; the work of each is done for rows [from, to) of one head.
-#define ATTENTION_PARTS(X) \
-  X(packQueryTokens) X(packKeyTokens) X(packValueTokens)         \
-  X(packQueryWeight) X(packKeyWeight) X(packValueWeight) X(packOutputWeight) \
-  X(projectQuery) X(projectKey) X(projectValue)                  \
-  X(packKeys) X(attend) X(projectOutput) X(writeWeights) X(writeLogits)
+#define ATTENTION_PARTS(X)                                                                    \
+  X(packQueryTokens)                                                                          \
+  X(packKeyTokens) X(packValueTokens) X(packQueryWeight) X(packKeyWeight) X(packValueWeight)  \
+      X(packOutputWeight) X(projectQuery) X(projectKey) X(projectValue) X(packKeys) X(attend) \
+          X(projectOutput) X(writeWeights) X(writeLogits)
 
 using Part = void (*)(const Call&, size_t batch, size_t head, size_t from, size_t to);
 

@@ -5,9 +5,10 @@
 
 namespace attention::ISA {
 
-/// e^x for x <= 88: 0 for x = -Infinity and below the normal range. x·log2(e) is cut into a whole and a rest r in
-/// [-1/2, 1/2] with log2(e) in two parts (Cody and Waite), and 2^r is a polynomial of degree 6 (relative error 4e-8);
-/// together within 2 units in the last place.
+/// e^x for x <= 88: 0 for x = -Infinity and below the normal range. x·log2(e) is cut into a whole and a rest
+/// r in
+/// [-1/2, 1/2] with log2(e) in two parts (Cody and Waite), and 2^r is a polynomial of degree 6 (relative
+/// error 4e-8); together within 2 units in the last place.
 inline Vec exp(Vec x) {
   const Vec n = roundToInteger(x * broadcast(1.44269504f));
   // ln(2) = 0.693359375 - 2.12194440e-4; the first has few bits, so that n times it is exact.
@@ -26,8 +27,8 @@ inline Vec exp(Vec x) {
   return scaleByPowerOfTwo(p, n);
 }
 
-/// tanh x. Small x by an odd polynomial (Cephes tanhf, |x| < 0.625), larger by 1 - 2/(e^2|x| + 1), so that the
-/// relative error stays within 4 units in the last place everywhere.
+/// tanh x. Small x by an odd polynomial (Cephes tanhf, |x| < 0.625), larger by 1 - 2/(e^2|x| + 1), so that
+/// the relative error stays within 4 units in the last place everywhere.
 inline Vec tanh(Vec x) {
   const Vec size = abs(x);
   const Vec square = x * x;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "attend.h"
+#include "keys.h"
 #include "maps.h"
 #include "project.h"
 
@@ -13,9 +14,13 @@ namespace attention::ISA {
 using C = const Call&;
 using N = size_t;
 
-inline void packQueryTokens(C call, N batch, N, N from, N to) { packTokens(call.query.tokens, batch, from, to); }
+inline void packQueryTokens(C call, N batch, N, N from, N to) {
+  packTokens(call.query.tokens, batch, from, to);
+}
 inline void packKeyTokens(C call, N batch, N, N from, N to) { packTokens(call.key.tokens, batch, from, to); }
-inline void packValueTokens(C call, N batch, N, N from, N to) { packTokens(call.value.tokens, batch, from, to); }
+inline void packValueTokens(C call, N batch, N, N from, N to) {
+  packTokens(call.value.tokens, batch, from, to);
+}
 inline void packQueryWeight(C call, N, N, N from, N to) { packWeight(call.query.linear, from, to); }
 inline void packKeyWeight(C call, N, N, N from, N to) { packWeight(call.key.linear, from, to); }
 inline void packValueWeight(C call, N, N, N from, N to) { packWeight(call.value.linear, from, to); }
@@ -34,15 +39,17 @@ inline void attend(C call, N batch, N head, N from, N to) { attendQueries(call, 
 inline void projectOutput(C call, N batch, N column, N from, N to) {
   projectOutputColumns(call, batch, column * kPanel, from, to);
 }
-inline void writeWeights(C call, N batch, N slot, N from, N to) { writeWeightRows(call, batch, slot, from, to); }
-inline void writeLogits(C call, N batch, N head, N from, N to) { writeLogitRows(call, batch, head, from, to); }
+inline void writeWeights(C call, N batch, N slot, N from, N to) {
+  writeWeightRows(call, batch, slot, from, to);
+}
+inline void writeLogits(C call, N batch, N head, N from, N to) {
+  writeLogitRows(call, batch, head, from, to);
+}
 
 extern const Kernels kernels;
-const Kernels kernels = {
-    ATTENTION_STRING(ISA),
-    kPanel,
+const Kernels kernels = {ATTENTION_STRING(ISA), kPanel,
 #define X(name) name,
-    ATTENTION_PARTS(X)
+                         ATTENTION_PARTS(X)
 #undef X
 };
 

@@ -33,7 +33,8 @@ inline void writeLogitRows(const Call& call, size_t batch, size_t head, size_t f
   }
 }
 
-/// The weights of one head for the keys [block, end): exp(logit - maximum) / sum, with the statistics of the output.
+/// The weights of one head for the keys [block, end): exp(logit - maximum) / sum, with the statistics of the
+/// output.
 inline void weighBlock(const Call& call, const QueryPanel& panel, size_t block, size_t end, const float* top,
                        const float* inverse, float* s) {
   panel.dotProducts(block, end, s);
@@ -59,7 +60,8 @@ inline void writeStrongest(const float* row, size_t keys, size_t k, int32_t* ind
   for (size_t slot = 0; slot < k; slot++) values[slot] = row[indices[slot]];
 }
 
-/// Weights of the selected queries [from, to) (places in the selection) of one selected head, or reduced over them.
+/// Weights of the selected queries [from, to) (places in the selection) of one selected head, or reduced over
+/// them.
 inline void writeWeightRows(const Call& call, size_t batch, size_t slot, size_t from, size_t to) {
   static thread_local Scratch blockScratch, reducedScratch, rowScratch;
   const size_t all = call.allKeys();

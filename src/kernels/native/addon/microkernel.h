@@ -14,9 +14,9 @@ enum class Into {
   kRescale,    // C = C·scale + A·B, one scale for each lane: the correction of the online softmax
 };
 
-/// C[i][lane] = Σ_k a[k·aStride + i]·b[k·bStride + lane], i < kRows, lane < kPanel. A row of B is two vectors, an
-/// element of A is broadcast, and the kRows x 2 accumulators stay in registers. Each element is one chain of fused
-/// multiply-adds over k in ascending order, whatever the block it falls into.
+/// C[i][lane] = Σ_k a[k·aStride + i]·b[k·bStride + lane], i < kRows, lane < kPanel. A row of B is two
+/// vectors, an element of A is broadcast, and the kRows x 2 accumulators stay in registers. Each element is
+/// one chain of fused multiply-adds over k in ascending order, whatever the block it falls into.
 template <int kRows>
 void multiplyRows(const float* a, size_t aStride, const float* b, size_t bStride, size_t depth, float* c,
                   size_t cStride, Into into, const float* scale) {
@@ -51,7 +51,8 @@ void multiplyRows(const float* a, size_t aStride, const float* b, size_t bStride
   }
 }
 
-using MultiplyRows = void (*)(const float*, size_t, const float*, size_t, size_t, float*, size_t, Into, const float*);
+using MultiplyRows = void (*)(const float*, size_t, const float*, size_t, size_t, float*, size_t, Into,
+                              const float*);
 
 template <size_t... kRows>
 constexpr auto multiplyTable(std::index_sequence<kRows...>) {
@@ -62,8 +63,8 @@ constexpr auto multiplyTable(std::index_sequence<kRows...>) {
 }
 
 /// The same for any number of rows, cut into pieces of about equal height.
-inline void multiply(const float* a, size_t aStride, const float* b, size_t bStride, size_t depth, size_t rows,
-                     float* c, size_t cStride, Into into, const float* scale = nullptr) {
+inline void multiply(const float* a, size_t aStride, const float* b, size_t bStride, size_t depth,
+                     size_t rows, float* c, size_t cStride, Into into, const float* scale = nullptr) {
   static constexpr auto table = multiplyTable(std::make_index_sequence<kMaxRows>());
   const size_t pieces = (rows + kMaxRows - 1) / kMaxRows;
   size_t row = 0;

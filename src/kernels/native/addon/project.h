@@ -38,7 +38,8 @@ inline void packTokens(const Tokens& tokens, size_t batch, size_t from, size_t t
   }
 }
 
-/// Columns [from, to) of W, in the order of the heads, as panels: kPanel columns side by side, zeros beyond the last.
+/// Columns [from, to) of W, in the order of the heads, as panels: kPanel columns side by side, zeros beyond
+/// the last.
 inline void packWeight(const Linear& linear, size_t from, size_t to) {
   const size_t columns = linear.columns();
   for (size_t first = from; first < to; first += kPanel) {
@@ -49,7 +50,8 @@ inline void packWeight(const Linear& linear, size_t from, size_t to) {
     for (size_t column = first; column < last;) {
       const size_t head = column / linear.headSize;
       const size_t count = std::min(last, (head + 1) * linear.headSize) - column;
-      const float* w = linear.weight.data + (linear.headColumn[head] + column % linear.headSize) * linear.outStride;
+      const float* w =
+          linear.weight.data + (linear.headColumn[head] + column % linear.headSize) * linear.outStride;
       if (linear.outStride == 1) {
         for (size_t k = 0; k < linear.inWidth; k++) {
           std::copy_n(w + k * linear.inStride, count, panel + k * kPanel + column - first);
@@ -62,9 +64,10 @@ inline void packWeight(const Linear& linear, size_t from, size_t to) {
   }
 }
 
-/// Rows of y = x·W + b for the panels of tokens [firstPanel, lastPanel) and one panel of columns, kPanel wide each, into
-/// `result` [tokens][kPanel].
-inline void projectPanel(const Linear& linear, const float* tokenPanels, size_t panels, size_t column, float* result) {
+/// Rows of y = x·W + b for the panels of tokens [firstPanel, lastPanel) and one panel of columns, kPanel wide
+/// each, into `result` [tokens][kPanel].
+inline void projectPanel(const Linear& linear, const float* tokenPanels, size_t panels, size_t column,
+                         float* result) {
   const float* w = linear.packed.data + column * linear.inWidth;
   alignas(64) float bias[kPanel] = {};
   if (linear.bias) {
@@ -89,11 +92,11 @@ inline void projectPanel(const Linear& linear, const float* tokenPanels, size_t 
   }
 }
 
-/// Projects the tokens [from, to) of a sample onto all columns; `storeRun(token, head, c, values, count)` takes each run
-/// of columns of one head.
+/// Projects the tokens [from, to) of a sample onto all columns; `storeRun(token, head, c, values, count)`
+/// takes each run of columns of one head.
 template <typename StoreRun>
-void projectTokens(const Call& call, const Linear& linear, const float* panels, size_t rows, size_t from, size_t to,
-                   size_t firstColumn, size_t lastColumn, StoreRun storeRun) {
+void projectTokens(const Call& call, const Linear& linear, const float* panels, size_t rows, size_t from,
+                   size_t to, size_t firstColumn, size_t lastColumn, StoreRun storeRun) {
   alignas(64) float result[kTokenPanels * kPanel * kPanel];
   bool finite = true;
   for (size_t column = firstColumn; column < lastColumn; column += kPanel) {
@@ -118,7 +121,8 @@ void projectTokens(const Call& call, const Linear& linear, const float* panels, 
 }
 
 /// Q = X·W_Q + b_Q (likewise K, V) for the tokens [from, to) and one panel of columns, as rows of heads.
-inline void projectHeads(const Call& call, const Source& source, size_t batch, size_t firstColumn, size_t from, size_t to) {
+inline void projectHeads(const Call& call, const Source& source, size_t batch, size_t firstColumn,
+                         size_t from, size_t to) {
   const Tokens& tokens = source.tokens;
   const size_t panels = panelsOf(tokens.rows, kPanel);
   const float* sample = tokens.panels.data + batch * panels * tokens.width * kPanel;

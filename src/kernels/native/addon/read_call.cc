@@ -1,5 +1,5 @@
-// From a job of JavaScript to a Call. What is read here is checked here: each array is as long as the sizes and
-// strides of the call can reach, so that the kernels need no check of their own.
+// From a job of JavaScript to a Call. What is read here is checked here: each array is as long as the sizes
+// and strides of the call can reach, so that the kernels need no check of their own.
 #include <algorithm>
 #include <cmath>
 
@@ -19,8 +19,8 @@ size_t reach(std::initializer_list<std::pair<size_t, size_t>> axes, size_t last)
   return place;
 }
 
-HeadView readView(const Reader& view, const char* data, const Reader& strides, size_t batch, size_t heads, size_t rows,
-                  size_t size) {
+HeadView readView(const Reader& view, const char* data, const Reader& strides, size_t batch, size_t heads,
+                  size_t rows, size_t size) {
   HeadView result;
   result.batchStride = strides.count("batchStride");
   result.headStride = strides.count("headStride");
@@ -40,8 +40,8 @@ std::vector<size_t> readColumns(const Reader& linear, const char* name, size_t h
   return {columns.begin(), columns.end()};
 }
 
-Linear readLinear(const Reader& linear, const Reader& memory, const char* packed, size_t inWidth, size_t heads,
-                  size_t size, size_t panel) {
+Linear readLinear(const Reader& linear, const Reader& memory, const char* packed, size_t inWidth,
+                  size_t heads, size_t size, size_t panel) {
   Linear result;
   result.inWidth = linear.count("inWidth");
   result.headSize = linear.count("headSize");
@@ -51,7 +51,8 @@ Linear readLinear(const Reader& linear, const Reader& memory, const char* packed
   result.outStride = linear.count("outStride");
   result.headColumn = readColumns(linear, "headColumn", heads);
   const size_t lastColumn = *std::max_element(result.headColumn.begin(), result.headColumn.end()) + size;
-  result.weight = linear.array<float>("weight", reach({{inWidth, result.inStride}, {lastColumn, result.outStride}}, 1));
+  result.weight =
+      linear.array<float>("weight", reach({{inWidth, result.inStride}, {lastColumn, result.outStride}}, 1));
   if (linear.has("bias")) {
     result.biasColumn = readColumns(linear, "biasColumn", heads);
     const size_t last = *std::max_element(result.biasColumn.begin(), result.biasColumn.end()) + size;
@@ -68,8 +69,8 @@ struct SourceNames {
   std::vector<const char*> panels;
 };
 
-Source readSource(const Call& call, const Reader& job, const SourceNames& names, size_t heads, size_t rows, size_t size,
-                  size_t panel) {
+Source readSource(const Call& call, const Reader& job, const SourceNames& names, size_t heads, size_t rows,
+                  size_t size, size_t panel) {
   const Reader source = job.member("call").member(names.role);
   const Reader memory = job.member("memory");
   Source result;
@@ -109,7 +110,9 @@ Broadcast<T> readBroadcast(const Call& call, const Reader& owner, const char* na
   result.batchStride = tensor.count("batchStride");
   result.headStride = tensor.count("headStride");
   result.queryStride = tensor.count("queryStride");
-  const size_t least = reach({{call.batch, result.batchStride}, {call.heads, result.headStride}, {call.queries, result.queryStride}}, call.keys);
+  const size_t least = reach(
+      {{call.batch, result.batchStride}, {call.heads, result.headStride}, {call.queries, result.queryStride}},
+      call.keys);
   result.data = tensor.array<T>("data", least);
   return result;
 }
@@ -125,7 +128,8 @@ void readVisibility(Call& call, const Reader& visibility) {
   if (call.offsets.size() != call.batch) visibility.fail("offsets", "one for each sample");
   if (call.keyLengths.size() != call.batch) visibility.fail("keyLengths", "one for each sample");
   for (const int64_t length : call.keyLengths) {
-    if (length < 0 || length > static_cast<int64_t>(call.keys)) visibility.fail("keyLengths", "counts of keys");
+    if (length < 0 || length > static_cast<int64_t>(call.keys))
+      visibility.fail("keyLengths", "counts of keys");
   }
   call.windowLeft = readWindow(visibility, "windowLeft");
   call.windowRight = readWindow(visibility, "windowRight");
@@ -137,7 +141,8 @@ void readVisibility(Call& call, const Reader& visibility) {
 std::vector<size_t> readSelection(const Reader& weights, const char* name, size_t count) {
   std::vector<size_t> selection;
   for (const int64_t index : weights.integers(name)) {
-    if (index < 0 || index >= static_cast<int64_t>(count)) weights.fail(name, "indices below " + std::to_string(count));
+    if (index < 0 || index >= static_cast<int64_t>(count))
+      weights.fail(name, "indices below " + std::to_string(count));
     selection.push_back(static_cast<size_t>(index));
   }
   return selection;
@@ -200,9 +205,13 @@ Call readCall(const Reader& job, size_t panel) {
   if (call.past > call.keys) sizes.fail("past", "at most keys");
 
   const size_t fresh = call.keys - call.past;
-  call.query = readSource(call, job, {"query", "packed.query", {"panels.query"}}, call.heads, call.queries, call.headSize, panel);
-  call.key = readSource(call, job, {"key", "packed.key", {"panels.key", "panels.query"}}, call.kvHeads, fresh, call.headSize, panel);
-  call.value = readSource(call, job, {"value", "packed.value", {"panels.value", "panels.key", "panels.query"}}, call.kvHeads, fresh, call.valueHeadSize, panel);
+  call.query = readSource(call, job, {"query", "packed.query", {"panels.query"}}, call.heads, call.queries,
+                          call.headSize, panel);
+  call.key = readSource(call, job, {"key", "packed.key", {"panels.key", "panels.query"}}, call.kvHeads, fresh,
+                        call.headSize, panel);
+  call.value =
+      readSource(call, job, {"value", "packed.value", {"panels.value", "panels.key", "panels.query"}},
+                 call.kvHeads, fresh, call.valueHeadSize, panel);
   if (input.has("past")) {
     const Reader key = input.member("past").member("key");
     const Reader value = input.member("past").member("value");
@@ -229,7 +238,8 @@ Call readCall(const Reader& job, size_t panel) {
   const size_t all = call.allKeys();
   const size_t kvRows = product({call.batch, call.kvHeads});
   const size_t rows = product({call.batch, call.heads, call.queries});
-  call.keyPanels = memory.array<float>("native.key_panels", product({kvRows, panelsOf(all, panel), panel, call.headSize}) + 16);
+  call.keyPanels = memory.array<float>("native.key_panels",
+                                       product({kvRows, panelsOf(all, panel), panel, call.headSize}) + 16);
   call.keyPanels.data = aligned(call.keyPanels);
   call.valueRows = memory.array<float>("native.value_rows", product({kvRows, all, call.valueHeadSize}) + 16);
   call.valueRows.data = aligned(call.valueRows);
@@ -242,12 +252,15 @@ Call readCall(const Reader& job, size_t panel) {
   call.hasOutputProjection = input.has("outputProjection");
   const size_t headsWidth = product({call.heads, call.valueHeadSize});
   if (call.hasOutputProjection) {
-    call.outputProjection = readLinear(input.member("outputProjection"), memory, "packed.output", headsWidth, 1, call.outputWidth, panel);
-    call.concat = memory.array<float>("concat", product({call.batch, panelsOf(call.queries, panel), headsWidth, panel}) + 16);
+    call.outputProjection = readLinear(input.member("outputProjection"), memory, "packed.output", headsWidth,
+                                       1, call.outputWidth, panel);
+    call.concat = memory.array<float>(
+        "concat", product({call.batch, panelsOf(call.queries, panel), headsWidth, panel}) + 16);
     call.concat.data = aligned(call.concat);
     call.output = readView(memory, "output", outputStrides, call.batch, 1, call.queries, call.outputWidth);
   } else {
-    call.output = readView(memory, "output", outputStrides, call.batch, call.heads, call.queries, call.valueHeadSize);
+    call.output =
+        readView(memory, "output", outputStrides, call.batch, call.heads, call.queries, call.valueHeadSize);
   }
   readReturns(call, input.member("returns"), memory);
   call.status = job.array<int32_t>("status", 4).data;

@@ -32,7 +32,8 @@ constexpr napi_typedarray_type arrayType<uint8_t>() {
 
 }  // namespace
 
-Reader::Reader(napi_env env, napi_value value, std::string path) : env_(env), value_(value), path_(std::move(path)) {
+Reader::Reader(napi_env env, napi_value value, std::string path)
+    : env_(env), value_(value), path_(std::move(path)) {
   napi_valuetype type;
   check(napi_typeof(env, value, &type), path_);
   if (type != napi_object) throw BadCall(path_ + ": expected an object.");
@@ -73,7 +74,8 @@ double Reader::number(const char* name) const {
 
 size_t Reader::count(const char* name) const {
   const double value = number(name);
-  if (value < 0 || value > 9007199254740992.0 || value != std::floor(value)) fail(name, "a whole number from 0");
+  if (value < 0 || value > 9007199254740992.0 || value != std::floor(value))
+    fail(name, "a whole number from 0");
   return static_cast<size_t>(value);
 }
 
@@ -91,7 +93,8 @@ Span<T> Reader::array(const char* name, size_t least) const {
   napi_typedarray_type type = napi_int8_array;
   size_t length = 0;
   void* data = nullptr;
-  if (isArray) check(napi_get_typedarray_info(env_, value, &type, &length, &data, nullptr, nullptr), path_ + "." + name);
+  if (isArray)
+    check(napi_get_typedarray_info(env_, value, &type, &length, &data, nullptr, nullptr), path_ + "." + name);
   if (!isArray || type != arrayType<T>()) fail(name, "a typed array of the right element type");
   if (length < least) {
     fail(name, "at least " + std::to_string(least) + " elements, got " + std::to_string(length));

@@ -1,5 +1,5 @@
-// One vector type for each instruction set, with the few operations that the kernels are written in. A source file
-// that includes this is compiled once for each set; ISA names the namespace that its code lands in.
+// One vector type for each instruction set, with the few operations that the kernels are written in. A source
+// file that includes this is compiled once for each set; ISA names the namespace that its code lands in.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +16,8 @@
 #include <arm_neon.h>
 #define ISA neon
 #else
-#error "No instruction set that the kernels are written for: compile with AVX-512, AVX2 and FMA, or for AArch64."
+#error \
+    "No instruction set that the kernels are written for: compile with AVX-512, AVX2 and FMA, or for AArch64."
 #endif
 
 namespace attention::ISA {
@@ -49,10 +50,10 @@ inline Mask either(Mask a, Mask b) { return a | b; }
 inline bool any(Mask m) { return m != 0; }
 inline Vec select(Mask m, Vec yes, Vec no) { return {_mm512_mask_blend_ps(m, no.v, yes.v)}; }
 /// Lanes 0, 1, 2, ...
-inline Vec iota() {
-  return {_mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)};
+inline Vec iota() { return {_mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)}; }
+inline Vec roundToInteger(Vec a) {
+  return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
 }
-inline Vec roundToInteger(Vec a) { return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
 /// a * 2^n for a whole n of any size; 0 for n = -Infinity.
 inline Vec scaleByPowerOfTwo(Vec a, Vec n) { return {_mm512_scalef_ps(a.v, n.v)}; }
 /// 1 where the byte is not 0.
@@ -121,12 +122,15 @@ inline bool any(Mask m) { return _mm256_movemask_ps(m.m) != 0; }
 inline Vec select(Mask m, Vec yes, Vec no) { return {_mm256_blendv_ps(no.v, yes.v, m.m)}; }
 /// Lanes 0, 1, 2, ...
 inline Vec iota() { return {_mm256_setr_ps(0, 1, 2, 3, 4, 5, 6, 7)}; }
-inline Vec roundToInteger(Vec a) { return {_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
+inline Vec roundToInteger(Vec a) {
+  return {_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
 /// a * 2^n for a whole n; 0 below the normal range and for n = -Infinity.
 inline Vec scaleByPowerOfTwo(Vec a, Vec n) {
   const __m256 smallest = _mm256_set1_ps(-126.0f);
   const __m256 bounded = _mm256_min_ps(_mm256_max_ps(n.v, smallest), _mm256_set1_ps(127.0f));
-  const __m256i bits = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(bounded), _mm256_set1_epi32(127)), 23);
+  const __m256i bits =
+      _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(bounded), _mm256_set1_epi32(127)), 23);
   const __m256 scaled = _mm256_mul_ps(a.v, _mm256_castsi256_ps(bits));
   return {_mm256_andnot_ps(_mm256_cmp_ps(n.v, smallest, _CMP_LT_OQ), scaled)};
 }
@@ -223,7 +227,8 @@ inline void transposeTile(const float* from, size_t fromStride, float* to, size_
 constexpr int kPanel = 2 * kLanes;
 
 /// Transposes rows x columns of any size: to[c * toStride + r] = from[r * fromStride + c].
-inline void transpose(const float* from, size_t fromStride, size_t rows, size_t columns, float* to, size_t toStride) {
+inline void transpose(const float* from, size_t fromStride, size_t rows, size_t columns, float* to,
+                      size_t toStride) {
   const size_t wholeRows = rows - rows % kLanes;
   const size_t wholeColumns = columns - columns % kLanes;
   for (size_t r = 0; r < wholeRows; r += kLanes) {

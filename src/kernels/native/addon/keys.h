@@ -1,0 +1,55 @@
+// Keys and values of a head, brought into the form that the inner loop reads.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+
+#include "call.h"
+#include "project.h"
+#include "scratch.h"
+
+namespace attention::ISA {
+
+/// Keys [from, to) of one key/value head, wherever they come from, as panels Kᵀ and rows V side by side. Rows
+/// that are not finite are marked and replaced by zeros: a forbidden key may hold anything, and 0·NaN is not
+/// 0. Whoever sees a marked key reports it.
+inline void packKeyRows(const Call& call, size_t batch, size_t kvHead, size_t from, size_t to) {
+  const size_t all = call.allKeys();
+  const size_t index = batch * call.kvHeads + kvHead;
+  const size_t panels = panelsOf(all, kPanel);
+  const auto rowOf = [&](const HeadView& past, const HeadView& fresh, const std::vector<Span<float>>& extras,
+                         size_t size, size_t j) -> const float* {
+    if (j < call.past) return past.row(batch, kvHead, j);
+    if (j < call.keys) return fresh.row(batch, kvHead, j - call.past);
+    return extras[j - call.keys].data + kvHead * size;
+  };
+  static thread_local Scratch scratch;
+  float* rows = scratch.take(kPanel * call.headSize);
+  for (size_t first = from; first < to; first += kPanel) {
+    const size_t count = std::min<size_t>(kPanel, all - first);
+    float* panel = call.keyPanels.data + (index * panels + first / kPanel) * call.headSize * kPanel;
+    std::fill_n(rows, kPanel * call.headSize, 0.0f);
+    for (size_t i = 0; i < count; i++) {
+      const size_t j = first + i;
+      const float* key = rowOf(call.pastKey, call.key.heads, call.extraKeys, call.headSize, j);
+      const float* value = rowOf(call.pastValue, call.value.heads, call.extraValues, call.valueHeadSize, j);
+      float* valueRow = call.valueRows.data + (index * all + j) * call.valueHeadSize;
+      const bool finite = isFinite(key, call.headSize) && isFinite(value, call.valueHeadSize);
+      call.poison.data[index * all + j] = finite ? 0 : 1;
+      if (finite) {
+        std::copy_n(key, call.headSize, rows + i * call.headSize);
+        std::copy_n(value, call.valueHeadSize, valueRow);
+      } else {
+        std::fill_n(valueRow, call.valueHeadSize, 0.0f);
+      }
+    }
+    transpose(rows, call.headSize, kPanel, call.headSize, panel, kPanel);
+    float largest = 0;
+    for (size_t i = 0; i < kPanel * call.headSize; i++) largest = std::max(largest, std::fabs(rows[i]));
+    const int32_t* marks = call.poison.data + index * all + first;
+    if (std::any_of(marks, marks + count, [](int32_t mark) { return mark != 0; })) largest = INFINITY;
+    call.keySizes.data[index * panels + first / kPanel] = largest;
+  }
+}
+
+}  // namespace attention::ISA

@@ -1,16 +1,22 @@
-# Exactly the locked dependencies that the service itself needs: no tools, no pretrained weights, and no `node`
-# package, since the image brings its own Node 24.
-FROM node:24-slim AS dependencies
+# What has to be made once: exactly the locked dependencies that the service itself needs (no tools, no pretrained
+# weights, and no `node` package, since the image brings its own Node 24), and the native kernels.
+FROM node:24-slim AS build
 WORKDIR /app
+RUN apt-get update && apt-get install -y --no-install-recommends g++
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund
+COPY scripts/build-native.mjs ./scripts/build-native.mjs
+COPY src/kernels/native/addon ./src/kernels/native/addon
+# The script is content without a compiler, and the portable kernel would serve; an image should not be.
+RUN node scripts/build-native.mjs && test -f build/attention.node
 
 FROM node:24-slim
 WORKDIR /app
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=8080 DATA_DIR=/data
 # The one place the service writes to. Owned by it here, so that a new volume is as well.
 RUN install -d -o 1000 -g 1000 -m 0750 /data
-COPY --from=dependencies /app/node_modules ./node_modules
+COPY --from=build /app/node_modules ./node_modules
+COPY --from=build /app/build ./build
 COPY package.json LICENSE ./
 COPY src ./src
 COPY deploy/healthcheck.mjs ./deploy/healthcheck.mjs

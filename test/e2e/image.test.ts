@@ -16,7 +16,7 @@ const isRoot = process.getuid?.() === 0;
  * start it: without development tools, as a user who may write to the data folder alone.
  */
 describe('the files of the image', () => {
-  const [dependencies, image] = readDockerfile('Dockerfile');
+  const [build, image] = readDockerfile('Dockerfile');
   const [uid] = argumentsOf(image, 'USER')[0].split(':').map(Number);
   let root: string;
   let app: string;
@@ -28,8 +28,8 @@ describe('the files of the image', () => {
     const node = join(root, 'node');
     await chmod(root, 0o755);
     await mkdir(app);
-    await copyContext(dependencies, app);
-    for (const command of argumentsOf(dependencies, 'RUN')) {
+    await copyContext(build, app);
+    for (const command of argumentsOf(build, 'RUN').filter((run) => !run.startsWith('apt-get '))) {
       await run('sh', ['-c', command], { cwd: app, env: ownNpm() });
     }
     await copyContext(image, app);
@@ -50,6 +50,10 @@ describe('the files of the image', () => {
     for (const name of ['node', 'typescript', 'vitest', '@biomejs', '@energetic-ai', '@huggingface']) {
       expect(packages).not.toContain(name);
     }
+  });
+
+  it('hold the native kernels', async () => {
+    expect((await stat(join(app, 'build', 'attention.node'))).isFile()).toBe(true);
   });
 
   it('are enough to serve', async () => {

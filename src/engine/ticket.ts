@@ -7,6 +7,7 @@ import { createStatus, emptyRows, overflowed } from '../kernels/status.ts';
 import type { Decoded, EncodeOptions } from '../wire/format.ts';
 import { formatNamed } from '../wire/registry.ts';
 import { checkBudget } from './budget.ts';
+import { weigh } from './counterweight.ts';
 import type { Dispatcher, JobReport, JobRequest } from './dispatcher.ts';
 import { computeWork, decodeWork, encodeWork, isSmallAnswer, isSmallBody } from './work.ts';
 
@@ -81,6 +82,7 @@ export class Ticket {
         throw new TypeError('Not a decoded body.');
       decoded = result.decoded;
     }
+    weigh([bytes, decoded.tensors]);
     this.reserve(Object.values(decoded.tensors).reduce((sum, { data }) => sum + data.byteLength, 0));
     return decoded;
   }
@@ -97,6 +99,7 @@ export class Ticket {
     this.reserve(planBytes(plan));
     const status = createStatus();
     const job = { call, plan, memory: allocate(plan), status };
+    weigh(job);
     const item: JobRequest['item'] = (jobId, stage, fromTile, toTile) => {
       return { kind: 'compute', jobId, job, kernel: kernel.name, stage, fromTile, toTile };
     };

@@ -4,6 +4,7 @@ import type { Job } from '../kernels/kernel.ts';
 import { kernelNamed } from '../kernels/registry.ts';
 import { isCancelled } from '../kernels/status.ts';
 import { formatNamed } from '../wire/registry.ts';
+import { weigh } from './counterweight.ts';
 import type { ComputeItem, DecodeItem, EncodeItem, Item, ItemResult } from './item.ts';
 
 /** The job of the last compute item: slices of a big job often come one after the other. */
@@ -35,18 +36,24 @@ function performed(item: Item): unknown {
 function decode({ format, bytes, fields, limits }: DecodeItem) {
   const { decode } = formatNamed(format);
   if (decode === undefined) throw new TypeError(`The format ${format} does not read.`);
-  return decode(bytes, { fields, limits });
+  const decoded = decode(bytes, { fields, limits });
+  weigh([bytes, decoded.tensors]);
+  return decoded;
 }
 
 function encode({ format, answer, options }: EncodeItem) {
   const { encode } = formatNamed(format);
   if (encode === undefined) throw new TypeError(`The format ${format} does not write.`);
+  weigh(answer.tensors);
   return encode(answer, options);
 }
 
 /** Returns how many tiles were computed: fewer than asked for where the job was cancelled meanwhile. */
 function compute({ jobId, job, kernel: name, stage, fromTile, toTile }: ComputeItem): number {
-  if (job !== null) current = { id: jobId, job };
+  if (job !== null) {
+    current = { id: jobId, job };
+    weigh(job);
+  }
   if (current?.id !== jobId) throw new Error(`The worker was not given job ${jobId}.`);
   const kernel = kernelNamed(name);
   let tile = fromTile;

@@ -1,0 +1,24 @@
+/** Smaller buffers are not worth a counterweight: thousands of them die with an ordinary collection. */
+const SMALLEST_BYTES = 4096;
+
+const counterweights = new WeakMap<SharedArrayBuffer, Uint8Array>();
+
+/**
+ * Makes the garbage collector of this thread feel the shared memory that `value`, plain data, refers to.
+ *
+ * V8 counts no shared memory when it decides whether to collect, so that gigabytes of it would wait behind a few
+ * kilobytes of dead objects. Each shared buffer gets a counterweight of its size, which is counted, lives as long,
+ * and never takes real memory: nothing touches its pages. Every thread that holds a buffer has to weigh it.
+ */
+export function weigh(value: unknown): void {
+  if (typeof value !== 'object' || value === null) return;
+  if (ArrayBuffer.isView(value)) {
+    const { buffer } = value;
+    if (!(buffer instanceof SharedArrayBuffer) || buffer.byteLength < SMALLEST_BYTES) return;
+    if (!counterweights.has(buffer)) {
+      counterweights.set(buffer, Buffer.allocUnsafeSlow(buffer.byteLength));
+    }
+  } else if (!Array.isArray(value) || typeof value[0] === 'object') {
+    for (const member of Object.values(value)) weigh(member);
+  }
+}

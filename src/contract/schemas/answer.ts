@@ -15,6 +15,7 @@ export const ResultTensorSchema = Type.Unsafe<unknown>({
     'Nested arrays (`nested`), or an object with row-major `data`: flat numbers (`flat`) or a base64 string of ' +
     'the little-endian bytes (`base64`). Among JSON numbers null stands for -Infinity: a masked logit, or the ' +
     'log-sum-exp of an empty row.',
+  examples: [[[9.715445]]],
   anyOf: [
     ...[1, 2, 3, 4].map(nested),
     {
@@ -64,7 +65,10 @@ const AppliedSchema = Type.Object(
       Type.Literal('scaled_dot_product_attention'),
       Type.Literal('multi_head_attention'),
     ]),
-    formula: Type.String({ description: 'What was computed, as a formula.' }),
+    formula: Type.String({
+      description: 'What was computed, as a formula.',
+      examples: ['softmax(QKᵀ/√2)·V over keys j <= i'],
+    }),
     batch: count('B'),
     query_length: count('L'),
     key_length: count('S, past keys included, extra keys not.'),

@@ -54,7 +54,7 @@ ${editor(call)}
 </section>
 ${operationTable(operations)}
 </main>
-<footer>Attention API ${version} · errors are <a href="./problems">explained</a> · runs on one process, no account needed</footer>`,
+<footer>Attention API ${version} · errors are <a href="./problems">explained</a></footer>`,
     ['landing.js'],
   );
 }
@@ -67,10 +67,11 @@ function workedSteps({ logits, weights, output }: WorkedResponse): Markup {
 <p>The query q = [1, 2] looks at two keys, k₁ = [1, 0] and k₂ = [0, 2], which stand for the values 4 and 10.</p>
 <ol class="steps">
 <li class="card"><h3>1 · Scores: q · k</h3>
-<code>1·1 + 2·0 = ${first}</code> and <code>1·0 + 2·2 = ${second}</code></li>
+<div><code>q · k₁ = 1·1 + 2·0 = ${first}</code></div>
+<div><code>q · k₂ = 1·0 + 2·2 = ${second}</code></div></li>
 <li class="card"><h3>2 · Weights: softmax</h3>
-<code>${round(a)}</code> <meter min="0" max="1" value="${a}" aria-label="weight of the first key"></meter>
-and <code>${round(b)}</code> <meter min="0" max="1" value="${b}" aria-label="weight of the second key"></meter>
+<div><code>${round(a)}</code> <meter min="0" max="1" value="${a}" aria-label="weight of the first key"></meter></div>
+<div><code>${round(b)}</code> <meter min="0" max="1" value="${b}" aria-label="weight of the second key"></meter></div>
 <div class="formula">eˢ of each score over their sum; together they are 1.</div></li>
 <li class="card"><h3>3 · Output: the weighted sum of the values</h3>
 <code>${round(a)} · 4 + ${round(b)} · 10 = ${round(output[0][0])}</code></li>
@@ -84,7 +85,7 @@ function editor({ path, request, response }: WorkedCall): Markup {
 <p>This was computed by the service when it made this page. Change the request and send it again.</p>
 <form id="call" data-action=".${path}">
 <div class="columns">
-<div><h3><label for="request">POST ${path}</label></h3>
+<div><h3><label for="request">Request to <code>${path}</code></label></h3>
 <textarea id="request" spellcheck="false" autocomplete="off" readonly>${pretty(request)}</textarea></div>
 <div><h3 id="response-title">Response</h3>
 <pre id="response" tabindex="0" aria-labelledby="response-title">${pretty(response)}</pre></div>

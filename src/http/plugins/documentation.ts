@@ -15,8 +15,10 @@ export const documentation = fp<DocumentationOptions>(async (app, { version }) =
     routePrefix: '/docs',
     staticCSP: true,
     transformStaticCSP: restrict,
+    theme: { title: 'Attention API' },
     uiConfig: {
-      url: '../openapi.json',
+      // Without the bar on top, which asks for the address of another document.
+      layout: 'BaseLayout',
       deepLinking: true,
       displayRequestDuration: true,
       tryItOutEnabled: true,

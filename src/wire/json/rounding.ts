@@ -52,7 +52,7 @@ const SMALLEST_HALF_BITS = 150;
 
 /** Sign of |decimal| - value, exactly. `value` is a positive multiple of 2^-150. */
 function compareDecimal(text: string, value: number): number {
-  const [mantissa, written = '0'] = text.replace('-', '').toLowerCase().split('e');
+  const [mantissa, written = '0'] = text.replace(/^-/, '').toLowerCase().split('e');
   const [whole, fraction = ''] = mantissa.split('.');
   let digits = (whole + fraction).replace(/^0+/, '');
   let exponent = Number(written) - fraction.length;

@@ -117,6 +117,37 @@ describe('numbers of a tensor', () => {
     expectNearest(texts, 'float32');
   });
 
+  test('halfway points and decimals next to them, in every notation', () => {
+    const narrow = { float32: 24, bfloat16: 8, float16: 11 } as const;
+    const dtypes = fc.constantFrom(...(Object.keys(narrow) as (keyof typeof narrow)[]));
+    const halfway = fc
+      .tuple(dtypes, fc.nat(), fc.integer({ min: -8, max: 4 }), fc.constantFrom('', '-'))
+      .map(([dtype, step, power, sign]) => {
+        const odd = 2 ** narrow[dtype] + 1 + 2 * (step % 2 ** (narrow[dtype] - 1));
+        const [whole, fraction = ''] = exactDecimal(odd * 2 ** (power - 4)).split('.');
+        return { dtype, sign, whole, fraction };
+      });
+    fc.assert(
+      fc.property(halfway, fc.constantFrom('', '000', '00001', `${'0'.repeat(30)}1`), (point, tail) => {
+        const { dtype, sign, whole, fraction } = point;
+        const digits = (whole + fraction + tail).replace(/^0+/, '');
+        const places = fraction.length + tail.length;
+        const texts = [
+          `${whole}.${fraction}0${tail}`,
+          `${digits}e-${places}`,
+          `${digits[0]}.${digits.slice(1)}0E${digits.length - 1 - places}`,
+          `0.${digits}e${digits.length - places}`,
+          `0.000${digits}e${digits.length - places + 3}`,
+        ];
+        expectNearest(
+          texts.map((text) => sign + text),
+          dtype,
+        );
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
   test('any decimal, in every dtype', () => {
     const digits = (most: number) => fc.stringMatching(new RegExp(`^[0-9]{1,${most}}$`));
     const number = fc

@@ -35,7 +35,7 @@ it('agrees on random scaled dot-product attention', { timeout: 120_000 }, () => 
         readScaledDotProductAttention(sdpaBody(plan, precision), DEFAULT_LIMITS);
       const exact = compare(read('float32'), read('float64'));
 
-      const body = sdpaBody(plan, 'float64');
+      const body = sdpaBody({ ...plan, rank: 4 }, 'float64');
       // Without a cache, keys and queries are tensors of their own: their positions begin at 0.
       const plain = { ...tensorsOf(body), ...canonical(body, callSizes(plan), plan.past > 0) };
       expectSameAttention(readScaledDotProductAttention(plain, DEFAULT_LIMITS), exact);

@@ -38,9 +38,16 @@ export function callSizes(plan: SizesPlan & { past?: number }): CallSizes {
 export function sdpaBody(plan: SdpaPlan, precision: Precision): ScaledDotProductAttentionBody {
   const make = new TensorMaker(precision, seeded(plan.seed));
   const heads = plan.kvHeads * plan.group;
+  // The numbers of each head are the same whatever the rank: [B, heads, N, d], [B, N, heads·d] or [N, heads·d].
   const rows = (count: number, length: number, size: number): Tensor<RealArray> => {
-    if (plan.rank === 4) return make.normal(plan.batch, count, length, size);
-    return make.normal(...(plan.rank === 3 ? [plan.batch] : []), length, count * size);
+    const split = make.normal(plan.batch, count, length, size);
+    if (plan.rank === 4) return split;
+    const shape = [...(plan.rank === 3 ? [plan.batch] : []), length, count * size];
+    return make.real(shape, (flat) => {
+      const [row, column] = [Math.floor(flat / (count * size)), flat % (count * size)];
+      const [sample, i, head] = [Math.floor(row / length), row % length, Math.floor(column / size)];
+      return split.data[((sample * count + head) * length + i) * size + (column % size)];
+    });
   };
   const { kvHeads, queries, newKeys, past, headSize, valueHeadSize } = plan;
   return {

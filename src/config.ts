@@ -26,7 +26,7 @@ export const EnvironmentSchema = Type.Object({
   DATA_DIR: Type.String({ minLength: 1, default: './data' }),
   /** Worker threads; as many as there are processors for this process where not given. */
   THREADS: Type.Optional(Type.Integer({ minimum: 1, maximum: 1024 })),
-  /** Name of the one kernel to compute with, in place of the best one of each precision. */
+  /** Name of a kernel that is preferred to all others for the calls that it computes. */
   KERNEL: Type.Optional(Type.String({ minLength: 1 })),
   MAX_BODY_BYTES: count(DEFAULT_LIMITS.bodyBytes, 2 * GIB),
   MAX_ENVELOPE_BYTES: count(DEFAULT_LIMITS.envelopeBytes, 64 * 1024 * 1024),

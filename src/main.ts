@@ -67,9 +67,9 @@ function refuseToStart(error: NodeJS.ErrnoException): never {
   process.exit(1);
 }
 
-const float32Kernels = KERNELS.filter(({ precision }) => precision === 'float32').map(({ name }) => name);
+const kernelNames = KERNELS.map(({ name }) => name);
 try {
-  await start(readConfig(process.env, float32Kernels));
+  await start(readConfig(process.env, kernelNames));
 } catch (error) {
   refuseToStart(error as NodeJS.ErrnoException);
 }

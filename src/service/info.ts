@@ -2,8 +2,6 @@ import type { Info } from '../contract/schemas/info.ts';
 import type { Limits } from '../domain/limits.ts';
 import type { Engine } from '../engine/engine.ts';
 
-const PRECISIONS = ['float32', 'float64'] as const;
-
 export interface Identity {
   readonly name: string;
   readonly version: string;
@@ -21,7 +19,7 @@ export function describeInstance(
     name,
     version,
     node: process.versions.node,
-    kernels: PRECISIONS.map((precision) => ({ name: engine.kernelOf({ precision }).name, precision })),
+    kernels: engine.kernels.map(({ name, precision }) => ({ name, precision })),
     formats,
     limits: {
       body_bytes: limits.bodyBytes,

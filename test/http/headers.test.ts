@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { Writable } from 'node:stream';
+import { setImmediate } from 'node:timers/promises';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { listen, post, SDPA, SMALL, send, type TestService } from './support.ts';
@@ -11,16 +12,10 @@ const TRACEPARENT = `00-${TRACE}-00f067aa0ba902b7-01`;
 
 describe('headers', () => {
   let service: TestService;
-  const lines: Record<string, unknown>[] = [];
+  const { logger, logged, lines } = recordLog();
 
   beforeAll(async () => {
-    const sink = new Writable({
-      write(line, _encoding, done) {
-        lines.push(JSON.parse(String(line)));
-        done();
-      },
-    });
-    service = await listen({ logger: pino({ level: 'debug' }, sink) });
+    service = await listen({ logger });
   });
   afterAll(() => service.close());
 
@@ -92,14 +87,19 @@ describe('headers', () => {
     expect(lines.filter((line) => JSON.stringify(line).includes(`Bearer ${secret}`))).toEqual([]);
     expect(lines.filter((line) => String(line.path).includes(secret))).toEqual([]);
   });
+});
 
-  async function logged(id: string): Promise<Record<string, unknown>> {
-    for (;;) {
-      const line = lines.find((one) => one.request_id === id && one.msg === 'request');
-      if (line !== undefined) return line;
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-  }
+describe('the address of the caller', () => {
+  it.each([
+    ['is the one a trusted gateway names', ['127.0.0.0/8'], '198.51.100.7'],
+    ['is the one of the connection where no gateway is trusted', [], '127.0.0.1'],
+  ])('%s', async (_name, trustProxy, address) => {
+    const { logger, logged } = recordLog();
+    const service = await listen({ logger, trustProxy });
+    await post(service.url + SDPA, SMALL, { 'x-forwarded-for': '198.51.100.7', 'x-request-id': 'far' });
+    expect((await logged('far')).remote_address).toBe(address);
+    await service.close();
+  });
 });
 
 describe('addresses and methods', () => {
@@ -203,3 +203,22 @@ describe('what is no HTTP', () => {
     expect(text).toContain(`X-Request-Id: ${problem.request_id}`);
   });
 });
+
+/** A logger, its lines so far, and the line of a request, waited for. */
+function recordLog() {
+  const lines: Record<string, unknown>[] = [];
+  const sink = new Writable({
+    write(line, _encoding, done) {
+      lines.push(JSON.parse(String(line)));
+      done();
+    },
+  });
+  const logged = async (id: string): Promise<Record<string, unknown>> => {
+    for (;;) {
+      const line = lines.find((one) => one.request_id === id && one.msg === 'request');
+      if (line !== undefined) return line;
+      await setImmediate();
+    }
+  };
+  return { logger: pino({ level: 'debug' }, sink), lines, logged };
+}

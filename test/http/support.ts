@@ -42,6 +42,7 @@ export interface ServiceOptions {
   readonly threads?: number;
   readonly limits?: Partial<Limits>;
   readonly logger?: FastifyBaseLogger;
+  readonly trustProxy?: readonly string[];
 }
 
 /** The service in this process, listening on a free port; `close` waits for every response. */
@@ -55,8 +56,9 @@ export async function listen({
   threads = 1,
   limits = {},
   logger,
+  trustProxy = [],
 }: ServiceOptions = {}): Promise<TestService> {
-  const config = { limits: { ...DEFAULT_LIMITS, ...limits }, trustProxy: [] };
+  const config = { limits: { ...DEFAULT_LIMITS, ...limits }, trustProxy };
   const engine = new Engine({ threads, limits: config.limits });
   await engine.ready();
   const app = await buildApp({ config, engine, logger });

@@ -43,7 +43,7 @@ export const InfoSchema = Type.Object(
         name: Type.String({ description: 'As `applied.kernel` names it.' }),
         precision: Type.Union([Type.Literal('float32'), Type.Literal('float64')]),
       }),
-      { description: 'What calls of each precision are computed with.' },
+      { description: 'The preferred ones first: the first one that takes a call computes it.' },
     ),
     formats: Type.Object({
       request: Type.Array(Type.String(), { description: 'Media types of request bodies.' }),

@@ -2,7 +2,7 @@ import type { Worker } from 'node:worker_threads';
 import type { AttentionCall } from '../domain/call.ts';
 import type { Limits } from '../domain/limits.ts';
 import type { Kernel } from '../kernels/kernel.ts';
-import { kernelFor, kernelNamed } from '../kernels/registry.ts';
+import { KERNELS, kernelFor, kernelNamed } from '../kernels/registry.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { type Logger, SILENT } from './logger.ts';
 import { Ticket } from './ticket.ts';
@@ -13,7 +13,7 @@ export interface EngineOptions {
   /** Number of worker threads. */
   readonly threads: number;
   readonly limits: Limits;
-  /** Name of the kernel for float32 calls; the preferred one where it is not given. */
+  /** Name of a kernel that is preferred to all others for the calls that it computes. */
   readonly kernel?: string | undefined;
   readonly logger?: Logger | undefined;
 }
@@ -41,14 +41,12 @@ export interface EngineStats {
  */
 export class Engine {
   readonly #dispatcher: Dispatcher;
-  readonly #float32: Kernel;
+  readonly #forced: Kernel | undefined;
   #closed: Promise<void> | null = null;
 
-  /** Starts the workers. Throws where there is no kernel of the forced name for float32. */
+  /** Starts the workers. Throws where there is no kernel of the name. */
   constructor({ threads, limits, kernel, logger = SILENT }: EngineOptions) {
-    this.#float32 = kernel === undefined ? kernelFor('float32') : kernelNamed(kernel);
-    if (this.#float32.precision !== 'float32')
-      throw new Error(`The kernel ${kernel} is not one for float32.`);
+    this.#forced = kernel === undefined ? undefined : kernelNamed(kernel);
     this.#dispatcher = new Dispatcher(threads, limits, logger);
   }
 
@@ -68,8 +66,15 @@ export class Engine {
   }
 
   /** The kernel that computes a call. */
-  kernelOf({ precision }: Pick<AttentionCall, 'precision'>): Kernel {
-    return precision === 'float32' ? this.#float32 : kernelFor(precision);
+  kernelOf(call: AttentionCall): Kernel {
+    return kernelFor(call, this.#forced);
+  }
+
+  /** Every kernel, the preferred ones first. */
+  get kernels(): readonly Kernel[] {
+    return this.#forced === undefined
+      ? KERNELS
+      : [this.#forced, ...KERNELS.filter((other) => other !== this.#forced)];
   }
 
   stats(): EngineStats {

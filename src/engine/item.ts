@@ -16,16 +16,21 @@ export interface DecodeItem {
   readonly limits: Limits;
 }
 
-/** Tiles [fromTile, toTile) of one stage of a job. */
+/** Tiles of a job: some of one stage, or all of all stages. */
 export interface ComputeItem {
   readonly kind: 'compute';
   readonly jobId: number;
   /** null where the worker's last compute item was of the same job, so that it has it already. */
   readonly job: Job | null;
   readonly kernel: string;
+  readonly tiles: TileRange | 'all';
+}
+
+/** Tiles [from, to) of one stage. */
+export interface TileRange {
   readonly stage: number;
-  readonly fromTile: number;
-  readonly toTile: number;
+  readonly from: number;
+  readonly to: number;
 }
 
 export interface EncodeItem {

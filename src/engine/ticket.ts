@@ -9,7 +9,7 @@ import { formatNamed } from '../wire/registry.ts';
 import { checkBudget } from './budget.ts';
 import { weigh } from './counterweight.ts';
 import type { Dispatcher, JobReport, JobRequest } from './dispatcher.ts';
-import { computeWork, decodeWork, encodeWork, isSmallAnswer, isSmallBody } from './work.ts';
+import { computeWork, decodeWork, encodeWork, isSmallAnswer, isSmallBody, isSmallJob } from './work.ts';
 
 export interface ComputeResult {
   /** The buffers of the kernel's plan by name, among them the results that the call asked for. */
@@ -100,8 +100,10 @@ export class Ticket {
     const status = createStatus();
     const job = { call, plan, memory: allocate(plan), status };
     weigh(job);
-    const item: JobRequest['item'] = (jobId, stage, fromTile, toTile) => {
-      return { kind: 'compute', jobId, job, kernel: kernel.name, stage, fromTile, toTile };
+    const isSmall = isSmallJob(plan);
+    const item: JobRequest['item'] = (jobId, stage, from, to) => {
+      const tiles = isSmall ? 'all' : { stage, from, to };
+      return { kind: 'compute', jobId, job, kernel: kernel.name, tiles };
     };
     await this.#submit('computeMs', { work: computeWork(kernel.name, plan), item, status });
     return {

@@ -1,5 +1,6 @@
 import type { Answer } from '../domain/answer.ts';
 import type { Plan } from '../kernels/kernel.ts';
+import { planFlops } from './budget.ts';
 import type { Work } from './scheduler-state.ts';
 
 /** Speeds to begin with, in cost units per millisecond; the scheduler measures the real ones. */
@@ -19,8 +20,16 @@ export function isSmallAnswer(answer: Answer): boolean {
   return answerElements(answer) <= SMALL_ANSWER_ELEMENTS;
 }
 
+/** A job whose arithmetic takes no longer than handing it over a few times is one slice, all stages of it. */
+const SMALL_JOB_FLOPS = 2e6;
+
+export function isSmallJob(plan: Plan): boolean {
+  return planFlops(plan) <= SMALL_JOB_FLOPS;
+}
+
 /** Costs count in floating-point operations. */
 export function computeWork(kernel: string, plan: Plan): Work {
+  if (isSmallJob(plan)) return oneShot(kernel, FLOPS_PER_MS, planFlops(plan));
   const stages = plan.stages.map(({ tiles, flopsPerTile }) => ({ tiles, costPerTile: flopsPerTile }));
   return { kind: kernel, assumedSpeed: FLOPS_PER_MS, stages };
 }

@@ -1,11 +1,11 @@
 import { move } from 'piscina';
 import { Problem } from '../domain/problem.ts';
-import type { Job } from '../kernels/kernel.ts';
+import type { Job, Kernel } from '../kernels/kernel.ts';
 import { kernelNamed } from '../kernels/registry.ts';
 import { isCancelled } from '../kernels/status.ts';
 import { formatNamed } from '../wire/registry.ts';
 import { weigh } from './counterweight.ts';
-import type { ComputeItem, DecodeItem, EncodeItem, Item, ItemResult } from './item.ts';
+import type { ComputeItem, DecodeItem, EncodeItem, Item, ItemResult, TileRange } from './item.ts';
 
 /** The job of the last compute item: slices of a big job often come one after the other. */
 let current: { readonly id: number; readonly job: Job } | null = null;
@@ -49,14 +49,24 @@ function encode({ format, answer, options }: EncodeItem) {
 }
 
 /** Returns how many tiles were computed: fewer than asked for where the job was cancelled meanwhile. */
-function compute({ jobId, job, kernel: name, stage, fromTile, toTile }: ComputeItem): number {
+function compute({ jobId, job, kernel: name, tiles }: ComputeItem): number {
   if (job !== null) {
     current = { id: jobId, job };
     weigh(job);
   }
   if (current?.id !== jobId) throw new Error(`The worker was not given job ${jobId}.`);
   const kernel = kernelNamed(name);
-  let tile = fromTile;
-  while (tile < toTile && !isCancelled(current.job.status)) kernel.run(current.job, stage, tile++);
-  return tile - fromTile;
+  const held = current.job;
+  if (tiles !== 'all') return computeTiles(kernel, held, tiles);
+  let done = 0;
+  for (const [stage, { tiles: to }] of held.plan.stages.entries()) {
+    done += computeTiles(kernel, held, { stage, from: 0, to });
+  }
+  return done;
+}
+
+function computeTiles(kernel: Kernel, job: Job, { stage, from, to }: TileRange): number {
+  let tile = from;
+  while (tile < to && !isCancelled(job.status)) kernel.run(job, stage, tile++);
+  return tile - from;
 }

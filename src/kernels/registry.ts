@@ -1,13 +1,18 @@
-import type { Precision } from '../domain/tensor.ts';
+import type { AttentionCall } from '../domain/call.ts';
 import type { Kernel } from './kernel.ts';
+import { nativeKernels } from './native/kernel.ts';
 import { portable } from './portable/kernel.ts';
 import { reference } from './reference/kernel.ts';
 
 /** Every kernel, the preferred one of each precision first. A new kernel joins by one line. */
-export const KERNELS: readonly Kernel[] = [portable, reference];
+export const KERNELS: readonly Kernel[] = [...nativeKernels, portable, reference];
 
-export function kernelFor(precision: Precision): Kernel {
-  return KERNELS.find((kernel) => kernel.precision === precision)!;
+/** The first kernel that computes the call; `forced`, where it does. */
+export function kernelFor(call: AttentionCall, forced?: Kernel | undefined): Kernel {
+  const candidates = forced === undefined ? KERNELS : [forced, ...KERNELS];
+  return candidates.find(
+    (kernel) => kernel.precision === call.precision && kernel.supports?.(call) !== false,
+  )!;
 }
 
 export function kernelNamed(name: string): Kernel {

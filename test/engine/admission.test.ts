@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { Problem } from '../../src/domain/problem.ts';
 import { planBytes } from '../../src/kernels/memory.ts';
-import { kernelFor } from '../../src/kernels/registry.ts';
+import { kernelNamed } from '../../src/kernels/registry.ts';
 import { longCall, smallCall, until, withEngine } from './support.ts';
 
 function problemOf(run: () => unknown): Problem {
@@ -44,7 +44,7 @@ test('bytes are reserved for bodies and what grows out of them, and given back o
 
 test('the memory of a call counts until its request has left', async () => {
   const call = smallCall();
-  const bytes = planBytes(kernelFor('float64').plan(call));
+  const bytes = planBytes(kernelNamed('reference').plan(call));
   await withEngine({ threads: 1 }, async (engine) => {
     const ticket = engine.admit(100);
     await ticket.compute(call);
@@ -56,7 +56,7 @@ test('the memory of a call counts until its request has left', async () => {
 
 test('a call over the budget of one request is refused with what it needs and what is allowed', async () => {
   const call = smallCall();
-  const bytes = planBytes(kernelFor('float64').plan(call));
+  const bytes = planBytes(kernelNamed('reference').plan(call));
   const refusals = async (limits: object) => {
     let refusal: unknown;
     await withEngine({ threads: 1, limits }, async (engine) => {

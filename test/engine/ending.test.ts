@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
-import { kernelFor } from '../../src/kernels/registry.ts';
+import { kernelNamed } from '../../src/kernels/registry.ts';
 import { computeHere, longCall, mediumCall, smallCall, until, withEngine } from './support.ts';
 
-const reference = kernelFor('float64');
+const reference = kernelNamed('reference');
 
 function tilesOf(call: ReturnType<typeof longCall>): number {
   return reference.plan(call).stages.reduce((sum, { tiles }) => sum + tiles, 0);

@@ -3,7 +3,7 @@ import type { ItemResult } from '../../src/engine/item.ts';
 import { SILENT } from '../../src/engine/logger.ts';
 import { type PoolListener, WorkerPool } from '../../src/engine/pool.ts';
 import { allocate } from '../../src/kernels/memory.ts';
-import { kernelFor } from '../../src/kernels/registry.ts';
+import { kernelNamed } from '../../src/kernels/registry.ts';
 import { cancel, createStatus } from '../../src/kernels/status.ts';
 import { longCall, smallCall, until } from './support.ts';
 
@@ -26,7 +26,7 @@ class Recorder implements PoolListener {
   }
 }
 
-const kernel = kernelFor('float64');
+const kernel = kernelNamed('reference');
 let pool: WorkerPool | undefined;
 afterEach(() => pool?.close());
 
@@ -43,7 +43,7 @@ function jobOf(call: ReturnType<typeof longCall>) {
 
 function startStage(stage: number, jobId: number, job: ReturnType<typeof jobOf>): void {
   const { tiles } = job.plan.stages[stage];
-  pool!.start(0, { kind: 'compute', jobId, job, kernel: kernel.name, stage, fromTile: 0, toTile: tiles });
+  pool!.start(0, { kind: 'compute', jobId, job, kernel: kernel.name, tiles: { stage, from: 0, to: tiles } });
 }
 
 /** The stage that writes the output, and with it the time. */
@@ -85,7 +85,7 @@ test('what is thrown in a worker comes back with its message, and the worker sta
   const seen = open();
   await until(() => seen.ups === 1);
   const job = jobOf(smallCall());
-  pool!.start(0, { kind: 'compute', jobId: 1, job, kernel: 'nothing', stage: 0, fromTile: 0, toTile: 1 });
+  pool!.start(0, { kind: 'compute', jobId: 1, job, kernel: 'nothing', tiles: 'all' });
   await until(() => seen.results.length === 1);
   expect(seen.results[0]).toMatchObject({
     kind: 'error',

@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
 import { SILENT } from '../../src/engine/logger.ts';
 import { WorkerPool } from '../../src/engine/pool.ts';
-import { kernelFor } from '../../src/kernels/registry.ts';
+import { kernelNamed } from '../../src/kernels/registry.ts';
 import { computeHere, longCall, mediumCall, smallCall, until, withEngine } from '../engine/support.ts';
 
-const reference = kernelFor('float64');
+const reference = kernelNamed('reference');
 const LOST = { code: 'worker_lost', status: 503, retryAfterSeconds: 1 };
 
 test('a worker that dies fails its request, and another one takes its place', async () => {

@@ -1,5 +1,5 @@
 import type { AttentionCall, ResultTensor } from '../../src/domain/call.ts';
-import type { Job, Kernel } from '../../src/kernels/kernel.ts';
+import type { Job, Kernel, Memory } from '../../src/kernels/kernel.ts';
 import { allocate } from '../../src/kernels/memory.ts';
 import { createStatus } from '../../src/kernels/status.ts';
 
@@ -21,6 +21,12 @@ export function runTiles(kernel: Kernel, job: Job, order: TileOrder = IN_ORDER):
   job.plan.stages.forEach((stage, index) => {
     for (const tile of order(stage.tiles)) kernel.run(job, index, tile);
   });
+}
+
+/** The results of a job and the softmax statistics; not the workspace, which a kernel may align in its buffers. */
+export function resultsOf(memory: Memory): Memory {
+  const isResult = (name: string) => /^(output|weights|logits|log_sum_exp|present_|grad_|row_)/.test(name);
+  return Object.fromEntries(Object.entries(memory).filter(([name]) => isResult(name)));
 }
 
 /** The output as [B, L, width], however the caller wants it laid out. */

@@ -13,7 +13,7 @@ import {
 import { expectSameBits, expectWithin } from '../../support/expect.ts';
 import { oracle } from '../../support/oracle/oracle.ts';
 import { seeded, shuffled } from '../../support/random.ts';
-import { outputRows, REVERSED, run } from '../../support/run.ts';
+import { outputRows, REVERSED, resultsOf, run } from '../../support/run.ts';
 import { prefixOf, reordered, sampleOf } from '../../support/slices.ts';
 import { OPTION_SETS } from './options.ts';
 
@@ -120,8 +120,8 @@ export function invariances(kernel: Kernel): void {
     const orders = [REVERSED, ...[4, 5].map((seed) => (tiles: number) => shuffled(tiles, seeded(seed)))];
     for (const order of orders) {
       const other = run(kernel, call, order);
-      for (const buffer of Object.keys(inOrder.memory))
-        expectSameBits(buffer, other.memory[buffer], inOrder.memory[buffer]);
+      for (const [name, result] of Object.entries(resultsOf(inOrder.memory)))
+        expectSameBits(name, other.memory[name], result);
     }
   });
 

@@ -4,7 +4,7 @@ import type { Kernel } from '../../../src/kernels/kernel.ts';
 import { emptyRows, overflowed } from '../../../src/kernels/status.ts';
 import { causal, everything, makeCall, real } from '../../support/calls.ts';
 import { expectWithin } from '../../support/expect.ts';
-import { UNIT_ROUNDOFF } from '../../support/oracle/bounded.ts';
+import { sumError, UNIT_ROUNDOFF } from '../../support/oracle/bounded.ts';
 import { oracle } from '../../support/oracle/oracle.ts';
 import { outputRows, run } from '../../support/run.ts';
 
@@ -46,6 +46,23 @@ export function softmax(kernel: Kernel): void {
     const job = run(kernel, everything(call));
     expectWithin('output', outputRows(job), oracle(call).output);
     for (const weight of job.memory.weights) expect(Number.isFinite(weight)).toBe(true);
+  });
+
+  it.each([-8.5, -12, -16])('does not lose thousands of small weights, e^%d, beside a large one', (low) => {
+    for (const keys of [100, 1025, 4097]) {
+      const logits = new Array(keys).fill(low);
+      logits[keys >> 1] = 0;
+      const bias = { data: real(precision, logits), batchStride: 0, headStride: 0, queryStride: 0 };
+      const call = makeCall({ precision, queries: 1, newKeys: keys, headSize: 1, score: { scale: 0, bias } });
+      const weights = run(kernel, everything(call)).memory.weights;
+      const expected = 1 / (1 + (keys - 1) * Math.exp(low));
+      // All terms are positive, so the sum's relative error is that of its additions; 8u for exp, quotient and rounding.
+      const bound = (sumError(keys) + 8) * UNIT_ROUNDOFF[precision];
+      expect(Math.abs(weights[keys >> 1] / expected - 1)).toBeLessThanOrEqual(bound);
+      expect(Math.abs(weights[0] / (expected * Math.exp(low)) - 1)).toBeLessThanOrEqual(
+        bound + 40 * UNIT_ROUNDOFF[precision],
+      );
+    }
   });
 
   it('gives rows of weights that sum to 1 within S·eps', () => {

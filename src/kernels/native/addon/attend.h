@@ -79,14 +79,15 @@ inline void softmaxBlock(float* s, size_t keys, float* top, float* sum, float* s
     // A lane that has seen no key yet is kept away from -Infinity - -Infinity.
     const Vec base = select(less(broadcast(kForbidden), now), now, broadcast(0));
     const Vec factor = exp(before - base);
-    Vec total = load(sum + lane) * factor;
+    Vec total = broadcast(0);
     for (size_t key = 0; key < keys; key++) {
       const Vec weight = exp(load(s + key * kPanel + lane) - base);
       store(s + key * kPanel + lane, weight);
       total = total + weight;
     }
     store(top + lane, now);
-    store(sum + lane, total);
+    // The block is summed by itself: thousands of small weights do not drown one by one in a large sum.
+    store(sum + lane, fma(load(sum + lane), factor, total));
     store(shrink + lane, factor);
   }
 }

@@ -16,24 +16,14 @@ enum class Into {
 
 /// C[i][lane] = Σ_k a[k·aStride + i]·b[k·bStride + lane], i < kRows, lane < kPanel. A row of B is two
 /// vectors, an element of A is broadcast, and the kRows x 2 accumulators stay in registers. Each element is
-/// one chain of fused multiply-adds over k in ascending order, whatever the block it falls into.
+/// one chain of fused multiply-adds over k in ascending order, whatever the block it falls into. The chain begins at
+/// zero and is added to C as a whole: many small terms do not drown one by one in a large C.
 template <int kRows>
 void multiplyRows(const float* a, size_t aStride, const float* b, size_t bStride, size_t depth, float* c,
                   size_t cStride, Into into, const float* scale) {
   Vec sum[kRows][2];
 #pragma GCC unroll 16
-  for (int i = 0; i < kRows; i++) {
-    if (into == Into::kOverwrite) {
-      sum[i][0] = sum[i][1] = broadcast(0);
-    } else {
-      sum[i][0] = load(c + i * cStride);
-      sum[i][1] = load(c + i * cStride + kLanes);
-      if (into == Into::kRescale) {
-        sum[i][0] = sum[i][0] * load(scale);
-        sum[i][1] = sum[i][1] * load(scale + kLanes);
-      }
-    }
-  }
+  for (int i = 0; i < kRows; i++) sum[i][0] = sum[i][1] = broadcast(0);
   for (size_t k = 0; k < depth; k++) {
     const Vec b0 = load(b + k * bStride);
     const Vec b1 = load(b + k * bStride + kLanes);
@@ -46,8 +36,12 @@ void multiplyRows(const float* a, size_t aStride, const float* b, size_t bStride
   }
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; i++) {
-    store(c + i * cStride, sum[i][0]);
-    store(c + i * cStride + kLanes, sum[i][1]);
+    for (int half = 0; half < 2; half++) {
+      float* to = c + i * cStride + half * kLanes;
+      if (into == Into::kAdd) sum[i][half] = load(to) + sum[i][half];
+      if (into == Into::kRescale) sum[i][half] = fma(load(to), load(scale + half * kLanes), sum[i][half]);
+      store(to, sum[i][half]);
+    }
   }
 }
 

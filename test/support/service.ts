@@ -16,8 +16,8 @@ export interface JsonAnswer {
 }
 
 /** Starts the service on a free port, in a process of its own, and connects to it. */
-export async function startService(): Promise<Service> {
-  const service = await startProcess();
+export async function startService(env: NodeJS.ProcessEnv = {}): Promise<Service> {
+  const service = await startProcess({ env });
   const pool = new Pool(service.url, { connections: 4 });
   const post = async (path: string, body: object): Promise<JsonAnswer> => {
     const { statusCode, body: answer } = await pool.request({

@@ -59,6 +59,9 @@ export function writeWeights(job: Job, batch: number, slot: number, from: number
       const weights = memory.weights as RealArray;
       for (let key = 0; key < columns; key++) weights[at * columns + key] = reduced[key];
     } else {
+      // Weights that are equal as they are returned are ties, though they may differ before rounding.
+      if (call.precision === 'float32')
+        for (let key = 0; key < columns; key++) reduced[key] = Math.fround(reduced[key]);
       writeStrongest(
         reduced,
         columns,

@@ -140,9 +140,9 @@ export function unravel(element: number, shape: readonly number[]): number[] {
 
 /** What is wrong with a shape that a tensor says of itself, or undefined. Ranks run from 1 to 4. */
 export function faultOfShape(shape: readonly number[]): string | undefined {
-  if (shape.length < 1 || shape.length > 4) return `expected 1 to 4 sizes; got ${shape.length}`;
+  if (shape.length < 1 || shape.length > 4) return `Expected 1 to 4 sizes; got ${shape.length}`;
   const wrong = shape.find((size) => !Number.isSafeInteger(size) || size < 0);
-  if (wrong !== undefined) return `expected sizes that are integers, 0 or more; got ${wrong}`;
-  if (elementCount(shape) === undefined) return 'expected a product of the sizes below 2^53; got more';
+  if (wrong !== undefined) return `Expected sizes that are integers, 0 or more; got ${wrong}`;
+  if (elementCount(shape) === undefined) return 'Expected a product of the sizes below 2^53; got more';
   return undefined;
 }

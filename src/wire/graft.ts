@@ -25,7 +25,7 @@ function place(envelope: Record<string, unknown>, names: readonly string[], tens
       .map(pointerToken)
       .join('/')}`;
     if (isForbiddenName(name)) {
-      throw problemAt('malformed_body', pointer, `expected the name of a field; got ${name}`);
+      throw problemAt('malformed_body', pointer, `Expected the name of a field; got ${name}`);
     }
     const isLast = depth === names.length - 1;
     if (!Object.hasOwn(parent, name)) {
@@ -39,14 +39,14 @@ function place(envelope: Record<string, unknown>, names: readonly string[], tens
       throw problemAt(
         'invalid_request',
         pointer,
-        'expected one value for this field; got a tensor and another',
+        'Expected one value for this field; got a tensor and another',
       );
     }
     if (typeof child !== 'object' || child === null || Array.isArray(child)) {
       throw problemAt(
         'invalid_request',
         pointer,
-        `expected an object, which holds the tensor ${names.at(-1)}`,
+        `Expected an object, which holds the tensor ${names.at(-1)}`,
       );
     }
     parent = child as Record<string, unknown>;

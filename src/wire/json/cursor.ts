@@ -25,9 +25,9 @@ export class Cursor {
     this.end = end;
     this.position = 0;
     this.skipWhitespace();
-    if (this.peek() !== OPEN_BRACE) throw this.malformed('expected a JSON object');
+    if (this.peek() !== OPEN_BRACE) throw this.malformed('Expected a JSON object');
     if (bytes[end - 1] !== CLOSE_BRACE) {
-      throw this.malformed('expected the body to end with the closing brace of its object', end - 1);
+      throw this.malformed('Expected the body to end with the closing brace of its object', end - 1);
     }
   }
 
@@ -41,7 +41,7 @@ export class Cursor {
 
   /** Steps over a byte of the grammar and the whitespace after it. `what` names it in the message. */
   expect(byte: number, what: string): void {
-    if (this.peek() !== byte) throw this.malformed(`expected ${what}`);
+    if (this.peek() !== byte) throw this.malformed(`Expected ${what}`);
     this.position++;
     this.skipWhitespace();
   }
@@ -57,7 +57,7 @@ export class Cursor {
     return Buffer.from(buffer, byteOffset + from, to - from).toString('latin1');
   }
 
-  /** `expected …` and what stands at `at` instead. */
+  /** `Expected …` and what stands at `at` instead. */
   malformed(expected: string, at = this.position, pointer = this.pointer()): Problem {
     return problemAt('malformed_body', pointer, `${expected}; got ${this.#describe(at)} at byte ${at}`);
   }

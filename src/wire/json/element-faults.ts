@@ -49,8 +49,8 @@ export function notAnElement(cursor: Cursor, at: number, expected: Expectation, 
     expected === 'number' && isNumber(cursor.bytes[at]) && !holds(cursor.bytes, at, '-Infinity');
   const got = isBadNumber ? undefined : describeValue(cursor, at);
   const what = EXPECTED[expected] ?? expected;
-  if (got === undefined) return cursor.malformed(`expected ${what}`, at, where.pointer);
-  let detail = `expected ${what} at ${place(where)}; got ${got}.`;
+  if (got === undefined) return cursor.malformed(`Expected ${what}`, at, where.pointer);
+  let detail = `Expected ${what} at ${place(where)}; got ${got}.`;
   if (expected === 'boolean' && isNumber(cursor.bytes[at])) detail += ` ${NUMBERS_IN_A_MASK}`;
   if (expected === 'number' && (got === 'true' || got === 'false')) detail += ` ${BOOLEANS_IN_NUMBERS}`;
   return invalidTensor(where.pointer, detail);
@@ -69,7 +69,7 @@ const LARGEST: Readonly<Partial<Record<DType, string>>> = {
 };
 
 export function overflow(where: Location, dtype: DType, got: string): Problem {
-  const largest = `expected a number of magnitude at most ${LARGEST[dtype]} (${dtype}) at ${place(where)}`;
+  const largest = `Expected a number of magnitude at most ${LARGEST[dtype]} (${dtype}) at ${place(where)}`;
   const advice = dtype === 'float64' ? '' : ' For larger ones send dtype "float64" with precision "float64".';
   return invalidTensor(where.pointer, `${largest}; got ${got}.${advice}`);
 }

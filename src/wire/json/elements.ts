@@ -159,7 +159,7 @@ export class ElementReader {
     if (byte === COMMA) return afterWhitespace(cursor.bytes, position + 1);
     if (byte !== CLOSE_BRACKET) {
       const { pointer } = this.#locate(ordinal - 1);
-      throw cursor.malformed("expected ',' or ']' after an element", position, pointer);
+      throw cursor.malformed("Expected ',' or ']' after an element", position, pointer);
     }
     cursor.position = position + 1;
     return 0;

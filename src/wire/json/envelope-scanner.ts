@@ -68,7 +68,7 @@ export class EnvelopeScanner {
   scan(fields: FieldNode): ScannedBody {
     const cursor = this.#cursor;
     this.#object(fields, 1);
-    if (cursor.position !== cursor.end) throw cursor.malformed('expected nothing after the closing brace');
+    if (cursor.position !== cursor.end) throw cursor.malformed('Expected nothing after the closing brace');
     this.#checkSize();
     this.#keepPiece();
     return { envelope: Buffer.concat(this.#pieces).toString('utf8'), lifted: this.#lifted };
@@ -98,7 +98,7 @@ export class EnvelopeScanner {
 
   #lift(field: FieldNode): void {
     if (this.#lifted.length === MAX_TENSORS) {
-      throw this.#cursor.malformed(`expected at most ${MAX_TENSORS} tensors in a body`);
+      throw this.#cursor.malformed(`Expected at most ${MAX_TENSORS} tensors in a body`);
     }
     this.#checkSize();
     this.#keepPiece();
@@ -155,7 +155,7 @@ export class EnvelopeScanner {
   #literal(literal: string): void {
     const cursor = this.#cursor;
     for (let at = 0; at < literal.length; at++) {
-      if (cursor.peek() !== literal.charCodeAt(at)) throw cursor.malformed(`expected ${literal}`);
+      if (cursor.peek() !== literal.charCodeAt(at)) throw cursor.malformed(`Expected ${literal}`);
       cursor.position++;
     }
   }
@@ -163,7 +163,7 @@ export class EnvelopeScanner {
   #number(): void {
     const cursor = this.#cursor;
     const end = this.#numbers.scan(cursor.position);
-    if (end < 0) throw cursor.malformed('expected a JSON value');
+    if (end < 0) throw cursor.malformed('Expected a JSON value');
     cursor.position = end;
   }
 
@@ -194,7 +194,7 @@ export class EnvelopeScanner {
         .slice(0, pathLength + 1)
         .join('/');
     }
-    const expected = `expected at most ${limit} bytes besides the tensors of the operation; got more`;
+    const expected = `Expected at most ${limit} bytes besides the tensors of the operation; got more`;
     const share = `at least ${bytes} bytes in this field, which is not one of its tensors`;
     return problemAt('invalid_request', pointer, bytes > 0 ? `${expected}, ${share}` : expected);
   }
@@ -207,7 +207,7 @@ export class EnvelopeScanner {
 }
 
 function tooDeep(cursor: Cursor, limit: number): Problem {
-  const detail = `expected at most ${limit} levels of nesting; got more, at byte ${cursor.position}`;
+  const detail = `Expected at most ${limit} levels of nesting; got more, at byte ${cursor.position}`;
   // Only the first names: the rest of the path is the nesting itself.
   return problemAt('malformed_body', cursor.pointer().split('/').slice(0, 3).join('/'), detail);
 }

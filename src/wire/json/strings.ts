@@ -19,10 +19,10 @@ export function skipString(cursor: Cursor): boolean {
   let isAscii = true;
   let hasEscapes = false;
   for (;;) {
-    if (position >= end) throw cursor.malformed('expected the closing quote of a string', end);
+    if (position >= end) throw cursor.malformed('Expected the closing quote of a string', end);
     const byte = bytes[position];
     if (byte === QUOTE) break;
-    if (byte < SPACE) throw cursor.malformed('expected no control character in a string', position);
+    if (byte < SPACE) throw cursor.malformed('Expected no control character in a string', position);
     if (byte >= 0x80) isAscii = false;
     if (byte === BACKSLASH) {
       hasEscapes = true;
@@ -40,10 +40,10 @@ function afterEscape(cursor: Cursor, at: number): number {
   const { bytes } = cursor;
   const escaped = bytes[at + 1];
   if (ESCAPES.has(escaped)) return at + 2;
-  if (escaped !== LOWER_U) throw cursor.malformed('expected one of "\\/bfnrtu after a backslash', at + 1);
+  if (escaped !== LOWER_U) throw cursor.malformed('Expected one of "\\/bfnrtu after a backslash', at + 1);
   for (let digit = at + 2; digit < at + 6; digit++) {
     if (!isHexDigit(bytes[digit]))
-      throw cursor.malformed('expected four hexadecimal digits after \\u', digit);
+      throw cursor.malformed('Expected four hexadecimal digits after \\u', digit);
   }
   return at + 6;
 }
@@ -58,7 +58,7 @@ function decodeUtf8(cursor: Cursor, from: number, to: number): string {
     // A copy, since the decoder takes no shared memory.
     return utf8.decode(cursor.bytes.slice(from, to));
   } catch {
-    const detail = `expected UTF-8; got other bytes in the string from byte ${from} to byte ${to}`;
+    const detail = `Expected UTF-8; got other bytes in the string from byte ${from} to byte ${to}`;
     throw problemAt('malformed_body', cursor.pointer(), detail);
   }
 }
@@ -76,11 +76,11 @@ export function readString(cursor: Cursor): string {
  * path. Refuses names that reach a prototype.
  */
 export function enterMember(cursor: Cursor): string {
-  if (cursor.peek() !== QUOTE) throw cursor.malformed('expected the name of a member, in double quotes');
+  if (cursor.peek() !== QUOTE) throw cursor.malformed('Expected the name of a member, in double quotes');
   const name = readString(cursor);
   cursor.path.push(name);
   if (isForbiddenName(name)) {
-    throw problemAt('malformed_body', cursor.pointer(), `expected the name of a field; got ${name}`);
+    throw problemAt('malformed_body', cursor.pointer(), `Expected the name of a field; got ${name}`);
   }
   cursor.skipWhitespace();
   cursor.expect(COLON, "':' after the name of a member");

@@ -43,8 +43,8 @@ export class TensorObjectReader {
     this.#readMembers(kind);
     const end = cursor.position;
     const shape = this.#shape;
-    if (shape === undefined) throw invalidTensor(pointer, `expected ${MEMBERS}; got no shape`);
-    if (this.#dataAt === 0) throw invalidTensor(pointer, `expected ${MEMBERS}; got no data`);
+    if (shape === undefined) throw invalidTensor(pointer, `Expected ${MEMBERS}; got no shape`);
+    if (this.#dataAt === 0) throw invalidTensor(pointer, `Expected ${MEMBERS}; got no data`);
     const dtype = this.#dtype ?? DEFAULT_DTYPE[kind];
     if (this.#data === undefined) {
       cursor.position = this.#dataAt;
@@ -86,14 +86,14 @@ export class TensorObjectReader {
       }
     } else {
       const got = ['dtype', 'shape', 'data'].includes(name) ? 'it twice' : 'another member';
-      throw invalidTensor(cursor.pointer(), `expected ${MEMBERS}, each once; got ${got}`);
+      throw invalidTensor(cursor.pointer(), `Expected ${MEMBERS}, each once; got ${got}`);
     }
   }
 
   #readDtype(kind: ElementKind): DType {
     const cursor = this.#cursor;
     const accepted = DTYPES.filter((dtype) => (dtype === 'bool') === (kind === 'bool'));
-    const expected = `expected a dtype among ${accepted.join(', ')}`;
+    const expected = `Expected a dtype among ${accepted.join(', ')}`;
     if (cursor.peek() !== QUOTE) throw this.#notA(expected);
     const dtype = readString(cursor);
     const known = accepted.find((candidate) => candidate === dtype);
@@ -109,7 +109,7 @@ export class TensorObjectReader {
 
   #readShape(): readonly number[] {
     const cursor = this.#cursor;
-    if (cursor.peek() !== OPEN_BRACKET) throw this.#notA('expected a shape, such as [2, 3]');
+    if (cursor.peek() !== OPEN_BRACKET) throw this.#notA('Expected a shape, such as [2, 3]');
     cursor.position++;
     const locate = (ordinal: number) => ({ pointer: cursor.pointer(ordinal), index: [ordinal] });
     const sizes = new ElementReader(cursor, this.#numbers, locate);
@@ -130,7 +130,7 @@ export class TensorObjectReader {
     // What is stepped over is read later, so that here its end is all that matters. An array of numbers alone,
     // as it has to be, ends at the first bracket.
     const end = cursor.bytes.indexOf(CLOSE_BRACKET, cursor.position);
-    if (end < 0) throw cursor.malformed("expected ']'", cursor.end);
+    if (end < 0) throw cursor.malformed("Expected ']'", cursor.end);
     let element = 0;
     for (let at = cursor.position + 1; at < end; at++) {
       const byte = cursor.bytes[at];
@@ -160,7 +160,7 @@ export class TensorObjectReader {
     reader.readRow(dtype, this.#dtype === 'bool');
     const expected = elementCount(shape);
     if (reader.count !== expected) {
-      const detail = `expected ${expected} elements for shape ${formatShape(shape)}; got ${reader.count}`;
+      const detail = `Expected ${expected} elements for shape ${formatShape(shape)}; got ${reader.count}`;
       throw invalidTensor(cursor.pointer(), detail);
     }
     const elements = reader.elements(dtype);
@@ -173,25 +173,25 @@ export class TensorObjectReader {
     const cursor = this.#cursor;
     const bytes = decodeBase64(readString(cursor));
     const pointer = cursor.pointer();
-    if (typeof bytes === 'string') throw invalidTensor(pointer, `expected ${bytes}`);
+    if (typeof bytes === 'string') throw invalidTensor(pointer, `Expected ${bytes}`);
     const expected = (elementCount(shape) ?? 0) * ELEMENT_BYTES[dtype];
     if (bytes.length !== expected) {
       const what = `base64 of ${expected} bytes for ${dtype} ${formatShape(shape)}`;
-      throw invalidTensor(pointer, `expected ${what}; got ${bytes.length} bytes`);
+      throw invalidTensor(pointer, `Expected ${what}; got ${bytes.length} bytes`);
     }
     const elements = readLittleEndian(dtype, bytes);
     if (!('element' in elements)) return elements;
     const index = formatShape(indexOf(elements.element, shape));
-    throw invalidTensor(pointer, `expected ${elements.expected} at index ${index}; got ${elements.got}`);
+    throw invalidTensor(pointer, `Expected ${elements.expected} at index ${index}; got ${elements.got}`);
   }
 
   #notData() {
-    return this.#notA('expected data as a flat array of numbers or a base64 string');
+    return this.#notA('Expected data as a flat array of numbers or a base64 string');
   }
 
   #notFlat(element: number, at: number) {
     const got = describeValue(this.#cursor, at);
-    const detail = `expected data as one flat array of numbers, row-major; got ${got} in it`;
+    const detail = `Expected data as one flat array of numbers, row-major; got ${got} in it`;
     return invalidTensor(this.#cursor.pointer(element), detail);
   }
 

@@ -30,8 +30,8 @@ export class TensorReader {
     if (byte === OPEN_BRACKET) return new NestedReader(cursor, this.#numbers, this.#jsonDepth).read(kind);
     if (byte === OPEN_BRACE) return new TensorObjectReader(cursor, this.#numbers).read(kind);
     const got = describeValue(cursor, cursor.position);
-    if (got === undefined) throw cursor.malformed(`expected ${FORMS}`);
-    throw invalidTensor(cursor.pointer(), `expected ${FORMS}; got ${got}`);
+    if (got === undefined) throw cursor.malformed(`Expected ${FORMS}`);
+    throw invalidTensor(cursor.pointer(), `Expected ${FORMS}; got ${got}`);
   }
 }
 
@@ -92,7 +92,7 @@ class NestedReader {
     const expected = this.#shape[level];
     if (expected === undefined) this.#shape[level] = size;
     else if (expected !== size) {
-      const detail = `expected ${expected} entries at index ${formatShape(this.#index)}, as in the arrays before it`;
+      const detail = `Expected ${expected} entries at index ${formatShape(this.#index)}, as in the arrays before it`;
       throw invalidTensor(this.#cursor.pointer(...this.#index), `${detail}; got ${size}`);
     }
   }
@@ -112,9 +112,9 @@ class NestedReader {
       cursor.skipWhitespace();
     }
     if (cursor.peek() === OPEN_BRACKET) {
-      return cursor.malformed(`expected at most ${this.#jsonDepth} levels of nesting`);
+      return cursor.malformed(`Expected at most ${this.#jsonDepth} levels of nesting`);
     }
-    const detail = `expected arrays nested at most ${MAX_RANK} deep; got ${depth}`;
+    const detail = `Expected arrays nested at most ${MAX_RANK} deep; got ${depth}`;
     return invalidTensor(cursor.pointer(), detail);
   }
 

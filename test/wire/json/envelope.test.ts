@@ -53,7 +53,7 @@ describe('a member given twice', () => {
   test('but not thousands of times, each with memory of its own', () => {
     const body = (count: number) => `{${Array(count).fill('"query":[]').join(',')}}`;
     expect(decode(body(1000)).tensors.query.shape).toEqual([0]);
-    malformed(body(1001), '/query', 'expected at most 1000 tensors in a body');
+    malformed(body(1001), '/query', 'Expected at most 1000 tensors in a body');
   });
 
   test('the last object counts, and none of the tensors of the first', () => {
@@ -67,31 +67,31 @@ describe('a member given twice', () => {
 
 describe('what is not JSON', () => {
   test('is refused with what was expected, and where', () => {
-    malformed('', '', 'expected a JSON object; got the end of the body');
-    malformed('  ', '', 'expected a JSON object');
-    malformed('[1]', '', "expected a JSON object; got '[' at byte 0");
-    malformed('"query"', '', 'expected a JSON object');
+    malformed('', '', 'Expected a JSON object; got the end of the body');
+    malformed('  ', '', 'Expected a JSON object');
+    malformed('[1]', '', "Expected a JSON object; got '[' at byte 0");
+    malformed('"query"', '', 'Expected a JSON object');
     malformed('\ufeff{}', '', 'got a byte order mark at byte 0');
     malformed(
       '{"a":1',
       '',
-      "expected the body to end with the closing brace of its object; got '1' at byte 5",
+      "Expected the body to end with the closing brace of its object; got '1' at byte 5",
     );
     malformed('{"a":1} x', '', "closing brace of its object; got 'x'");
-    malformed('{"a":1}}', '', "expected nothing after the closing brace; got '}' at byte 7");
-    malformed('{"a":1}{}', '', 'expected nothing after the closing brace');
-    malformed('{"a":{}', '', "expected ',' or '}' after a member; got the end of the body");
-    malformed('{"a":{"b":[1,}}', '/a/b/1', "expected a JSON value; got '}'");
+    malformed('{"a":1}}', '', "Expected nothing after the closing brace; got '}' at byte 7");
+    malformed('{"a":1}{}', '', 'Expected nothing after the closing brace');
+    malformed('{"a":{}', '', "Expected ',' or '}' after a member; got the end of the body");
+    malformed('{"a":{"b":[1,}}', '/a/b/1', "Expected a JSON value; got '}'");
     malformed('{a:1}', '', 'name of a member, in double quotes');
     malformed("{'a':1}", '', 'in double quotes');
     malformed('{"a":1,}', '', 'name of a member');
-    malformed('{"a" 1}', '/a', "expected ':'");
-    malformed('{"a":}', '/a', 'expected a JSON value');
+    malformed('{"a" 1}', '/a', "Expected ':'");
+    malformed('{"a":}', '/a', 'Expected a JSON value');
     malformed('{"a":1 "b":2}', '', "',' or '}'");
     malformed('{"a":[1 2]}', '/a', "',' or ']'");
-    malformed('{"a":[1,]}', '/a/1', 'expected a JSON value');
+    malformed('{"a":[1,]}', '/a/1', 'Expected a JSON value');
     malformed('{"a":[1}', '/a', "',' or ']'");
-    malformed('{"a":/**/1}', '/a', 'expected a JSON value');
+    malformed('{"a":/**/1}', '/a', 'Expected a JSON value');
   });
 
   test.each([
@@ -113,8 +113,8 @@ describe('what is not JSON', () => {
     "'x'",
   ])('%s as a value', (text) => {
     expect(() => JSON.parse(text)).toThrow();
-    refused(() => decode(`{"a":${text}}`), 'malformed_body', /^(\/a)?$/, 'expected');
-    refused(() => decode(`{"a":[${text}]}`), 'malformed_body', /^\/a/, 'expected');
+    refused(() => decode(`{"a":${text}}`), 'malformed_body', /^(\/a)?$/, 'Expected');
+    refused(() => decode(`{"a":[${text}]}`), 'malformed_body', /^\/a/, 'Expected');
   });
 
   test('strings', () => {
@@ -132,11 +132,11 @@ describe('what is not JSON', () => {
     for (const bad of [[0xff], [0xc0, 0xaf], [0xed, 0xa0, 0x80], [0xf4, 0x90, 0x80], [0xe2, 0x82]]) {
       const body = Uint8Array.from(ascii);
       body.set(bad, 11);
-      malformed(body, '/a/b', 'expected UTF-8; got other bytes in the string from byte 10 to byte 15');
+      malformed(body, '/a/b', 'Expected UTF-8; got other bytes in the string from byte 10 to byte 15');
     }
     const name = Uint8Array.from(ascii);
     name[7] = 0xff;
-    malformed(name, '/a', 'expected UTF-8');
+    malformed(name, '/a', 'Expected UTF-8');
     const outside = Uint8Array.from(ascii);
     outside[1] = 0xc3;
     malformed(outside, '', 'got byte 0xc3');
@@ -148,7 +148,7 @@ describe('names that reach a prototype', () => {
     '%s is refused',
     (name) => {
       const read = JSON.parse(`"${name}"`);
-      malformed(`{"${name}":{"heads":1}}`, `/${read}`, 'expected the name of a field');
+      malformed(`{"${name}":{"heads":1}}`, `/${read}`, 'Expected the name of a field');
       malformed(`{"a":{"b":[0,{"${name}":1}]}}`, `/a/b/1/${read}`, 'name of a field');
       malformed(`{"projections":{"${name}":[1]}}`, `/projections/${read}`, 'name of a field');
     },
@@ -166,10 +166,10 @@ describe('nesting', () => {
   test('down to the limit, and no deeper', () => {
     const nested = (levels: number) => `{"a":${'['.repeat(levels - 1)}${']'.repeat(levels - 1)}}`;
     expect(decode(nested(32)).envelope).toEqual(JSON.parse(nested(32)));
-    malformed(nested(33), '/a/0', 'expected at most 32 levels of nesting');
+    malformed(nested(33), '/a/0', 'Expected at most 32 levels of nesting');
     const objects = (levels: number) => `${'{"a":'.repeat(levels)}0${'}'.repeat(levels)}`;
     expect(decode(objects(32)).envelope).toEqual(JSON.parse(objects(32)));
-    malformed(objects(33), '/a/a', 'expected at most 32 levels of nesting');
+    malformed(objects(33), '/a/a', 'Expected at most 32 levels of nesting');
   });
 
   test('800 KB of brackets are refused at once', () => {
@@ -184,7 +184,7 @@ describe('nesting', () => {
       // The best of three: the machine may be busy with something else.
       const times = [1, 2, 3].map(() => {
         const start = performance.now();
-        refused(() => decode(body), 'malformed_body', /^/, 'expected');
+        refused(() => decode(body), 'malformed_body', /^/, 'Expected');
         return performance.now() - start;
       });
       expect(Math.min(...times)).toBeLessThan(10);

@@ -76,23 +76,23 @@ describe('nested arrays', () => {
   });
 
   test('ragged ones are refused with the place and both lengths', () => {
-    invalid('[[1,2],[3]]', '/query/1', 'expected 2 entries at index [1], as in the arrays before it; got 1');
-    invalid('[[1],[3,4]]', '/query/1', 'expected 1 entries at index [1], as in the arrays before it; got 2');
-    invalid('[[[1],[2]],[[3]]]', '/query/1', /expected 2 entries at index \[1\].* got 1/);
-    invalid('[[[1],[2]],[[3],[]]]', '/query/1/1', /expected 1 entries at index \[1, 1\].* got 0/);
-    invalid('[[[1]],[]]', '/query/1', /expected 1 entries at index \[1\].* got 0/);
-    invalid('[[],[1]]', '/query/1', /expected 0 entries at index \[1\].* got 1/);
+    invalid('[[1,2],[3]]', '/query/1', 'Expected 2 entries at index [1], as in the arrays before it; got 1');
+    invalid('[[1],[3,4]]', '/query/1', 'Expected 1 entries at index [1], as in the arrays before it; got 2');
+    invalid('[[[1],[2]],[[3]]]', '/query/1', /Expected 2 entries at index \[1\].* got 1/);
+    invalid('[[[1],[2]],[[3],[]]]', '/query/1/1', /Expected 1 entries at index \[1, 1\].* got 0/);
+    invalid('[[[1]],[]]', '/query/1', /Expected 1 entries at index \[1\].* got 0/);
+    invalid('[[],[1]]', '/query/1', /Expected 0 entries at index \[1\].* got 1/);
   });
 
   test('numbers and arrays side by side are refused', () => {
-    invalid('[1,[2]]', '/query/1', 'expected a number at index [1]; got an array');
-    invalid('[[1],2]', '/query/1', 'expected an array at index [1]; got 2');
-    invalid('[[1],"x"]', '/query/1', 'expected an array at index [1]; got a string');
-    invalid('[[],[[]]]', '/query/1/0', 'expected a number at index [1, 0]; got an array');
+    invalid('[1,[2]]', '/query/1', 'Expected a number at index [1]; got an array');
+    invalid('[[1],2]', '/query/1', 'Expected an array at index [1]; got 2');
+    invalid('[[1],"x"]', '/query/1', 'Expected an array at index [1]; got a string');
+    invalid('[[],[[]]]', '/query/1/0', 'Expected a number at index [1, 0]; got an array');
   });
 
   test('nesting deeper than rank 4 is refused', () => {
-    invalid('[[[[[1]]]]]', '/query', 'expected arrays nested at most 4 deep; got 5');
+    invalid('[[[[[1]]]]]', '/query', 'Expected arrays nested at most 4 deep; got 5');
     invalid('[[[[[[[1]]]]]]]', '/query', 'got 7');
     malformed(`${'['.repeat(800_000)}`, '/query', 'levels of nesting');
   });
@@ -108,9 +108,9 @@ describe('what is not a number', () => {
     ['-Infinity', '-Infinity'],
     ['true', 'true'],
   ])('%s is named with its index', (element, got) => {
-    invalid(`[[1,2],[${element},3]]`, '/query/1/0', `expected a number at index [1, 0]; got ${got}`);
+    invalid(`[[1,2],[${element},3]]`, '/query/1/0', `Expected a number at index [1, 0]; got ${got}`);
     const flat = object('float32', '[2,2]', `[1,2,${element},3]`);
-    invalid(flat, '/bias/data/2', `expected a number at index [1, 0]; got ${got}`, 'bias');
+    invalid(flat, '/bias/data/2', `Expected a number at index [1, 0]; got ${got}`, 'bias');
     invalid(`[0, ${element} ]`, '/rope/positions/1', `at index [1]; got ${got}`, 'rope.positions');
   });
 
@@ -137,39 +137,39 @@ describe('what is not a number', () => {
     '--1',
     '٣',
   ])('%s is no JSON', (element) => {
-    malformed(`[[1,2],[${element}, 3]]`, '/query/1/0', 'expected');
+    malformed(`[[1,2],[${element}, 3]]`, '/query/1/0', 'Expected');
     refused(
       () => decodeTensor(`[0,${element}]`, 'key_lengths'),
       'malformed_body',
       '/key_lengths/1',
-      'expected',
+      'Expected',
     );
   });
 
   test.each(['[1,]', '[,1]', '[1,,2]', '[[1],]', '[1 2]', '[1}', '[1,2', '[[1,2]', '[[1][2]]', '[[1];[2]]'])(
     '%s is no JSON',
     (text) => {
-      refused(() => decodeTensor(text), 'malformed_body', /^\/query/, 'expected');
+      refused(() => decodeTensor(text), 'malformed_body', /^\/query/, 'Expected');
     },
   );
 
   test('true and false in numbers, and numbers in a mask, are explained', () => {
     invalid('[true]', '/query/0', '`allow_mask`');
     invalid('[[0,1]]', '/allow_mask/0/0', /additive bias, which goes in `bias`/, 'allow_mask');
-    invalid('[0.5]', '/allow_mask/0', /expected true or false at index \[0\]; got 0.5/, 'allow_mask');
+    invalid('[0.5]', '/allow_mask/0', /Expected true or false at index \[0\]; got 0.5/, 'allow_mask');
     invalid('[null]', '/allow_mask/0', 'got null', 'allow_mask');
     invalid('[true,NaN]', '/allow_mask/1', 'got NaN', 'allow_mask');
     refused(
       () => decodeTensor('[tru]', 'allow_mask'),
       'malformed_body',
       '/allow_mask/0',
-      'expected true or false',
+      'Expected true or false',
     );
     refused(() => decodeTensor('[truefalse]', 'allow_mask'), 'malformed_body', '/allow_mask/0', "','");
   });
 
   test('a value that is no tensor at all', () => {
-    invalid('5', '/query', 'expected nested arrays of numbers or {"dtype", "shape", "data"}; got 5');
+    invalid('5', '/query', 'Expected nested arrays of numbers or {"dtype", "shape", "data"}; got 5');
     invalid('null', '/query', 'got null');
     invalid('"AAAA"', '/query', 'got a string');
     invalid('false', '/projections/w_q', 'got false', 'projections.w_q');
@@ -290,7 +290,7 @@ describe('{"dtype", "shape", "data"}', () => {
     invalid(
       object('bool', '[2]', '"AQI="'),
       '/allow_mask/data',
-      'expected 0 or 1 at index [1]; got 2',
+      'Expected 0 or 1 at index [1]; got 2',
       'allow_mask',
     );
     invalid(
@@ -312,7 +312,7 @@ describe('{"dtype", "shape", "data"}', () => {
     ] as const;
     for (const [dtype, data, got] of cases) {
       const text = object(dtype, '[2,2]', `"${base64(data)}"`);
-      invalid(text, '/query/data', `expected a finite number at index [1, 1]; got ${got}`);
+      invalid(text, '/query/data', `Expected a finite number at index [1, 1]; got ${got}`);
       invalid(`{"data":"${base64(data)}","shape":[2,2],"dtype":"${dtype}"}`, '/query/data', '[1, 1]');
     }
   });
@@ -331,8 +331,8 @@ describe('{"dtype", "shape", "data"}', () => {
     invalid(one('AACAPé=='), '/query/data', 'alphabet');
     invalid(one('AACAPx=='), '/query/data', 'zero in the unused bits');
     invalid(one('===='), '/query/data', 'alphabet');
-    invalid(one('AACAPwAA'), '/query/data', 'expected base64 of 4 bytes for float32 [1]; got 6 bytes');
-    invalid(one(''), '/query/data', 'expected base64 of 4 bytes for float32 [1]; got 0 bytes');
+    invalid(one('AACAPwAA'), '/query/data', 'Expected base64 of 4 bytes for float32 [1]; got 6 bytes');
+    invalid(one(''), '/query/data', 'Expected base64 of 4 bytes for float32 [1]; got 0 bytes');
     expect(plain(decodeTensor(object('float32', '[0]', '""')))).toEqual({ shape: [0], data: [] });
   });
 
@@ -341,25 +341,25 @@ describe('{"dtype", "shape", "data"}', () => {
     invalid(
       object('float32', '[2,2]', '[1,2,3]'),
       '/query/data',
-      'expected 4 elements for shape [2, 2]; got 3',
+      'Expected 4 elements for shape [2, 2]; got 3',
     );
-    invalid(object('float32', '[1]', '[1,2]'), '/query/data', 'expected 1 elements for shape [1]; got 2');
+    invalid(object('float32', '[1]', '[1,2]'), '/query/data', 'Expected 1 elements for shape [1]; got 2');
     invalid(object('float32', '[2]', '[1,2,NaN]'), '/query/data/2', 'got NaN');
     invalid(object('float32', '[-1]', '[]'), '/query/shape', 'integers, 0 or more; got -1');
     invalid(object('float32', '[1.5]', '[]'), '/query/shape', 'got 1.5');
     invalid(object('float32', '[4294967296,4294967296]', '[]'), '/query/shape', 'below 2^53');
     invalid(object('float32', '[1e300]', '[]'), '/query/shape', 'got 1e+300');
-    invalid(object('float32', '[]', '[1]'), '/query/shape', 'expected 1 to 4 sizes; got 0');
+    invalid(object('float32', '[]', '[1]'), '/query/shape', 'Expected 1 to 4 sizes; got 0');
     invalid(object('float32', '[1,1,1,1,1]', '[1]'), '/query/shape', 'got 5');
     invalid(object('float32', '[1,"2"]', '[1]'), '/query/shape/1', 'got a string');
-    invalid(object('float32', '2', '[1,2]'), '/query/shape', 'expected a shape, such as [2, 3]; got 2');
+    invalid(object('float32', '2', '[1,2]'), '/query/shape', 'Expected a shape, such as [2, 3]; got 2');
     invalid(object('float32', '[[1]]', '[1]'), '/query/shape/0', 'got an array');
   });
 
   test('flat data is flat', () => {
-    invalid(object('float32', '[2,1]', '[[1],[2]]'), '/query/data/0', 'expected data as one flat array');
-    invalid('{"data":[[1],[2]],"shape":[2,1]}', '/query/data/0', 'expected data as one flat array');
-    invalid('{"data":[1,{"a":"]"}],"shape":[2]}', '/query/data/1', 'expected data as one flat array');
+    invalid(object('float32', '[2,1]', '[[1],[2]]'), '/query/data/0', 'Expected data as one flat array');
+    invalid('{"data":[[1],[2]],"shape":[2,1]}', '/query/data/0', 'Expected data as one flat array');
+    invalid('{"data":[1,{"a":"]"}],"shape":[2]}', '/query/data/1', 'Expected data as one flat array');
     invalid(object('float32', '[2]', '[1,[2]]'), '/query/data/1', 'got an array');
     invalid(
       object('float32', '[2]', '{}'),
@@ -389,7 +389,7 @@ describe('{"dtype", "shape", "data"}', () => {
       '{shape:[1]}',
       '{,}',
     ]) {
-      refused(() => decodeTensor(text), 'malformed_body', /^\/query/, 'expected');
+      refused(() => decodeTensor(text), 'malformed_body', /^\/query/, 'Expected');
     }
   });
 });

@@ -1,0 +1,68 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Contender } from './contender.ts';
+
+export interface Measurement {
+  readonly contender: Contender;
+  /** Milliseconds of one call, by round. */
+  readonly samples: readonly number[];
+}
+
+export interface Rounds {
+  readonly rounds: number;
+  /** After this long, only those who have no sample yet are measured. */
+  readonly seconds: number;
+}
+
+/** A sample of something short repeats it for this long. */
+const SAMPLE_MS = 2;
+/** Calls shorter than this are run once more before the sample, to have their data in the cache. */
+const WARM_BELOW_MS = 20;
+/** Calls longer than this need no warming up: their first run counts. */
+const SLOW_MS = 1000;
+/** Between two contenders, for the threads of the last one to stop spinning. */
+const SETTLE_MS = 4;
+/** From this round on, those far behind the best of their family take part no more. */
+const PRUNE_AFTER = 3;
+const FAR_BEHIND = 1.6;
+
+/**
+ * Samples all contenders in turn, forwards in one round and backwards in the next, so that what else happens on the
+ * machine meets all of them.
+ */
+export async function measure(contenders: readonly Contender[], limit: Rounds): Promise<Measurement[]> {
+  const runners: { contender: Contender; repeats: number; warm: boolean; samples: number[] }[] = [];
+  for (const contender of contenders) {
+    let ms = await contender.sample(1);
+    if (ms < SLOW_MS) ms = await contender.sample(1);
+    const repeats = Math.max(1, Math.min(10_000, Math.ceil(SAMPLE_MS / ms)));
+    runners.push({ contender, repeats, warm: ms < WARM_BELOW_MS, samples: ms < SLOW_MS ? [] : [ms] });
+  }
+  const end = performance.now() + limit.seconds * 1000;
+  let running = [...runners];
+  for (let round = 0; round < limit.rounds; round++) {
+    for (const { contender, repeats, warm, samples } of running) {
+      if (samples.length > 0 && performance.now() > end) continue;
+      await sleep(SETTLE_MS);
+      if (warm) await contender.sample(repeats);
+      samples.push(await contender.sample(repeats));
+    }
+    running.reverse();
+    if (round === PRUNE_AFTER) {
+      running = running.filter(({ contender, samples }) => {
+        const rivals = runners.filter((runner) => runner.contender.family === contender.family);
+        return minimum(samples) <= FAR_BEHIND * Math.min(...rivals.map((rival) => minimum(rival.samples)));
+      });
+    }
+  }
+  return runners.map(({ contender, samples }) => ({ contender, samples }));
+}
+
+export function minimum(samples: readonly number[]): number {
+  return Math.min(...samples);
+}
+
+export function median(samples: readonly number[]): number {
+  const sorted = [...samples].sort((a, b) => a - b);
+  const half = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
+}

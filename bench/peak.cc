@@ -1,0 +1,107 @@
+// What this machine can do at most, as one line of JSON: peak <threads> <bytes to read>.
+// gflops: independent float32 fused multiply-adds on the widest vectors that the compiler was told of.
+// gbps: reading so many bytes over and over, split over the threads.
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <thread>
+#include <vector>
+
+#if defined(__AVX512F__)
+constexpr int kLanes = 16;
+#elif defined(__AVX2__)
+constexpr int kLanes = 8;
+#else
+constexpr int kLanes = 4;
+#endif
+typedef float Vector __attribute__((vector_size(kLanes * sizeof(float))));
+
+// Enough chains to hide the latency of two or four units, few enough for the registers.
+constexpr int kChains = kLanes == 16 ? 24 : 12;
+constexpr int kRounds = 7;
+
+using Clock = std::chrono::steady_clock;
+
+static double secondsSince(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Runs `work(thread)` on all threads at once; the seconds of the slowest.
+template <class Work>
+static double together(int threads, Work work) {
+  std::atomic<int> ready{0};
+  std::atomic<bool> go{false};
+  std::vector<std::thread> others;
+  for (int thread = 1; thread < threads; thread++) {
+    others.emplace_back([&, thread] {
+      ready++;
+      while (!go) {
+      }
+      work(thread);
+    });
+  }
+  while (ready < threads - 1) {
+  }
+  const auto start = Clock::now();
+  go = true;
+  work(0);
+  for (auto& other : others) other.join();
+  return secondsSince(start);
+}
+
+static float multiplyAdd(long steps) {
+  Vector sums[kChains];
+#pragma GCC unroll 24
+  for (int chain = 0; chain < kChains; chain++) sums[chain] = Vector{} + float(chain);
+  Vector factor = Vector{} + 0.999f, addend = Vector{} + 0.001f;
+  // Unknown to the compiler, so that it computes.
+  asm volatile("" : "+m"(factor), "+m"(addend));
+  for (long step = 0; step < steps; step++) {
+#pragma GCC unroll 24
+    for (int chain = 0; chain < kChains; chain++) sums[chain] = sums[chain] * factor + addend;
+  }
+  Vector sum{};
+#pragma GCC unroll 24
+  for (int chain = 0; chain < kChains; chain++) sum += sums[chain];
+  return sum[0];
+}
+
+static float readAll(const Vector* data, size_t vectors) {
+  Vector sums[8] = {};
+  for (size_t at = 0; at + 8 <= vectors; at += 8) {
+#pragma GCC unroll 8
+    for (int chain = 0; chain < 8; chain++) sums[chain] += data[at + chain];
+  }
+  Vector sum{};
+  for (const auto& part : sums) sum += part;
+  return sum[0];
+}
+
+int main(int argc, char** argv) {
+  if (argc != 3) return 2;
+  const int threads = std::atoi(argv[1]);
+  const size_t bytes = std::atol(argv[2]);
+  std::atomic<float> sink{0};
+
+  const long steps = 2000000;
+  double gflops = 0;
+  for (int round = 0; round < kRounds; round++) {
+    const double seconds = together(threads, [&](int) { sink = multiplyAdd(steps); });
+    gflops = std::max(gflops, 2.0 * kLanes * kChains * steps * threads / seconds / 1e9);
+  }
+
+  const size_t vectors = bytes / sizeof(Vector) / threads;
+  auto* data = static_cast<Vector*>(std::aligned_alloc(4096, (vectors * threads * sizeof(Vector) / 4096 + 1) * 4096));
+  if (data == nullptr) return 1;
+  std::memset(data, 0, vectors * threads * sizeof(Vector));
+  double gbps = 0;
+  for (int round = 0; round < 4 * kRounds; round++) {
+    const double seconds =
+        together(threads, [&](int thread) { sink = readAll(data + thread * vectors, vectors); });
+    gbps = std::max(gbps, double(vectors) * threads * sizeof(Vector) / seconds / 1e9);
+  }
+  std::printf("{\"gflops\": %.1f, \"gbps\": %.1f, \"lanes\": %d}\n", gflops, gbps, kLanes);
+}

@@ -1,0 +1,151 @@
+import { cpus } from 'node:os';
+import type { Family } from './contender.ts';
+import { type Measurement, median, minimum } from './measure.ts';
+import type { StageTime } from './ours.ts';
+import type { PeakRates } from './peak.ts';
+import type { Row } from './row.ts';
+import { flops, type Shape, streamedBytes } from './shapes.ts';
+
+export type PeakOf = (row: Row) => PeakRates | null;
+
+export function machine(): string {
+  const processors = cpus();
+  return `${processors.length} x ${processors[0].model}, Node ${process.versions.node}, ${process.arch}`;
+}
+
+/** Times of the best of a family, and which it was. */
+interface Best {
+  readonly name: string;
+  readonly median: number;
+  readonly minimum: number;
+}
+
+/** The lowest median and the lowest minimum of a family, which two of its members may hold. */
+function bestOf(measurements: readonly Measurement[], family: Family): Best | null {
+  const times = measurements
+    .filter(({ contender }) => contender.family === family)
+    .map(({ contender, samples }) => ({
+      name: contender.name,
+      median: median(samples),
+      minimum: minimum(samples),
+    }));
+  if (times.length === 0) return null;
+  const fastest = times.reduce((best, time) => (time.minimum < best.minimum ? time : best));
+  return { ...fastest, median: Math.min(...times.map((time) => time.median)) };
+}
+
+const COLUMNS = [
+  'shape',
+  'T',
+  'who',
+  'ms median (min)',
+  'ORT best (min)',
+  'ORT graph',
+  'medians',
+  'minima',
+  'rate at min',
+  'of peak',
+];
+
+/** Prints the table; a ratio above 1 says how many times faster than ONNX Runtime's best the row's contender is. */
+export function printRows(rows: readonly Row[], peakOf: PeakOf): void {
+  const lines = rows.flatMap((row) => linesOf(row, peakOf(row)));
+  printTable([COLUMNS, ...lines]);
+  for (const row of rows) printBeside(row, rows);
+}
+
+const FAMILIES = ['ours', 'prepacked', 'fresh', 'engine', 'torch', 'numpy'] as const;
+
+function linesOf(row: Row, peak: PeakRates | null): string[][] {
+  const { shape, threads, measurements } = row;
+  const ort = bestOf(measurements, 'onnxruntime');
+  return FAMILIES.flatMap((family) => {
+    const best = bestOf(measurements, family);
+    if (best === null) return [];
+    const { rate, unit, limit } = rateOf(shape, best.minimum, peak);
+    return [
+      [
+        shape.name,
+        String(threads),
+        family === 'prepacked' || family === 'fresh' ? `${best.name}, ${family}` : best.name,
+        times(best),
+        ort === null ? '' : times(ort),
+        ort?.name ?? '',
+        ort === null ? '' : (ort.median / best.median).toFixed(2),
+        ort === null ? '' : (ort.minimum / best.minimum).toFixed(2),
+        `${rate.toFixed(1)} ${unit}`,
+        limit === null ? '' : `${((100 * rate) / limit).toFixed(0)} %`,
+      ],
+    ];
+  });
+}
+
+function rateOf(shape: Shape, ms: number, peak: PeakRates | null) {
+  const bytes = streamedBytes(shape);
+  return bytes === null
+    ? { rate: flops(shape) / ms / 1e6, unit: 'GFLOP/s', limit: peak?.gflops ?? null }
+    : { rate: bytes / ms / 1e6, unit: 'GB/s', limit: peak?.gbps ?? null };
+}
+
+/** A shape beside the one it is to be compared with: best time or best rate of our own kernel. */
+function printBeside(row: Row, rows: readonly Row[]): void {
+  const { shape, threads } = row;
+  if (shape.beside === null) return;
+  const { shape: name, by } = shape.beside;
+  const other = rows.find((candidate) => candidate.shape.name === name && candidate.threads === threads);
+  const [mine, its] = [row, other].map((side) => side && bestOf(side.measurements, 'ours'));
+  if (!other || !mine || !its) return;
+  const ratio =
+    by === 'time'
+      ? `${(mine.minimum / its.minimum).toFixed(2)} times the time`
+      : `${((100 * rateOf(shape, mine.minimum, null).rate) / rateOf(other.shape, its.minimum, null).rate).toFixed(0)} % of the rate`;
+  console.log(`${shape.name}, ${threads} thread${threads === 1 ? '' : 's'}: ${ratio} of ${name} (minima)`);
+}
+
+export function printStages(name: string, stages: readonly StageTime[]): void {
+  const total = stages.reduce((sum, { ms }) => sum + ms, 0);
+  console.log(`\n${name}, stages on one thread, best of all rounds`);
+  printTable(
+    stages.map((stage) => [stage.name, milliseconds(stage.ms), `${((100 * stage.ms) / total).toFixed(0)} %`]),
+  );
+}
+
+/** Everything that was measured, in a form to compute with. Milliseconds and 10^9 a second. */
+export function toJson(
+  rows: readonly Row[],
+  peakOf: PeakOf,
+  stages: readonly (readonly [string, readonly StageTime[]])[],
+): string {
+  const plain = rows.map((row) => ({
+    shape: row.shape,
+    threads: row.threads,
+    flops: flops(row.shape),
+    streamedBytes: streamedBytes(row.shape),
+    peak: peakOf(row),
+    measurements: row.measurements.map(({ contender: { name, family }, samples }) => ({
+      name,
+      family,
+      samples,
+    })),
+  }));
+  return `${JSON.stringify({ machine: machine(), rows: plain, stages: Object.fromEntries(stages) }, null, 2)}\n`;
+}
+
+function times(best: Best): string {
+  return `${milliseconds(best.median)} (${milliseconds(best.minimum)})`;
+}
+
+function milliseconds(ms: number): string {
+  return ms.toPrecision(3);
+}
+
+function printTable(lines: readonly (readonly string[])[]): void {
+  const widths = lines[0].map((_, column) => Math.max(...lines.map((line) => line[column].length)));
+  for (const line of lines)
+    console.log(
+      line
+        .map((cell, column) => cell.padEnd(widths[column]))
+        .join('  ')
+        .trimEnd(),
+    );
+}

@@ -90,6 +90,14 @@ export interface Linear {
   /** Bias, indexed by column as the weight is; biasColumn[h] is where head h starts in it. */
   readonly bias: RealArray | null;
   readonly biasColumn: readonly number[];
+  /** The weight as a kernel has packed it before, so that it need not be packed again. */
+  readonly packed?: PackedWeight;
+}
+
+/** A weight in the form in which the kernel of this name multiplies it, on shared memory. */
+export interface PackedWeight {
+  readonly kernel: string;
+  readonly data: RealArray;
 }
 
 /** One extra key and value for all samples: [G·d_k] and [G·d_v]. */

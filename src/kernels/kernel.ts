@@ -16,6 +16,11 @@ export interface Kernel {
   /** Whether the kernel computes calls like this; all of its precision where not given. */
   supports?(call: AttentionCall): boolean;
   plan(call: AttentionCall): Plan;
+  /**
+   * The call of a finished job with its weights as the job has packed them. Calls made with these projections plan no
+   * packing, in whatever thread: this is how registered layers are kept. Not given where weights are read as they are.
+   */
+  keepPacked?(job: Pick<Job, 'call' | 'memory'>): AttentionCall;
   /** Computes one tile, 0 <= tile < stage.tiles. Reports empty rows and overflows in `job.status`. */
   run(job: Job, stage: number, tile: number): void;
 }

@@ -1,4 +1,4 @@
-import type { AttentionCall } from '../../domain/call.ts';
+import type { AttentionCall, Linear } from '../../domain/call.ts';
 import { planBuffers } from '../buffers.ts';
 import { headShape, type Role, sourceOf } from '../heads.ts';
 import type { BufferPlan } from '../kernel.ts';
@@ -9,7 +9,11 @@ const ALIGNMENT = 16;
 const ROLES: readonly Role[] = ['query', 'key', 'value'];
 
 /** Buffers of the native kernel: those that every kernel has, and its panels, `panel` tokens wide. */
-export function planNativeBuffers(call: AttentionCall, panel: number): Record<string, BufferPlan> {
+export function planNativeBuffers(
+  call: AttentionCall,
+  kernel: string,
+  panel: number,
+): Record<string, BufferPlan> {
   const { batch, queries, keys, extras, heads, kvHeads, headSize, valueHeadSize } = call.sizes;
   const real = (elements: number): BufferPlan => ({ type: 'float32', elements });
   const padded = (rows: number) => Math.ceil(rows / panel) * panel;
@@ -22,11 +26,12 @@ export function planNativeBuffers(call: AttentionCall, panel: number): Record<st
     if (ownsPanels(call, role)) {
       buffers[`panels.${role}`] = real(batch * padded(source.tokens.rows) * source.tokens.width);
     }
+    if (isPacked(source.linear, kernel)) continue;
     buffers[`packed.${role}`] = real(padded(shape.heads * shape.size) * source.linear.inWidth);
   }
   if (call.outputProjection !== null) {
     const { headSize: columns, inWidth } = call.outputProjection;
-    buffers['packed.output'] = real(padded(columns) * inWidth);
+    if (!isPacked(call.outputProjection, kernel)) buffers['packed.output'] = real(padded(columns) * inWidth);
     buffers.concat = real(batch * padded(queries) * heads * valueHeadSize + ALIGNMENT);
   }
   const kvRows = batch * kvHeads;
@@ -36,6 +41,11 @@ export function planNativeBuffers(call: AttentionCall, panel: number): Record<st
   buffers['native.key_sizes'] = real((kvRows * padded(all)) / panel);
   buffers['native.poison'] = { type: 'int32', elements: kvRows * all };
   return buffers;
+}
+
+/** Whether a weight comes packed by this kernel. */
+export function isPacked(linear: Linear, kernel: string): boolean {
+  return linear.packed?.kernel === kernel;
 }
 
 /** Whether the tokens of a role are turned into panels of their own: not when an earlier role has the same tokens. */

@@ -4,7 +4,8 @@ import type { Job, Kernel } from '../kernel.ts';
 import { defineKernel, type Grid, type Part, type StageProgram } from '../program.ts';
 import { copyPresent, prepareHeads } from '../reference/project.ts';
 import { type Addon, loadAddon, type OpenedCall } from './addon.ts';
-import { ownsPanels, planNativeBuffers } from './buffers.ts';
+import { isPacked, ownsPanels, planNativeBuffers } from './buffers.ts';
+import { keepPacked } from './packed.ts';
 import { rotateHeads } from './rotate.ts';
 
 /** Positions and key ranges are held in float32 lanes, exact below 2^24. */
@@ -44,10 +45,12 @@ function nativeKernel(addon: Addon, instructionSet: string, panel: number): Kern
     const index = addon.parts.indexOf(name);
     return (job, batch, head, from, to) => addon.run(open(job), index, batch, head, from, to);
   };
+  const name = `native-${instructionSet}`;
   return {
-    ...defineKernel(`native-${instructionSet}`, 'float32', stages(part, panel), (call) =>
-      planNativeBuffers(call, panel),
+    ...defineKernel(name, 'float32', stages(part, name, panel), (call) =>
+      planNativeBuffers(call, name, panel),
     ),
+    keepPacked: ({ call, memory }) => keepPacked(call, memory, name),
     supports: ({ sizes, visibility, gradOutput }) =>
       gradOutput === null &&
       sizes.keys + sizes.extras + sizes.queries < MOST_POSITIONS &&
@@ -55,7 +58,7 @@ function nativeKernel(addon: Addon, instructionSet: string, panel: number): Kern
   };
 }
 
-function stages(part: (name: string) => Part['run'], panel: number): readonly StageProgram[] {
+function stages(part: (name: string) => Part['run'], kernel: string, panel: number): readonly StageProgram[] {
   const isProjected = (call: AttentionCall, role: Role) => sourceOf(call, role).kind === 'projected';
   const linearOf = (call: AttentionCall, role: Role): Linear => {
     const source = sourceOf(call, role);
@@ -93,13 +96,14 @@ function stages(part: (name: string) => Part['run'], panel: number): readonly St
         ...ROLES.map((role) => ({
           grid: (call: AttentionCall) => columnGrid(linearOf(call, role)),
           flopsPerRow: (call: AttentionCall) => linearOf(call, role).inWidth,
-          applies: (call: AttentionCall) => isProjected(call, role),
+          applies: (call: AttentionCall) =>
+            isProjected(call, role) && !isPacked(linearOf(call, role), kernel),
           run: part(`pack${NAMES[role]}Weight`),
         })),
         {
           grid: (call) => columnGrid(call.outputProjection!),
           flopsPerRow: (call) => call.outputProjection!.inWidth,
-          applies: (call) => call.outputProjection !== null,
+          applies: ({ outputProjection }) => outputProjection !== null && !isPacked(outputProjection, kernel),
           run: part('packOutputWeight'),
         },
       ],

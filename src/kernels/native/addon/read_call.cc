@@ -58,7 +58,10 @@ Linear readLinear(const Reader& linear, const Reader& memory, const char* packed
     const size_t last = *std::max_element(result.biasColumn.begin(), result.biasColumn.end()) + size;
     result.bias = linear.array<float>("bias", last);
   }
-  result.packed = memory.array<float>(packed, product({panelsOf(result.columns(), panel), panel, inWidth}));
+  // In the memory of the job, or kept from an earlier one.
+  const size_t packedSize = product({panelsOf(result.columns(), panel), panel, inWidth});
+  result.packed = memory.has(packed) ? memory.array<float>(packed, packedSize)
+                                     : linear.member("packed").array<float>("data", packedSize);
   return result;
 }
 

@@ -62,7 +62,7 @@ export async function buildNative(output, extra = []) {
   // The order matters: of an inline function that several objects hold, the linker keeps the first, which must run on
   // every machine. So what needs no instruction set comes first and the widest set last.
   const objects = await Promise.all([
-    ...['binding', 'reader', 'read_call'].map((name) => compile(name, [])),
+    ...['binding', 'reader', 'read_call', 'read_gradients'].map((name) => compile(name, [])),
     ...Object.entries(sets).map(([name, options]) => compile(name, options)),
   ]);
   const undefinedSymbols = process.platform === 'darwin' ? ['-undefined', 'dynamic_lookup'] : [];
@@ -75,10 +75,11 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const output = join(root, 'build/attention.node');
   try {
     mkdirSync(join(root, 'build'), { recursive: true });
-    rmSync(output, { force: true });
     await buildNative(output);
     console.log('attention-api: compiled the native kernels.');
   } catch (error) {
+    // What an earlier build left would be of other sources.
+    rmSync(output, { force: true });
     const reason = String(error.stderr || error.message)
       .trim()
       .split('\n')[0];

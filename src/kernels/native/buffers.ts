@@ -40,6 +40,17 @@ export function planNativeBuffers(
   buffers['native.value_rows'] = real(kvRows * all * valueHeadSize + ALIGNMENT);
   buffers['native.key_sizes'] = real((kvRows * padded(all)) / panel);
   buffers['native.poison'] = { type: 'int32', elements: kvRows * all };
+  if (call.gradOutput !== null) {
+    const rows = batch * heads * padded(queries);
+    buffers['native.key_rows'] = real(kvRows * all * headSize + ALIGNMENT);
+    buffers['native.value_panels'] = real(kvRows * padded(all) * valueHeadSize + ALIGNMENT);
+    buffers['native.query_panels'] = real(rows * headSize + ALIGNMENT);
+    buffers['native.query_rows'] = real(rows * headSize + ALIGNMENT);
+    buffers['native.query_sizes'] = real(rows / panel);
+    buffers['native.grad_panels'] = real(rows * valueHeadSize + ALIGNMENT);
+    buffers['native.grad_rows'] = real(rows * valueHeadSize + ALIGNMENT);
+    buffers['native.deltas'] = real(rows + ALIGNMENT);
+  }
   return buffers;
 }
 

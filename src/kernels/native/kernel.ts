@@ -5,6 +5,7 @@ import { defineKernel, type Grid, type Part, type StageProgram } from '../progra
 import { copyPresent, prepareHeads } from '../reference/project.ts';
 import { type Addon, loadAddon, type OpenedCall } from './addon.ts';
 import { isPacked, ownsPanels, planNativeBuffers } from './buffers.ts';
+import { gradientStages } from './gradients.ts';
 import { keepPacked } from './packed.ts';
 import { rotateHeads } from './rotate.ts';
 
@@ -51,8 +52,7 @@ function nativeKernel(addon: Addon, instructionSet: string, panel: number): Kern
       planNativeBuffers(call, name, panel),
     ),
     keepPacked: ({ call, memory }) => keepPacked(call, memory, name),
-    supports: ({ sizes, visibility, gradOutput }) =>
-      gradOutput === null &&
+    supports: ({ sizes, visibility }) =>
       sizes.keys + sizes.extras + sizes.queries < MOST_POSITIONS &&
       visibility.offsets.every((offset: number) => Math.abs(offset) < MOST_POSITIONS),
   };
@@ -203,5 +203,6 @@ function stages(part: (name: string) => Part['run'], kernel: string, panel: numb
         })),
       ],
     },
+    ...gradientStages(part, panel),
   ];
 }

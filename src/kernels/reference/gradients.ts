@@ -32,7 +32,8 @@ function softcapSlope(score: number, softcap: number | null): number {
   return 1 - tanh * tanh;
 }
 
-function gradView(job: Job, name: 'grad_query' | 'grad_key' | 'grad_value'): HeadView {
+/** Where a gradient is written: it lies as the rows that it belongs to were given. */
+export function gradView(job: Job, name: 'grad_query' | 'grad_key' | 'grad_value'): HeadView {
   const source = job.call[name.slice('grad_'.length) as 'query' | 'key' | 'value'];
   if (source.kind !== 'given') throw new TypeError('Gradients are those of given queries, keys and values.');
   return { ...source.view, data: job.memory[name] as RealArray };

@@ -101,6 +101,10 @@ Bounds boundsOf(const Opened& opened, const char* part) {
     return call.hasOutputProjection ? Bounds{call.batch, panelsOf(call.outputWidth, panel), call.queries}
                                     : none;
   }
+  if (is("packGradients") || is("gradQuery")) {
+    return call.hasGradients() ? Bounds{call.batch, call.heads, call.queries} : none;
+  }
+  if (is("gradKeyValue")) return call.hasGradients() ? Bounds{call.batch, call.kvHeads, call.keys} : none;
   if (is("writeLogits")) return call.logits ? Bounds{call.batch, call.heads, call.queries} : none;
   if (is("writeWeights")) {
     if (!call.weights && !call.topIndices) return none;

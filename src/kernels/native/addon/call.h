@@ -110,6 +110,18 @@ struct Call {
   size_t topK = 0;
   int32_t* status = nullptr;
 
+  // Gradients; only where gradOutput is given.
+  HeadView gradOutput, gradQuery, gradKey, gradValue;
+  Span<float> keyRows;      // [B][G][T][headSize]
+  Span<float> valuePanels;  // [B][G][T / panel][valueHeadSize][panel]
+  Span<float> queryPanels;  // [B][H][L / panel][headSize][panel], scaled
+  Span<float> queryRows;    // [B][H][L / panel][panel][headSize], scaled
+  Span<float> querySizes;   // [B][H][L / panel], largest Σ|q_c| of a panel
+  Span<float> gradPanels;   // [B][H][L / panel][valueHeadSize][panel]
+  Span<float> gradRows;     // [B][H][L / panel][panel][valueHeadSize]
+  Span<float> deltas;       // [B][H][L / panel][panel]
+
+  bool hasGradients() const { return gradOutput.data.data != nullptr; }
   size_t allKeys() const { return keys + extras; }
   size_t kvHeadOf(size_t head) const { return head / (heads / kvHeads); }
   size_t rowIndex(size_t b, size_t h, size_t i) const { return (b * heads + h) * queries + i; }
@@ -130,11 +142,12 @@ inline void reportEmptyRow(const Call& call, size_t row) {
 }
 
 /// The parts of a call that tiles are cut from; the work of each is done for rows [from, to) of one head.
-#define ATTENTION_PARTS(X)                                                                    \
-  X(packQueryTokens)                                                                          \
-  X(packKeyTokens) X(packValueTokens) X(packQueryWeight) X(packKeyWeight) X(packValueWeight)  \
-      X(packOutputWeight) X(projectQuery) X(projectKey) X(projectValue) X(packKeys) X(attend) \
-          X(projectOutput) X(writeWeights) X(writeLogits)
+#define ATTENTION_PARTS(X)                                                                                 \
+  X(packQueryTokens)                                                                                       \
+  X(packKeyTokens)                                                                                         \
+  X(packValueTokens) X(packQueryWeight) X(packKeyWeight) X(packValueWeight) X(packOutputWeight)            \
+      X(projectQuery) X(projectKey) X(projectValue) X(packKeys) X(attend) X(projectOutput) X(writeWeights) \
+          X(writeLogits) X(packGradients) X(gradQuery) X(gradKeyValue)
 
 using Part = void (*)(const Call&, size_t batch, size_t head, size_t from, size_t to);
 

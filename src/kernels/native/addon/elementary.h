@@ -5,25 +5,23 @@
 
 namespace attention::ISA {
 
-/// e^x for x <= 88: 0 for x = -Infinity and below the normal range. x·log2(e) is cut into a whole and a rest
-/// r in
-/// [-1/2, 1/2] with log2(e) in two parts (Cody and Waite), and 2^r is a polynomial of degree 6 (relative
-/// error 4e-8); together within 2 units in the last place.
+/// e^x for x <= 88; 0 for x = -Infinity and wherever it is below the normal range. x·log2(e) is cut into a
+/// whole n and a rest in [-1/2, 1/2], and 2^rest is a polynomial of degree 6. The rounding of x·log2(e) costs
+/// a relative error of |x|·2^-24, as much as the rounding of x itself; the rest is within 2 units in the last
+/// place.
 inline Vec exp(Vec x) {
-  const Vec n = roundToInteger(x * broadcast(1.44269504f));
-  // ln(2) = 0.693359375 - 2.12194440e-4; the first has few bits, so that n times it is exact.
-  // x = -Infinity would give NaN here: the rest is replaced by 0 and the scale by 2^-Infinity = 0.
-  Vec r = fma(n, broadcast(-0.693359375f), x);
-  r = fma(n, broadcast(2.12194440e-4f), r);
-  r = select(less(x, broadcast(-1e30f)), broadcast(0), r);
-  // e^r = 1 + r + r²·P(r) on |r| <= ln(2)/2 (coefficients of Cephes expf).
-  Vec p = broadcast(1.9875691500e-4f);
-  p = fma(p, r, broadcast(1.3981999507e-3f));
-  p = fma(p, r, broadcast(8.3334519073e-3f));
-  p = fma(p, r, broadcast(4.1665795894e-2f));
-  p = fma(p, r, broadcast(1.6666665459e-1f));
-  p = fma(p, r, broadcast(5.0000001201e-1f));
-  p = fma(p * r, r, r) + broadcast(1);
+  // Far enough down for 0, and finite, so that the rest is a number where x is -Infinity.
+  const Vec scaled = maximum(broadcast(-200), x) * broadcast(1.44269504f);
+  const Vec n = roundToInteger(scaled);
+  const Vec rest = scaled - n;
+  // 2^rest (coefficients of Cephes exp2f, relative error 3e-8).
+  Vec p = broadcast(1.535336188e-4f);
+  p = fma(p, rest, broadcast(1.339887440e-3f));
+  p = fma(p, rest, broadcast(9.618437358e-3f));
+  p = fma(p, rest, broadcast(5.550332471e-2f));
+  p = fma(p, rest, broadcast(2.402264791e-1f));
+  p = fma(p, rest, broadcast(6.931472029e-1f));
+  p = fma(p, rest, broadcast(1));
   return scaleByPowerOfTwo(p, n);
 }
 

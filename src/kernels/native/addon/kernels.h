@@ -2,6 +2,7 @@
 #pragma once
 
 #include "attend.h"
+#include "gradients.h"
 #include "keys.h"
 #include "maps.h"
 #include "project.h"
@@ -44,6 +45,13 @@ inline void writeWeights(C call, N batch, N slot, N from, N to) {
 }
 inline void writeLogits(C call, N batch, N head, N from, N to) {
   writeLogitRows(call, batch, head, from, to);
+}
+inline void packGradients(C call, N batch, N head, N from, N to) {
+  packGradientRows(call, batch, head, from, to);
+}
+inline void gradQuery(C call, N batch, N head, N from, N to) { gradQueryRows(call, batch, head, from, to); }
+inline void gradKeyValue(C call, N batch, N kvHead, N from, N to) {
+  gradKeyValueRows(call, batch, kvHead, from, to);
 }
 
 extern const Kernels kernels;

@@ -10,9 +10,21 @@
 
 namespace attention::ISA {
 
+/// The rows K and the panel Vᵀ of `count` keys; their rows V have been packed.
+inline void packForGradients(const Call& call, size_t index, size_t first, size_t count,
+                             const float* keyRows) {
+  const size_t all = call.allKeys();
+  const size_t size = call.valueHeadSize;
+  std::copy_n(keyRows, count * call.headSize, call.keyRows.data + (index * all + first) * call.headSize);
+  const float* values = call.valueRows.data + (index * all + first) * size;
+  float* panel = call.valuePanels.data + (index * panelsOf(all, kPanel) * kPanel + first) * size;
+  if (count < kPanel) std::fill_n(panel, size * kPanel, 0.0f);
+  transpose(values, size, count, size, panel, kPanel);
+}
+
 /// Keys [from, to) of one key/value head, wherever they come from, as panels Kᵀ and rows V side by side. Rows
 /// that are not finite are marked and replaced by zeros: a forbidden key may hold anything, and 0·NaN is not
-/// 0. Whoever sees a marked key reports it.
+/// 0. Whoever sees a marked key reports it. For gradients also as rows K and panels Vᵀ.
 inline void packKeyRows(const Call& call, size_t batch, size_t kvHead, size_t from, size_t to) {
   const size_t all = call.allKeys();
   const size_t index = batch * call.kvHeads + kvHead;
@@ -44,6 +56,7 @@ inline void packKeyRows(const Call& call, size_t batch, size_t kvHead, size_t fr
       }
     }
     transpose(rows, call.headSize, kPanel, call.headSize, panel, kPanel);
+    if (call.hasGradients()) packForGradients(call, index, first, count, rows);
     float largest = 0;
     for (size_t i = 0; i < kPanel * call.headSize; i++) largest = std::max(largest, std::fabs(rows[i]));
     const int32_t* marks = call.poison.data + index * all + first;

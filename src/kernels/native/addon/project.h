@@ -64,30 +64,27 @@ inline void packWeight(const Linear& linear, size_t from, size_t to) {
   }
 }
 
-/// Rows of y = x·W + b for the panels of tokens [firstPanel, lastPanel) and one panel of columns, kPanel wide
-/// each, into `result` [tokens][kPanel].
-inline void projectPanel(const Linear& linear, const float* tokenPanels, size_t panels, size_t column,
+/// y = x·W + b for `count` tokens, whose panels begin at `tokenPanels`, and one panel of columns, into
+/// `result` [tokens][kPanel].
+inline void projectPanel(const Linear& linear, const float* tokenPanels, size_t count, size_t column,
                          float* result) {
   const float* w = linear.packed.data + column * linear.inWidth;
-  alignas(64) float bias[kPanel] = {};
-  if (linear.bias) {
-    for (size_t c = column; c < std::min(column + kPanel, linear.columns()); c++) {
-      bias[c - column] = linear.bias.data[linear.biasColumn[c / linear.headSize] + c % linear.headSize];
-    }
-  }
   for (size_t k = 0; k < linear.inWidth; k += kDepth) {
     const size_t depth = std::min(kDepth, linear.inWidth - k);
-    for (size_t p = 0; p < panels; p++) {
-      const float* x = tokenPanels + (p * linear.inWidth + k) * kPanel;
-      multiply(x, kPanel, w + k * kPanel, kPanel, depth, kPanel, result + p * kPanel * kPanel, kPanel,
+    for (size_t row = 0; row < count; row += kPanel) {
+      multiply(tokenPanels + row * linear.inWidth + k * kPanel, kPanel, w + k * kPanel, kPanel, depth,
+               std::min<size_t>(kPanel, count - row), result + row * kPanel, kPanel,
                k == 0 ? Into::kOverwrite : Into::kAdd);
     }
   }
-  if (linear.bias) {
-    for (size_t row = 0; row < panels * kPanel; row++) {
-      for (size_t c = 0; c < kPanel; c += kLanes) {
-        store(result + row * kPanel + c, load(result + row * kPanel + c) + load(bias + c));
-      }
+  if (!linear.bias) return;
+  alignas(64) float bias[kPanel] = {};
+  for (size_t c = column; c < std::min(column + kPanel, linear.columns()); c++) {
+    bias[c - column] = linear.bias.data[linear.biasColumn[c / linear.headSize] + c % linear.headSize];
+  }
+  for (size_t row = 0; row < count; row++) {
+    for (size_t c = 0; c < kPanel; c += kLanes) {
+      store(result + row * kPanel + c, load(result + row * kPanel + c) + load(bias + c));
     }
   }
 }
@@ -102,7 +99,7 @@ void projectTokens(const Call& call, const Linear& linear, const float* panels, 
   for (size_t column = firstColumn; column < lastColumn; column += kPanel) {
     for (size_t row = from; row < to; row += kTokenPanels * kPanel) {
       const size_t end = std::min({row + kTokenPanels * kPanel, to, rows});
-      projectPanel(linear, panels + row * linear.inWidth, panelsOf(end - row, kPanel), column, result);
+      projectPanel(linear, panels + row * linear.inWidth, end - row, column, result);
       const size_t count = std::min(column + kPanel, linear.columns()) - column;
       finite = finite && isFinite(result, (end - row) * kPanel);
       for (size_t i = row; i < end; i++) {

@@ -61,6 +61,16 @@ class QueryPanel {
     }
   }
 
+  /// Takes what packQueries has made of the same queries before.
+  void takeQueries(float* packed, float size) {
+    q_ = packed;
+    size_ = size;
+  }
+
+  const float* packedQueries() const { return q_; }
+  /// Largest Σ|q_c| of a query, scaled.
+  float size() const { return size_; }
+
   /// Whether any lane may see a key of [block, end).
   bool sees(size_t block, size_t end) const {
     return end > call_.keys || (static_cast<int64_t>(end) > anyFrom_ && static_cast<int64_t>(block) < anyTo_);

@@ -3,33 +3,11 @@
 #include <algorithm>
 #include <cmath>
 
-#include "reader.h"
+#include "read_views.h"
 
 namespace attention {
 
 namespace {
-
-/// Elements that a strided tensor reaches: one more than the place of its last element.
-size_t reach(std::initializer_list<std::pair<size_t, size_t>> axes, size_t last) {
-  size_t place = last;
-  for (const auto& [size, stride] : axes) {
-    if (size == 0 || last == 0) return 0;
-    place += product({size - 1, stride});
-  }
-  return place;
-}
-
-HeadView readView(const Reader& view, const char* data, const Reader& strides, size_t batch, size_t heads,
-                  size_t rows, size_t size) {
-  HeadView result;
-  result.batchStride = strides.count("batchStride");
-  result.headStride = strides.count("headStride");
-  result.rowStride = strides.count("rowStride");
-  const size_t least =
-      reach({{batch, result.batchStride}, {heads, result.headStride}, {rows, result.rowStride}}, size);
-  result.data = view.array<float>(data, least);
-  return result;
-}
 
 std::vector<size_t> readColumns(const Reader& linear, const char* name, size_t heads) {
   const std::vector<int64_t> columns = linear.integers(name);
@@ -178,12 +156,6 @@ void readReturns(Call& call, const Reader& returns, const Reader& memory) {
   }
 }
 
-/// The first place in a buffer that lies at a multiple of 64 bytes; plans leave room for it.
-float* aligned(Span<float>& span) {
-  const auto address = reinterpret_cast<uintptr_t>(span.data);
-  return reinterpret_cast<float*>((address + 63) & ~uintptr_t{63});
-}
-
 }  // namespace
 
 Call readCall(const Reader& job, size_t panel) {
@@ -267,6 +239,7 @@ Call readCall(const Reader& job, size_t panel) {
   }
   readReturns(call, input.member("returns"), memory);
   call.status = job.array<int32_t>("status", 4).data;
+  if (input.has("gradOutput")) readGradients(call, job, panel);
   return call;
 }
 

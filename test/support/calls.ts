@@ -155,6 +155,16 @@ export function everything(call: AttentionCall): AttentionCall {
   return { ...call, returns };
 }
 
+/** Asks for the gradients at a random gradient of the output, which lies in memory as the output does. */
+export function withGradients(call: AttentionCall): AttentionCall {
+  const { batch, heads, queries, valueHeadSize } = call.sizes;
+  const { strides } = call.results.output;
+  const storage = strides.headStride === valueHeadSize && heads > 1 ? 'rows_first' : 'heads_first';
+  const values = normals(call.precision, batch * heads * queries * valueHeadSize, seeded(11));
+  const gradOutput = arrange(values, call.precision, batch, heads, queries, valueHeadSize, storage);
+  return { ...call, gradOutput };
+}
+
 export function allWeights(sizes: Sizes): WeightSelection {
   return { heads: range(sizes.heads), queries: range(sizes.queries), reduce: null, topK: null };
 }

@@ -1,4 +1,5 @@
 import type { AttentionCall, ResultTensor } from '../../src/domain/call.ts';
+import { headShape } from '../../src/kernels/heads.ts';
 import type { Job, Kernel, Memory } from '../../src/kernels/kernel.ts';
 import { allocate } from '../../src/kernels/memory.ts';
 import { createStatus } from '../../src/kernels/status.ts';
@@ -44,6 +45,22 @@ export function outputRows({ call, memory }: Job): Float64Array {
             : c;
         out[at++] = memory.output[b * strides.batchStride + i * strides.rowStride + column];
       }
+  return out;
+}
+
+/** A gradient as [B, heads, rows, d], however the rows that it belongs to lie. */
+export function gradRows({ call, memory }: Job, role: 'query' | 'key' | 'value'): Float64Array {
+  const source = call[role];
+  if (source.kind !== 'given') throw new TypeError('gradients are those of given heads');
+  const { heads, rows, size } = headShape(call, role);
+  const { batchStride, headStride, rowStride } = source.view;
+  const out = new Float64Array(call.sizes.batch * heads * rows * size);
+  let at = 0;
+  for (let b = 0; b < call.sizes.batch; b++)
+    for (let h = 0; h < heads; h++)
+      for (let i = 0; i < rows; i++)
+        for (let c = 0; c < size; c++)
+          out[at++] = memory[`grad_${role}`][b * batchStride + h * headStride + i * rowStride + c];
   return out;
 }
 

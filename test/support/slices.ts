@@ -26,6 +26,7 @@ export function sampleOf(call: AttentionCall, sample: number): AttentionCall {
     key: source(call.key),
     value: source(call.value),
     past: past === null ? null : { key: view(past.key), value: view(past.value) },
+    gradOutput: call.gradOutput === null ? null : view(call.gradOutput),
     score: { ...score, bias: sampleOfBroadcast(score.bias, sample) },
     visibility: {
       ...visibility,

@@ -2,6 +2,7 @@ import { describe } from 'vitest';
 import { KERNELS } from '../../../src/kernels/registry.ts';
 import { agreement } from './agreement.ts';
 import { allocation } from './allocation.ts';
+import { gradients } from './gradients.ts';
 import { invariances } from './invariances.ts';
 import { leakage } from './leakage.ts';
 import { returns } from './returns.ts';
@@ -14,6 +15,7 @@ for (const kernel of KERNELS) {
     describe('softmax', () => softmax(kernel));
     describe('forbidden keys', () => leakage(kernel));
     describe('invariances', () => invariances(kernel));
+    describe('gradients', () => gradients(kernel));
     describe('returns', () => returns(kernel));
     describe('allocation', () => allocation(kernel));
   });

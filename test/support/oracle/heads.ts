@@ -129,7 +129,7 @@ function rotated(rows: Bounded, rope: Rope, positions: Positions, u: number): Bo
 }
 
 /** The rotation of one pair. Angles are computed in float64, so a far position costs |angle|·2^-53, not |angle|·u. */
-function turn(
+export function turn(
   rope: Rope,
   position: number,
   pair: number,

@@ -20,6 +20,21 @@ export function visibleTo(visibility: Visibility, batch: number, query: number):
   return Math.max(0, to);
 }
 
+/**
+ * The queries [from, to) of `queries` that causality and the window leave a key to: the same ranges, read the other way
+ * round. Key lengths and masks may hide the key from them all the same.
+ */
+export function readersFrom(visibility: Visibility, batch: number, key: number): number {
+  const ahead = visibility.causal ? 0 : visibility.windowRight;
+  return ahead === null ? 0 : Math.max(0, key - ahead - visibility.offsets[batch]);
+}
+
+/** End (exclusive) of that range; may lie at or before its start. */
+export function readersTo(visibility: Visibility, batch: number, key: number, queries: number): number {
+  if (visibility.windowLeft === null) return queries;
+  return Math.min(queries, key + visibility.windowLeft - visibility.offsets[batch] + 1);
+}
+
 /** Whether any mask is given, so that keys inside the range must be looked at one by one. */
 export function hasMasks(visibility: Visibility): boolean {
   return visibility.allow !== null || visibility.forbid !== null || visibility.keyValid !== null;

@@ -1,7 +1,14 @@
 import type { AttentionCall, HeadView } from '../../domain/call.ts';
 import type { RealArray } from '../../domain/tensor.ts';
-import { hasMasks, maskAllows, visibleFrom, visibleTo } from '../../domain/visibility.ts';
-import { headsOf, keyRuns, kvHeadOf, rowIndex } from '../heads.ts';
+import {
+  hasMasks,
+  maskAllows,
+  readersFrom,
+  readersTo,
+  visibleFrom,
+  visibleTo,
+} from '../../domain/visibility.ts';
+import { headsOf, type KeyRun, keyRuns, kvHeadOf, rowIndex } from '../heads.ts';
 import type { Job } from '../kernel.ts';
 import { rotateRowBack } from '../rope.ts';
 import { Scratch } from '../scratch.ts';
@@ -21,7 +28,6 @@ import { logitsToWeights, rowLength, storedRow } from './softmax.ts';
  */
 
 const weightScratch = new Scratch();
-const scoreScratch = new Scratch();
 const keySumScratch = new Scratch();
 const valueSumScratch = new Scratch();
 
@@ -43,22 +49,25 @@ export function gradView(job: Job, name: 'grad_query' | 'grad_key' | 'grad_value
 export function gradQuery(job: Job, batch: number, head: number, from: number, to: number): void {
   const { call } = job;
   const { headSize, valueHeadSize } = call.sizes;
+  const { scale, softcap } = call.score;
   const columns = rowLength(call);
   const weights = weightScratch.take(columns);
-  const scores = scoreScratch.take(columns);
   const sum = keySumScratch.take(headSize);
   const gradOutput = call.gradOutput!;
-  const keys = keyRuns(job, 'key', batch, kvHeadOf(call, head));
-  const values = keyRuns(job, 'value', batch, kvHeadOf(call, head));
+  const q = headsOf(job, 'query');
+  const allKeys = keyRuns(job, 'key', batch, kvHeadOf(call, head));
+  const allValues = keyRuns(job, 'value', batch, kvHeadOf(call, head));
 
   for (let query = from; query < to; query++) {
-    if (call.score.softcap !== null) logitRow(job, batch, head, query, 'scaled', scores);
+    const queryAt = batch * q.batchStride + head * q.headStride + query * q.rowStride;
+    const keys = inRange(call, batch, query, allKeys);
+    const values = inRange(call, batch, query, allValues);
     logitRow(job, batch, head, query, 'masked', weights);
     logitsToWeights(weights, columns, storedRow(job, batch, head, query));
     const gradAt =
       batch * gradOutput.batchStride + head * gradOutput.headStride + query * gradOutput.rowStride;
 
-    const gradOfWeight = (run: (typeof values)[number], key: number) =>
+    const gradOfWeight = (run: KeyRun, key: number) =>
       dot(gradOutput.data, gradAt, run.data, run.base + (key - run.from) * run.stride, valueHeadSize);
     let delta = 0;
     for (const run of values) {
@@ -73,9 +82,10 @@ export function gradQuery(job: Job, batch: number, head: number, from: number, t
       const run = keys[r];
       for (let key = run.from; key < run.to; key++) {
         if (weights[key] === 0) continue;
-        const gradLogit = weights[key] * (gradOfWeight(values[r], key) - delta);
-        const gradScore = call.score.scale * gradLogit * softcapSlope(scores[key], call.score.softcap);
         const at = run.base + (key - run.from) * run.stride;
+        const gradLogit = weights[key] * (gradOfWeight(values[r], key) - delta);
+        const scaled = softcap === null ? 0 : scale * dot(q.data, queryAt, run.data, at, headSize);
+        const gradScore = scale * gradLogit * softcapSlope(scaled, softcap);
         for (let c = 0; c < headSize; c++) sum[c] += gradScore * run.data[at + c];
       }
     }
@@ -102,9 +112,11 @@ export function gradKeyValue(job: Job, batch: number, kvHead: number, from: numb
     const valueAt = batch * v.batchStride + kvHead * v.headStride + row * v.rowStride;
     keySum.fill(0, 0, sizes.headSize);
     valueSum.fill(0, 0, sizes.valueHeadSize);
+    const firstReader = readersFrom(call.visibility, batch, key);
+    const endReader = readersTo(call.visibility, batch, key, sizes.queries);
 
     for (let head = kvHead * group; head < (kvHead + 1) * group; head++) {
-      for (let query = 0; query < sizes.queries; query++) {
+      for (let query = firstReader; query < endReader; query++) {
         if (!sees(call, batch, head, query, key)) continue;
         const queryAt = batch * q.batchStride + head * q.headStride + query * q.rowStride;
         const gradAt =
@@ -124,6 +136,24 @@ export function gradKeyValue(job: Job, batch: number, kvHead: number, from: numb
     storeHeadRow(job, gradView(job, 'grad_key'), batch, kvHead, row, keySum, 0, sizes.headSize);
     storeHeadRow(job, gradView(job, 'grad_value'), batch, kvHead, row, valueSum, 0, sizes.valueHeadSize);
   }
+}
+
+/** The runs of keys or values without those out of the query's range; extra keys are in every range. */
+function inRange(call: AttentionCall, batch: number, query: number, runs: readonly KeyRun[]): KeyRun[] {
+  const visible = {
+    from: visibleFrom(call.visibility, batch, query),
+    to: visibleTo(call.visibility, batch, query),
+  };
+  return runs.map((run) => {
+    if (run.from >= call.sizes.keys) return run;
+    const from = Math.max(run.from, visible.from);
+    return {
+      ...run,
+      base: run.base + (from - run.from) * run.stride,
+      from,
+      to: Math.min(run.to, visible.to),
+    };
+  });
 }
 
 function sees(call: AttentionCall, batch: number, head: number, query: number, key: number): boolean {

@@ -134,7 +134,9 @@ export function gradients(kernel: Kernel): void {
     (poison) => {
       // Queries 0 to 9 see nothing; keys 20 to 29 and those from 90 on are seen by nobody.
       const sizes = { queries: 100, newKeys: 120, heads: 2, kvHeads: 1 };
-      const call = makeCall({ ...sizes, precision, visibility: { ...causal(1, -10), keyLengths: [110] } });
+      const score = { softcap: 2 };
+      const visibility = { ...causal(1, -10), keyLengths: [110] };
+      const call = makeCall({ ...sizes, precision, score, visibility });
       const keyValid = new Uint8Array(120).map((_, key) => (key >= 20 && key < 30 ? 0 : 1));
       const clean = withGradients({ ...call, visibility: { ...call.visibility, keyValid } });
       const isBlind = (query: number) => query < 10;

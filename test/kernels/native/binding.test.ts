@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
+import type { AttentionCall } from '../../../src/domain/call.ts';
 import type { Job, Kernel } from '../../../src/kernels/kernel.ts';
 import { allocate } from '../../../src/kernels/memory.ts';
 import { type Addon, loadAddon } from '../../../src/kernels/native/addon.ts';
 import { nativeKernels } from '../../../src/kernels/native/kernel.ts';
 import { createStatus } from '../../../src/kernels/status.ts';
-import { everything, makeCall } from '../../support/calls.ts';
+import { everything, makeCall, withGradients } from '../../support/calls.ts';
 import { seeded } from '../../support/random.ts';
 import { runTiles } from '../../support/run.ts';
 
@@ -17,7 +18,8 @@ const loaded = loadAddon();
 const isBuilt = 'addon' in loaded;
 const ROUNDS = Number(process.env.BINDING_ROUNDS ?? 1500);
 
-function someJob(kernel: Kernel): Job {
+/** A call from tokens to projected outputs, in which everything is returned. */
+function projectedJob(kernel: Kernel): Job {
   const projections = {
     width: 9,
     contextWidth: 7,
@@ -27,7 +29,16 @@ function someJob(kernel: Kernel): Job {
     outputWidth: 11,
   } as const;
   const sizes = { batch: 2, queries: 5, newKeys: 6, extras: 1, heads: 4, kvHeads: 2, headSize: 6 };
-  const call = everything(makeCall({ precision: 'float32', ...sizes, projections }));
+  return jobOf(kernel, everything(makeCall({ precision: 'float32', ...sizes, projections })));
+}
+
+/** A call with past and extra keys and its gradients. */
+function gradientJob(kernel: Kernel): Job {
+  const sizes = { batch: 2, queries: 5, newKeys: 6, past: 3, extras: 1, heads: 4, kvHeads: 2, headSize: 6 };
+  return jobOf(kernel, withGradients(makeCall({ precision: 'float32', ...sizes, valueHeadSize: 5 })));
+}
+
+function jobOf(kernel: Kernel, call: AttentionCall): Job {
   const plan = kernel.plan(call);
   return { call, plan, memory: allocate(plan), status: createStatus() };
 }
@@ -38,7 +49,7 @@ describe.skipIf(!isBuilt)('the binding of the native kernels', () => {
   const set = kernel?.name.replace('native-', '');
 
   it('names what does not fit', () => {
-    const job = someJob(kernel);
+    const job = projectedJob(kernel);
     const short = { ...job, memory: { ...job.memory, output: new Float32Array(3) } };
     expect(() => addon.open(short, set)).toThrow(/memory\.output: expected at least \d+ elements, got 3/);
     const wrongType = { ...job, memory: { ...job.memory, row_max: new Float32Array(1000) } } as Job;
@@ -46,10 +57,18 @@ describe.skipIf(!isBuilt)('the binding of the native kernels', () => {
     const call = { ...job.call, sizes: { ...job.call.sizes, kvHeads: 3 } };
     expect(() => addon.open({ ...job, call }, set)).toThrow(/kvHeads: expected a divisor of heads/);
     expect(() => addon.open(job, 'sse9')).toThrow(/sse9/);
+    const withGradOutput = { ...job.call, gradOutput: gradientJob(kernel).call.gradOutput };
+    expect(() => addon.open({ ...job, call: withGradOutput }, set)).toThrow(/gradOutput: expected given/);
+    const gradient = gradientJob(kernel);
+    const noPanels = {
+      ...gradient,
+      memory: { ...gradient.memory, 'native.value_panels': new Float32Array(9) },
+    };
+    expect(() => addon.open(noPanels, set)).toThrow(/native\.value_panels: expected at least/);
   });
 
   it('runs no rows that there are not', () => {
-    const opened = addon.open(someJob(kernel), set);
+    const opened = addon.open(projectedJob(kernel), set);
     const attend = addon.parts.indexOf('attend');
     for (const [part, batch, head, from, to] of [
       [attend, 2, 0, 0, 5],
@@ -69,7 +88,7 @@ describe.skipIf(!isBuilt)('the binding of the native kernels', () => {
     const random = seeded(Number(process.env.BINDING_SEED ?? 7)).uniform;
     let refused = 0;
     for (let round = 0; round < ROUNDS; round++) {
-      const job = damaged(someJob(native), random);
+      const job = damaged(round % 2 === 0 ? projectedJob(native) : gradientJob(native), random);
       try {
         // Plans made for another call are fine: whatever is computed must stay within the arrays.
         runTiles(native, job);

@@ -49,8 +49,8 @@ function logitFormula({ score, sizes, visibility }: AttentionCall): string {
 }
 
 function scaleFormula(scale: number, headSize: number): string {
-  if (scale === 1 / Math.sqrt(headSize)) return `QKᵀ/√${headSize}`;
-  return scale === 1 ? 'QKᵀ' : `${scale}·QKᵀ`;
+  if (scale === 1) return 'QKᵀ';
+  return scale === 1 / Math.sqrt(headSize) ? `QKᵀ/√${headSize}` : `${scale}·QKᵀ`;
 }
 
 /** `i`, `i + 2`, or `i + offset_b` where it differs from sample to sample. */

@@ -17,7 +17,7 @@ export async function expectedResults(shape: Shape, inputs: Inputs): Promise<Res
   const job = { call, plan, memory: allocate(plan), status: createStatus() };
   const pool = await Pool.start(2, reference, job);
   try {
-    pool.run(plan.stages.map(({ tiles }) => tiles));
+    pool.run();
   } finally {
     await pool.close();
   }

@@ -7,7 +7,12 @@ import { BENCH_LIMITS } from './workload.ts';
 /** Our engine, with everything that a request costs there besides reading and writing it. */
 export async function openEngine(kernel: Kernel, call: AttentionCall, threads: number): Promise<Opened> {
   const engine = new Engine({ threads, limits: BENCH_LIMITS, kernel: kernel.name });
-  await engine.ready();
+  try {
+    await engine.ready();
+  } catch (error) {
+    await engine.close();
+    throw error;
+  }
   const compute = async (): Promise<Memory> => {
     const ticket = engine.admit(0);
     try {

@@ -3,55 +3,50 @@ import type { Job, Kernel, Memory } from '../src/kernels/kernel.ts';
 import { allocate } from '../src/kernels/memory.ts';
 import { createStatus } from '../src/kernels/status.ts';
 import { type Contender, type Family, type Opened, timed } from './contender.ts';
-import { endsWithoutWeights } from './packing.ts';
 import { Pool } from './pool.ts';
 
 /**
- * Our kernel on one job, planned and allocated beforehand: the whole of it, and without the packing of weights. On one
- * thread also from the call on, with a new plan and new memory every time.
+ * Adds to `opened`: our kernel on one job, planned and allocated beforehand; the same with weights that an earlier job has packed; and on
+ * one thread also from the call on, with a new plan and new memory every time.
  */
-export async function openOurs(kernel: Kernel, call: AttentionCall, threads: number): Promise<Opened[]> {
-  const job = makeJob(kernel, call);
-  const pool = threads === 1 ? null : await Pool.start(threads, kernel, job);
-  const run = pool === null ? (ends: readonly number[]) => runHere(kernel, job, ends) : pool.run.bind(pool);
+export async function openOurs(
+  kernel: Kernel,
+  call: AttentionCall,
+  threads: number,
+  opened: Opened[],
+): Promise<void> {
+  opened.push(await openJob('ours', kernel, call, threads));
+  const packed = withPackedWeights(kernel, call);
+  if (packed !== null) opened.push(await openJob('prepacked', kernel, packed, threads));
+  if (threads === 1) opened.push(openFresh(kernel, call));
+}
 
-  const all = job.plan.stages.map(({ tiles }) => tiles);
-  const close = async () => pool?.close();
-  const opened = [
-    open(
-      'ours',
-      kernel.name,
-      () => run(all),
-      () => job.memory,
-      close,
-    ),
-  ];
-  const kept = endsWithoutWeights(kernel, call, job.plan);
-  if (kept !== null) {
-    run(all);
-    opened.push(
-      open(
-        'prepacked',
-        kernel.name,
-        () => run(kept),
-        () => job.memory,
-      ),
-    );
-  }
-  if (threads === 1) {
-    let fresh = job;
-    const runFresh = () => {
-      fresh = makeJob(kernel, call);
-      runHere(kernel, fresh, all);
-    };
-    opened.push(open('fresh', kernel.name, runFresh, () => fresh.memory));
-  }
-  return opened;
+async function openJob(
+  family: Family,
+  kernel: Kernel,
+  call: AttentionCall,
+  threads: number,
+): Promise<Opened> {
+  const job = makeJob(kernel, call);
+  const memory = () => job.memory;
+  if (threads === 1) return open(family, kernel, () => runTiles(kernel, job), memory);
+  const pool = await Pool.start(threads, kernel, job);
+  const close = () => pool.close();
+  return open(family, kernel, () => pool.run(), memory, close);
+}
+
+function openFresh(kernel: Kernel, call: AttentionCall): Opened {
+  let job: Job;
+  const run = () => {
+    job = makeJob(kernel, call);
+    runTiles(kernel, job);
+  };
+  return open('fresh', kernel, run, () => job.memory);
 }
 
 function open(
   family: Family,
-  name: string,
+  { name }: Kernel,
   run: () => void,
   memory: () => Memory,
   close: Contender['close'] = () => {},
@@ -63,46 +58,59 @@ function open(
   return { contender: { name, family, sample: (repeats) => timed(repeats, run), close }, results };
 }
 
+/** The call with its weights packed, as a registered layer keeps them; null where there is nothing to pack. */
+function withPackedWeights(kernel: Kernel, call: AttentionCall): AttentionCall | null {
+  if (kernel.keepPacked === undefined || call.operation !== 'multi_head_attention') return null;
+  const job = makeJob(kernel, call);
+  runTiles(kernel, job);
+  return kernel.keepPacked(job);
+}
+
 function makeJob(kernel: Kernel, call: AttentionCall): Job {
   const plan = kernel.plan(call);
   return { call, plan, memory: allocate(plan), status: createStatus() };
 }
 
-function runHere(kernel: Kernel, job: Job, ends: readonly number[]): void {
-  for (let stage = 0; stage < ends.length; stage++)
-    for (let tile = 0; tile < ends[stage]; tile++) kernel.run(job, stage, tile);
+function runTiles(kernel: Kernel, job: Job): void {
+  job.plan.stages.forEach((_, stage) => {
+    runStage(kernel, job, stage);
+  });
 }
 
+function runStage(kernel: Kernel, job: Job, stage: number): void {
+  const { tiles } = job.plan.stages[stage];
+  for (let tile = 0; tile < tiles; tile++) kernel.run(job, stage, tile);
+}
+
+/** Best milliseconds of a step, of a job that packs its weights and of one that has them packed. */
 export interface StageTime {
   readonly name: string;
   readonly ms: number;
+  readonly prepackedMs: number | null;
 }
 
-/** Best milliseconds of every step of a job on one thread; the parts of `pack` that pack tokens and weights apart.
- * The first stage includes what a kernel does once for a new job. */
+/** Time of every step from the call on, on one thread. The first stage includes what a kernel does once for a job. */
 export function stageTimes(kernel: Kernel, call: AttentionCall, rounds: number): StageTime[] {
+  const packed = withPackedWeights(kernel, call);
+  const all = bestTimes(kernel, call, rounds);
+  const kept = packed === null ? null : bestTimes(kernel, packed, rounds);
+  return [...all].map(([name, ms]) => ({ name, ms, prepackedMs: kept?.get(name) ?? null }));
+}
+
+function bestTimes(kernel: Kernel, call: AttentionCall, rounds: number): Map<string, number> {
   const best = new Map<string, number>();
   const note = (name: string, ms: number) => best.set(name, Math.min(ms, best.get(name) ?? ms));
-  const kept = endsWithoutWeights(kernel, call, kernel.plan(call));
   for (let round = 0; round < rounds; round++) {
     const start = performance.now();
     const plan = kernel.plan(call);
     const planned = performance.now();
-    const memory = allocate(plan);
+    const job = { call, plan, memory: allocate(plan), status: createStatus() };
     note('plan', planned - start);
     note('allocate', performance.now() - planned);
-    const job = { call, plan, memory, status: createStatus() };
-    plan.stages.forEach(({ name, tiles }, stage) => {
-      const split = name === 'pack' && kept !== null ? kept[stage] : tiles;
-      note(split === tiles ? name : `${name} tokens`, timedTiles(kernel, job, stage, 0, split));
-      if (split < tiles) note(`${name} weights`, timedTiles(kernel, job, stage, split, tiles));
+    plan.stages.forEach(({ name }, stage) => {
+      const ms = timed(1, () => runStage(kernel, job, stage));
+      note(name, ms);
     });
   }
-  return [...best].map(([name, ms]) => ({ name, ms }));
-}
-
-function timedTiles(kernel: Kernel, job: Job, stage: number, from: number, to: number): number {
-  return timed(1, () => {
-    for (let tile = from; tile < to; tile++) kernel.run(job, stage, tile);
-  });
+  return best;
 }

@@ -1,16 +1,15 @@
-/** What the threads of a pool share: one Int32Array, first these words and then, for every stage, three more. */
+/** What the threads of a pool share: one Int32Array, first these words and then, for every stage, two more. */
 export const GENERATION = 0;
 export const FINISHED = 1;
 export const FAILED = 2;
 const STAGES = 3;
 
-/** The next tile of a stage to be taken; the end of its tiles; the threads that have no more of it to do. */
-export const nextTile = (stage: number) => STAGES + 3 * stage;
-export const endTile = (stage: number) => STAGES + 3 * stage + 1;
-export const arrived = (stage: number) => STAGES + 3 * stage + 2;
+/** The next tile of a stage to be taken; the threads that have no more of it to do. */
+export const nextTile = (stage: number) => STAGES + 2 * stage;
+export const arrived = (stage: number) => STAGES + 2 * stage + 1;
 
 export function createControl(stages: number): Int32Array {
-  return new Int32Array(new SharedArrayBuffer(4 * (STAGES + 3 * stages)));
+  return new Int32Array(new SharedArrayBuffer(4 * (STAGES + 2 * stages)));
 }
 
 const SPINS = 2000;

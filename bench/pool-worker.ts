@@ -1,7 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Job } from '../src/kernels/kernel.ts';
 import { kernelNamed } from '../src/kernels/registry.ts';
-import { arrived, endTile, FAILED, FINISHED, GENERATION, nextTile, waitWhile } from './pool-control.ts';
+import { arrived, FAILED, FINISHED, GENERATION, nextTile, waitWhile } from './pool-control.ts';
 
 export interface PoolWorkerData {
   readonly kernel: string;
@@ -19,22 +19,24 @@ for (let generation = 0; ; generation++) {
   try {
     runStages();
   } catch (error) {
-    console.error(error);
+    // The others may wait for this thread for ever: whoever asked is not to.
     Atomics.store(control, FAILED, 1);
+    Atomics.add(control, FINISHED, threads);
+    Atomics.notify(control, FINISHED);
+    throw error;
   }
   if (Atomics.add(control, FINISHED, 1) + 1 === threads) Atomics.notify(control, FINISHED);
 }
 
 /** Takes tiles until there are none, then waits for those of the others, stage by stage. */
 function runStages(): void {
-  for (let stage = 0; stage < job.plan.stages.length; stage++) {
-    const end = Atomics.load(control, endTile(stage));
-    for (let tile = take(stage); tile < end; tile = take(stage)) kernel.run(job, stage, tile);
+  job.plan.stages.forEach(({ tiles }, stage) => {
+    for (let tile = take(stage); tile < tiles; tile = take(stage)) kernel.run(job, stage, tile);
     const word = arrived(stage);
     const count = Atomics.add(control, word, 1) + 1;
     if (count === threads) Atomics.notify(control, word);
     for (let seen = count; seen < threads; seen = Atomics.load(control, word)) waitWhile(control, word, seen);
-  }
+  });
 }
 
 function take(stage: number): number {

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import type { Job, Kernel } from '../src/kernels/kernel.ts';
-import { arrived, createControl, endTile, FAILED, FINISHED, GENERATION, nextTile } from './pool-control.ts';
+import { arrived, createControl, FAILED, FINISHED, GENERATION, nextTile } from './pool-control.ts';
 import type { PoolWorkerData } from './pool-worker.ts';
 
 /** Longer than any row takes: a run that is not done by then has lost a thread. */
@@ -14,12 +14,12 @@ const LOST_AFTER_MS = 600_000;
 export class Pool {
   readonly #workers: readonly Worker[];
   readonly #control: Int32Array;
-  readonly #threads: number;
+  readonly #stages: number;
 
-  private constructor(workers: readonly Worker[], control: Int32Array, threads: number) {
+  private constructor(workers: readonly Worker[], control: Int32Array, stages: number) {
     this.#workers = workers;
     this.#control = control;
-    this.#threads = threads;
+    this.#stages = stages;
   }
 
   static async start(threads: number, kernel: Kernel, job: Job): Promise<Pool> {
@@ -29,22 +29,28 @@ export class Pool {
       { length: threads },
       () => new Worker(new URL('./pool-worker.ts', import.meta.url), { workerData }),
     );
-    await Promise.all(workers.map((worker) => once(worker, 'message')));
-    return new Pool(workers, control, threads);
+    for (const worker of workers) worker.on('error', (error) => console.error(error));
+    const pool = new Pool(workers, control, job.plan.stages.length);
+    try {
+      await Promise.all(workers.map((worker) => once(worker, 'message')));
+    } catch (error) {
+      await pool.close();
+      throw error;
+    }
+    return pool;
   }
 
-  /** Computes the first `ends[stage]` tiles of every stage. */
-  run(ends: readonly number[]): void {
+  /** Computes the whole job. */
+  run(): void {
     const control = this.#control;
-    ends.forEach((end, stage) => {
+    for (let stage = 0; stage < this.#stages; stage++) {
       Atomics.store(control, nextTile(stage), 0);
-      Atomics.store(control, endTile(stage), end);
       Atomics.store(control, arrived(stage), 0);
-    });
+    }
     Atomics.store(control, FINISHED, 0);
     Atomics.add(control, GENERATION, 1);
     Atomics.notify(control, GENERATION);
-    for (let done = 0; done < this.#threads; done = Atomics.load(control, FINISHED)) {
+    for (let done = 0; done < this.#workers.length; done = Atomics.load(control, FINISHED)) {
       if (Atomics.wait(control, FINISHED, done, LOST_AFTER_MS) === 'timed-out')
         throw new Error('A thread of the pool was lost.');
     }

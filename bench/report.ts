@@ -103,11 +103,13 @@ function printBeside(row: Row, rows: readonly Row[]): void {
 }
 
 export function printStages(name: string, stages: readonly StageTime[]): void {
-  const total = stages.reduce((sum, { ms }) => sum + ms, 0);
   console.log(`\n${name}, stages on one thread, best of all rounds`);
-  printTable(
-    stages.map((stage) => [stage.name, milliseconds(stage.ms), `${((100 * stage.ms) / total).toFixed(0)} %`]),
-  );
+  const lines = stages.map((stage) => [
+    stage.name,
+    milliseconds(stage.ms),
+    stage.prepackedMs === null ? '' : milliseconds(stage.prepackedMs),
+  ]);
+  printTable([['stage', 'ms', 'ms prepacked'], ...lines]);
 }
 
 /** Everything that was measured, in a form to compute with. Milliseconds and 10^9 a second. */

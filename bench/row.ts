@@ -68,7 +68,7 @@ export class Bench {
     const kernel = candidateFor(call, this.#options.kernel);
     if (kernel === null) console.log(`  the kernel ${this.#options.kernel} does not compute this call`);
     else {
-      opened.push(...(await openOurs(kernel, call, threads)));
+      await openOurs(kernel, call, threads, opened);
       opened.push(await openEngine(kernel, call, threads));
     }
     opened.push(...openOnnxRuntime(this.#shape, this.#inputs, threads));

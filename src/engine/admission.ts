@@ -42,9 +42,10 @@ export function reserve(
 }
 
 /** Gives back all that a released request held, once none of its slices is running any more. */
-export function leave(state: SchedulerState, ticket: TicketState): void {
-  if (!ticket.released || ticket.jobs.size > 0) return;
-  if (state.tickets.delete(ticket.id)) state.bytes -= ticket.bytes;
+export function leave(state: SchedulerState, ticket: TicketState, actions: SchedulerAction[]): void {
+  if (!ticket.released || ticket.jobs.size > 0 || !state.tickets.delete(ticket.id)) return;
+  state.bytes -= ticket.bytes;
+  actions.push({ kind: 'left', ticket: ticket.id });
 }
 
 function bytesRefusal(state: SchedulerState, bytes: number): RefusalReason | null {

@@ -2,6 +2,7 @@ import type { Limits } from '../domain/limits.ts';
 import { cancel, type JobStatus } from '../kernels/status.ts';
 import { failureOf, type Item, type ItemResult } from './item.ts';
 import type { Logger } from './logger.ts';
+import { blockBytes, MemoryPool } from './memory-pool.ts';
 import { closeError, refusalProblem, workerLostProblem } from './outcome.ts';
 import { WorkerPool } from './pool.ts';
 import { step } from './scheduler.ts';
@@ -15,6 +16,8 @@ import {
 } from './scheduler-state.ts';
 
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
+/** Memory kept for coming requests: this part of what all requests together may hold. */
+const IDLE_MEMORY_SHARE = 4;
 
 /** A piece of work for the workers. */
 export interface JobRequest {
@@ -56,6 +59,9 @@ export class Dispatcher {
   readonly #pool: WorkerPool;
   readonly #tickets = new Map<number, TicketEntry>();
   readonly #jobs = new Map<number, PendingJob>();
+  readonly #memory: MemoryPool;
+  /** Blocks of the pool that each request holds, also for a while after its release. */
+  readonly #blocks = new Map<number, SharedArrayBuffer[]>();
   /** The job that each worker has a slice of. */
   readonly #slices: (number | undefined)[];
   readonly #up = Promise.withResolvers<void>();
@@ -69,6 +75,7 @@ export class Dispatcher {
     this.limits = limits;
     this.#logger = logger;
     this.#slices = Array(threads).fill(undefined);
+    this.#memory = new MemoryPool(limits.queueBytes / IDLE_MEMORY_SHARE);
     this.#scheduler = createScheduler(threads, { requests: limits.queueRequests, bytes: limits.queueBytes });
     this.#pool = new WorkerPool(
       threads,
@@ -129,6 +136,19 @@ export class Dispatcher {
     this.#throwIfRefused(this.#dispatch({ kind: 'reserve', ticket, bytes }), bytes);
   }
 
+  /**
+   * Books a block of shared memory and hands it out, holding anything; it goes back when the request is released and
+   * nothing of it is running. Throws a Problem, `over_capacity`.
+   */
+  takeMemory(ticket: number, bytes: number): SharedArrayBuffer {
+    this.reserve(ticket, blockBytes(bytes));
+    const block = this.#memory.take(bytes);
+    const blocks = this.#blocks.get(ticket);
+    if (blocks === undefined) this.#blocks.set(ticket, [block]);
+    else blocks.push(block);
+    return block;
+  }
+
   cancel(ticket: number): void {
     this.#dispatch({ kind: 'cancel', ticket });
   }
@@ -179,6 +199,10 @@ export class Dispatcher {
         ticket.controller.abort(closeError(action.reason, ticket.lifetimeMs));
         break;
       }
+      case 'left':
+        for (const block of this.#blocks.get(action.ticket) ?? []) this.#memory.give(block);
+        this.#blocks.delete(action.ticket);
+        break;
       case 'terminate':
         this.#logger.error(
           { worker: action.worker },

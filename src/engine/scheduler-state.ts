@@ -108,6 +108,8 @@ export type SchedulerAction =
   | { readonly kind: 'settle'; readonly job: number; readonly outcome: Outcome }
   /** Tell the ticket's holder that the ticket is closed; comes at most once for each ticket. */
   | { readonly kind: 'abort'; readonly ticket: number; readonly reason: CloseReason }
+  /** The ticket is gone and none of its slices is running: its memory is free. Comes once for each admitted ticket. */
+  | { readonly kind: 'left'; readonly ticket: number }
   /** End a worker that does not come back from its slice. `lost` is expected to follow. */
   | { readonly kind: 'terminate'; readonly worker: number }
   /** Send `tick` at this time; replaces the time asked for before. */

@@ -150,7 +150,7 @@ function finish(
   const { job } = slice;
   job.running--;
   if (job.settled) {
-    retire(state, job);
+    retire(state, job, actions);
   } else if (failed) {
     settle(state, job, 'failed', actions);
   } else {
@@ -166,7 +166,7 @@ function lose(state: SchedulerState, worker: WorkerState, actions: SchedulerActi
   worker.slice = null;
   if (slice === null) return;
   slice.job.running--;
-  if (slice.job.settled) retire(state, slice.job);
+  if (slice.job.settled) retire(state, slice.job, actions);
   else settle(state, slice.job, 'worker_lost', actions);
 }
 
@@ -176,15 +176,15 @@ function settle(state: SchedulerState, job: JobState, outcome: Outcome, actions:
   if (turn >= 0) state.runnable.splice(turn, 1);
   if (job.running > 0) actions.push({ kind: 'halt', job: job.id });
   actions.push({ kind: 'settle', job: job.id, outcome });
-  retire(state, job);
+  retire(state, job, actions);
 }
 
 /** Forgets a settled job once no worker touches its memory any more. */
-function retire(state: SchedulerState, job: JobState): void {
+function retire(state: SchedulerState, job: JobState, actions: SchedulerAction[]): void {
   if (job.running > 0) return;
   state.jobs.delete(job.id);
   job.ticket.jobs.delete(job);
-  leave(state, job.ticket);
+  leave(state, job.ticket, actions);
 }
 
 function close(
@@ -202,7 +202,7 @@ function close(
 function release(state: SchedulerState, ticket: TicketState, actions: SchedulerAction[]): void {
   ticket.released = true;
   settleAll(state, ticket, 'cancelled', actions);
-  leave(state, ticket);
+  leave(state, ticket, actions);
 }
 
 function settleAll(

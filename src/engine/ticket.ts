@@ -12,7 +12,10 @@ import type { Dispatcher, JobReport, JobRequest } from './dispatcher.ts';
 import { computeWork, decodeWork, encodeWork, isSmallAnswer, isSmallBody, isSmallJob } from './work.ts';
 
 export interface ComputeResult {
-  /** The buffers of the kernel's plan by name, among them the results that the call asked for. */
+  /**
+   * The buffers of the kernel's plan by name, among them the results that the call asked for. They are another
+   * request's once this one is released.
+   */
   readonly memory: Memory;
   /** Queries that may see no key; `first` counts over [B, H, L]. */
   readonly emptyRows: { readonly count: number; readonly first: number | null };
@@ -96,9 +99,9 @@ export class Ticket {
     const kernel = this.#kernelOf(call);
     const plan = kernel.plan(call);
     checkBudget(plan, this.#dispatcher.limits);
-    this.reserve(planBytes(plan));
+    const block = this.#dispatcher.takeMemory(this.#id, planBytes(plan));
     const status = createStatus();
-    const job = { call, plan, memory: allocate(plan), status };
+    const job = { call, plan, memory: allocate(plan, block), status };
     weigh(job);
     const isSmall = isSmallJob(plan);
     const item: JobRequest['item'] = (jobId, stage, from, to) => {

@@ -9,9 +9,11 @@ export function planBytes(plan: Plan): number {
   return Object.values(plan.buffers).reduce((sum, buffer) => sum + wholeLines(buffer), 0);
 }
 
-/** Zeroed shared memory for a plan: one block for all buffers, which is one to make and one to send to a thread. */
-export function allocate(plan: Plan): Memory {
-  const block = new SharedArrayBuffer(planBytes(plan));
+/**
+ * The buffers of a plan in one block of shared memory, which is one to make and one to send to a thread. Kernels write
+ * before they read: the block may hold anything.
+ */
+export function allocate(plan: Plan, block = new SharedArrayBuffer(planBytes(plan))): Memory {
   let offset = 0;
   return Object.fromEntries(
     Object.entries(plan.buffers).map(([name, buffer]) => {

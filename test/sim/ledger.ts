@@ -16,6 +16,7 @@ interface TicketRecord {
   readonly deadlineMs: number;
   bytes: number;
   released: boolean;
+  left: boolean;
   ended: boolean;
   aborts: number;
   running: number;
@@ -77,7 +78,15 @@ export class Ledger {
   }
 
   admitted(id: number, bytes: number, deadlineMs: number): void {
-    this.tickets.set(id, { deadlineMs, bytes, released: false, ended: false, aborts: 0, running: 0 });
+    this.tickets.set(id, {
+      deadlineMs,
+      bytes,
+      released: false,
+      left: false,
+      ended: false,
+      aborts: 0,
+      running: 0,
+    });
   }
 
   submitted(id: number, ticket: TicketRecord, work: Work): void {
@@ -183,10 +192,21 @@ export class Ledger {
     if (outcome === 'cancelled') assert(job.ticket.ended);
   }
 
+  /** Books that the memory of a ticket is free. */
+  left(id: number): void {
+    const ticket = this.tickets.get(id)!;
+    assert(!ticket.left, 'memory is freed once');
+    assert(ticket.released && ticket.running === 0, 'memory is freed when nobody touches it any more');
+    ticket.left = true;
+  }
+
   /** Drops the tickets that must be gone: released, and no slice of them running. */
   sweep(): void {
-    for (const [id, ticket] of this.tickets)
-      if (ticket.released && ticket.running === 0) this.tickets.delete(id);
+    for (const [id, ticket] of this.tickets) {
+      if (!ticket.released || ticket.running > 0) continue;
+      assert(ticket.left, 'and then it is freed');
+      this.tickets.delete(id);
+    }
   }
 
   /** No worker idles beside work that could start. */

@@ -112,6 +112,9 @@ export class World {
         });
         break;
       }
+      case 'left':
+        this.ledger.left(action.ticket);
+        break;
       case 'refuse':
         this.#count(`refuse ${action.reason}`);
         break;

@@ -1,6 +1,6 @@
 import type { AttentionCall, ResultTensor } from '../../src/domain/call.ts';
 import { headShape } from '../../src/kernels/heads.ts';
-import type { Job, Kernel, Memory } from '../../src/kernels/kernel.ts';
+import type { Job, Kernel, Memory, Plan } from '../../src/kernels/kernel.ts';
 import { allocate } from '../../src/kernels/memory.ts';
 import { createStatus } from '../../src/kernels/status.ts';
 
@@ -13,9 +13,17 @@ export const REVERSED: TileOrder = (tiles) => [...IN_ORDER(tiles)].reverse();
 /** Plans a call, and has one thread run all of its tiles. */
 export function run(kernel: Kernel, call: AttentionCall, order: TileOrder = IN_ORDER): Job {
   const plan = kernel.plan(call);
-  const job: Job = { call, plan, memory: allocate(plan), status: createStatus() };
+  const job: Job = { call, plan, memory: poisoned(plan), status: createStatus() };
   runTiles(kernel, job, order);
   return job;
+}
+
+/** Memory as an earlier job may leave it: every element is NaN, or a number that no index reaches. */
+export function poisoned(plan: Plan): Memory {
+  const memory = allocate(plan);
+  for (const buffer of Object.values(memory))
+    buffer.fill(buffer instanceof Int32Array ? -(2 ** 30) : Number.NaN);
+  return memory;
 }
 
 export function runTiles(kernel: Kernel, job: Job, order: TileOrder = IN_ORDER): void {

@@ -17,14 +17,16 @@ export interface Part {
   /** Floating-point operations for one row of one head. */
   readonly flopsPerRow: (call: AttentionCall) => number;
   readonly applies: (call: AttentionCall) => boolean;
-  /** Computes rows [from, to) of one head. */
-  readonly run: (job: Job, batch: number, head: number, from: number, to: number) => void;
+  /** Computes rows [from, to) of one head, in one of the rounds of its stage. */
+  readonly run: (job: Job, batch: number, head: number, from: number, to: number, round: number) => void;
 }
 
 /** Parts that do not depend on each other; they need all stages before. */
 export interface StageProgram {
   readonly name: string;
   readonly parts: readonly Part[];
+  /** How many times the stage is run, each time after the other; once where not given. */
+  readonly rounds?: (call: AttentionCall) => number;
 }
 
 /** A part of one call: where its tiles are among those of the stage. */
@@ -67,10 +69,13 @@ export function defineKernel(
 ): Kernel {
   const stagesOf = (call: AttentionCall) =>
     programs
-      .map((program) => ({ name: program.name, parts: placeParts(program, call) }))
-      .filter(({ parts }) => parts.length > 0);
+      .map((program) => ({ program, parts: placeParts(program, call) }))
+      .filter(({ parts }) => parts.length > 0)
+      .flatMap(({ program: { name, rounds }, parts }) =>
+        Array.from({ length: rounds?.(call) ?? 1 }, (_, round) => ({ name, parts, round })),
+      );
 
-  const stagesOfJob = new WeakMap<Job, readonly (readonly PlacedPart[])[]>();
+  const stagesOfJob = new WeakMap<Job, ReturnType<typeof stagesOf>>();
 
   return {
     name,
@@ -88,10 +93,11 @@ export function defineKernel(
     run(job, stage, tile) {
       let stages = stagesOfJob.get(job);
       if (stages === undefined) {
-        stages = stagesOf(job.call).map(({ parts }) => parts);
+        stages = stagesOf(job.call);
         stagesOfJob.set(job, stages);
       }
-      const part = stages[stage].find(({ endTile }) => tile < endTile);
+      const { parts, round } = stages[stage];
+      const part = parts.find(({ endTile }) => tile < endTile);
       if (part === undefined) throw new RangeError(`Stage ${stage} of kernel ${name} has no tile ${tile}.`);
       const { grid } = part;
       const blocks = Math.ceil(grid.rows / grid.tileRows);
@@ -99,7 +105,7 @@ export function defineKernel(
       const head = Math.floor(index / blocks);
       const from = (index % blocks) * grid.tileRows;
       const to = Math.min(from + grid.tileRows, grid.rows);
-      part.run(job, Math.floor(head / grid.heads), head % grid.heads, from, to);
+      part.run(job, Math.floor(head / grid.heads), head % grid.heads, from, to, round);
     },
   };
 }

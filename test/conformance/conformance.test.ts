@@ -34,7 +34,8 @@ describe.each(KERNELS)('$name', ({ name: kernel, precision }) => {
       const request = { ...body, precision, response: { encoding: ENCODING[precision] } };
       const { status, json } = await service.post(path, request);
       expect({ status, problem: status === 200 ? null : json }).toEqual({ status: 200, problem: null });
-      expect(json.applied.kernel).toBe(kernel);
+      // Gradients are computed by the first kernel that has them.
+      if (json.grad_query === undefined) expect(json.applied.kernel).toBe(kernel);
       const wrong = expectations.map((expectation) =>
         difference(json[expectation.result], precision, expectation),
       );

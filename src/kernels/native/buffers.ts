@@ -46,12 +46,22 @@ export function planNativeBuffers(
     buffers['native.value_panels'] = real(kvRows * padded(all) * valueHeadSize + ALIGNMENT);
     buffers['native.query_panels'] = real(rows * headSize + ALIGNMENT);
     buffers['native.query_rows'] = real(rows * headSize + ALIGNMENT);
+    buffers['native.query_partials'] = real(gradientPartials(call) * rows * headSize + ALIGNMENT);
     buffers['native.query_sizes'] = real(rows / panel);
     buffers['native.grad_panels'] = real(rows * valueHeadSize + ALIGNMENT);
     buffers['native.grad_rows'] = real(rows * valueHeadSize + ALIGNMENT);
     buffers['native.deltas'] = real(rows + ALIGNMENT);
   }
   return buffers;
+}
+
+/** Keys differentiated at a time, and how many such blocks may add to grad_query at the same time; addon/call.h. */
+export const GRADIENT_BLOCK = 128;
+const GRADIENT_PARTIALS = 4;
+
+/** Partial sums of grad_query. */
+export function gradientPartials({ sizes }: AttentionCall): number {
+  return Math.min(GRADIENT_PARTIALS, Math.ceil((sizes.keys + sizes.extras) / GRADIENT_BLOCK));
 }
 
 /** Whether a weight comes packed by this kernel. */

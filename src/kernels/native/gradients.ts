@@ -1,16 +1,16 @@
 import type { AttentionCall } from '../../domain/call.ts';
 import { headShape } from '../heads.ts';
 import type { Grid, Part, StageProgram } from '../program.ts';
+import { GRADIENT_BLOCK, gradientPartials } from './buffers.ts';
 import { rotateGradientsBack } from './rotate.ts';
 
-/** Query panels of one tile of ∂loss/∂query. */
+/** Query panels of one tile. */
 const QUERY_PANELS = 2;
-/** Keys of one tile of ∂loss/∂key and ∂loss/∂value: a block of addon/query_panel.h. */
-const KEY_BLOCK = 128;
 
 /**
- * The stages that follow attention where gradients are asked for; addon/gradients.h. What a tile sums up is its own, so
- * the sums have one order whatever the number of workers.
+ * The stages that follow attention where gradients are asked for; addon/gradients.h. A tile takes one block of keys: its
+ * sums for grad_key and grad_value are whole, those for grad_query are partial. Blocks that add to the same partial sum
+ * take turns, in rounds, so that every sum has one order whatever the number of workers.
  */
 export function gradientStages(part: (name: string) => Part['run'], panel: number): readonly StageProgram[] {
   const applies = (call: AttentionCall) => call.gradOutput !== null;
@@ -20,6 +20,11 @@ export function gradientStages(part: (name: string) => Part['run'], panel: numbe
     rows: sizes.queries,
     tileRows: QUERY_PANELS * panel,
   });
+  const allKeys = ({ sizes }: AttentionCall) => sizes.keys + sizes.extras;
+  /** A block for each partial sum. */
+  const keysPerRound = (call: AttentionCall) =>
+    Math.min(gradientPartials(call) * GRADIENT_BLOCK, allKeys(call));
+  const gradKeyValue = part('gradKeyValue');
   return [
     {
       name: 'pack_gradients',
@@ -34,26 +39,36 @@ export function gradientStages(part: (name: string) => Part['run'], panel: numbe
     },
     {
       name: 'gradients',
+      rounds: (call) => Math.ceil(allKeys(call) / keysPerRound(call)),
       parts: [
         {
-          grid: queryGrid,
-          flopsPerRow: ({ sizes }) => sizes.keys * (4 * sizes.headSize + 2 * sizes.valueHeadSize + 20),
-          applies,
-          run: part('gradQuery'),
-        },
-        {
-          grid: ({ sizes }) => ({
-            batch: sizes.batch,
-            heads: sizes.kvHeads,
-            rows: sizes.keys,
-            tileRows: KEY_BLOCK,
+          grid: (call) => ({
+            batch: call.sizes.batch,
+            heads: call.sizes.kvHeads,
+            rows: keysPerRound(call),
+            tileRows: GRADIENT_BLOCK,
           }),
           flopsPerRow: ({ sizes }) =>
             (sizes.heads / sizes.kvHeads) *
             sizes.queries *
-            (4 * sizes.headSize + 4 * sizes.valueHeadSize + 20),
+            (6 * sizes.headSize + 4 * sizes.valueHeadSize + 20),
           applies,
-          run: part('gradKeyValue'),
+          run: (job, batch, kvHead, from, _to, round) => {
+            const key = round * keysPerRound(job.call) + from;
+            const end = Math.min(key + GRADIENT_BLOCK, allKeys(job.call));
+            if (key < end) gradKeyValue(job, batch, kvHead, key, end, round);
+          },
+        },
+      ],
+    },
+    {
+      name: 'grad_query',
+      parts: [
+        {
+          grid: queryGrid,
+          flopsPerRow: (call) => 2 * gradientPartials(call) * call.sizes.headSize,
+          applies,
+          run: part('gradQuery'),
         },
       ],
     },

@@ -104,7 +104,8 @@ Bounds boundsOf(const Opened& opened, const char* part) {
   if (is("packGradients") || is("gradQuery")) {
     return call.hasGradients() ? Bounds{call.batch, call.heads, call.queries} : none;
   }
-  if (is("gradKeyValue")) return call.hasGradients() ? Bounds{call.batch, call.kvHeads, call.keys} : none;
+  if (is("gradKeyValue"))
+    return call.hasGradients() ? Bounds{call.batch, call.kvHeads, call.allKeys()} : none;
   if (is("writeLogits")) return call.logits ? Bounds{call.batch, call.heads, call.queries} : none;
   if (is("writeWeights")) {
     if (!call.weights && !call.topIndices) return none;

@@ -2,6 +2,7 @@
 // checked by read_call.cc: no stride or size leads outside of its array.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -65,6 +66,10 @@ struct Broadcast {
   }
 };
 
+/// Keys differentiated at a time, and how many such blocks may add to dQ at the same time, each to a sum of
+/// its own.
+constexpr size_t kGradientBlock = 128, kGradientPartials = 4;
+
 enum class LogitStage { kRaw, kScaled, kCapped, kMasked };
 enum class Reduce { kNone, kMean, kMax };
 
@@ -112,16 +117,21 @@ struct Call {
 
   // Gradients; only where gradOutput is given.
   HeadView gradOutput, gradQuery, gradKey, gradValue;
-  Span<float> keyRows;      // [B][G][T][headSize]
-  Span<float> valuePanels;  // [B][G][T / panel][valueHeadSize][panel]
-  Span<float> queryPanels;  // [B][H][L / panel][headSize][panel], scaled
-  Span<float> queryRows;    // [B][H][L / panel][panel][headSize], scaled
-  Span<float> querySizes;   // [B][H][L / panel], largest Σ|q_c| of a panel
-  Span<float> gradPanels;   // [B][H][L / panel][valueHeadSize][panel]
-  Span<float> gradRows;     // [B][H][L / panel][panel][valueHeadSize]
-  Span<float> deltas;       // [B][H][L / panel][panel]
+  Span<float> keyRows;        // [B][G][T][headSize]
+  Span<float> valuePanels;    // [B][G][T / panel][valueHeadSize][panel]
+  Span<float> queryPanels;    // [B][H][L / panel][headSize][panel], scaled
+  Span<float> queryRows;      // [B][H][L / panel][panel][headSize], scaled
+  Span<float> querySizes;     // [B][H][L / panel], largest Σ|q_c| of a panel
+  Span<float> gradPanels;     // [B][H][L / panel][valueHeadSize][panel]
+  Span<float> gradRows;       // [B][H][L / panel][panel][valueHeadSize]
+  Span<float> deltas;         // [B][H][L / panel][panel]
+  Span<float> queryPartials;  // [partials][B][H][L / panel][headSize][panel]
 
   bool hasGradients() const { return gradOutput.data.data != nullptr; }
+  /// Partial sums of dQ: block k of the keys adds to that of number k mod kGradientPartials.
+  size_t partials() const {
+    return std::min(kGradientPartials, (allKeys() + kGradientBlock - 1) / kGradientBlock);
+  }
   size_t allKeys() const { return keys + extras; }
   size_t kvHeadOf(size_t head) const { return head / (heads / kvHeads); }
   size_t rowIndex(size_t b, size_t h, size_t i) const { return (b * heads + h) * queries + i; }

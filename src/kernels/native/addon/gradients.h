@@ -5,252 +5,158 @@
 //   dS[key][lane] = P·(dP - delta)·(1 - tanh²)      (the softcap's derivative; 1 without one)
 //   dQ[lane] = scale·Σ_key dS·K[key]     dK[key] = Σ_lane dS·scale·Q[lane]     dV[key] = Σ_lane P·dO[lane]
 //
-// P is made again from the statistics of the output, block by block, once for dQ and once for dK and dV. So
-// each of them is the sum of one tile, in a fixed order, and no L x S map is ever in memory.
+// P and dS are made again from the statistics of the output once for each block of keys and panel of queries,
+// and what they add to dQ, dK and dV is added at once: five products, and no L x S map in memory. dK and dV
+// of a block are the sums of one tile. dQ sums over blocks, which are different tiles: block k adds to the
+// partial sum k mod kGradientPartials, and only one block in kGradientPartials may run at a time, so that all
+// sums have one order.
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 
+#include "gradient_panel.h"
 #include "project.h"
-#include "query_panel.h"
 #include "scratch.h"
 
 namespace attention::ISA {
 
 /// Queries whose P and dS are summed into dK and dV at a time: the depth of these products.
 constexpr size_t kStrip = 128;
+static_assert(kBlock == kGradientBlock);
 
-inline QueryPanel panelFrom(const Call& call, size_t batch, size_t head, size_t first) {
-  size_t queries[kPanel];
-  const size_t count = std::min<size_t>(kPanel, call.queries - first);
-  for (size_t lane = 0; lane < count; lane++) queries[lane] = first + lane;
-  return QueryPanel(call, batch, head, queries, count);
-}
-
-/// Number of the panel that begins at a query, over all samples and heads.
-inline size_t panelIndex(const Call& call, size_t batch, size_t head, size_t first) {
-  return (batch * call.heads + head) * panelsOf(call.queries, kPanel) + first / kPanel;
-}
-
-/// Queries and output gradients [from, to) of one head as rows and as panels, and delta.
-///
-/// delta is Σ P·dP written another way. O and dP are sums of the same kind, and delta is summed like dP, over
-/// c in the same order: where one key has all of the weight, O is its value, delta is dP to the bit and dS is
-/// 0. A query that sees nothing may hold anything; its rows are zeros here, since 0·NaN is not 0.
-inline void packGradientRows(const Call& call, size_t batch, size_t head, size_t from, size_t to) {
-  static thread_local Scratch outputScratch, outputPanelScratch;
-  const size_t size = call.headSize;
-  const size_t valueSize = call.valueHeadSize;
-  float* outputs = outputScratch.take(kPanel * valueSize);
-  float* outputPanel = outputPanelScratch.take(kPanel * valueSize);
-  for (size_t first = from; first < to; first += kPanel) {
-    QueryPanel panel = panelFrom(call, batch, head, first);
-    panel.packQueries(call.scale);
-    const size_t index = panelIndex(call, batch, head, first);
-    float* queries = call.queryRows.data + index * kPanel * size;
-    float* grads = call.gradRows.data + index * kPanel * valueSize;
-    float* gradPanel = call.gradPanels.data + index * kPanel * valueSize;
-    std::copy_n(panel.packedQueries(), kPanel * size, call.queryPanels.data + index * kPanel * size);
-    call.querySizes.data[index] = panel.size();
-    transpose(panel.packedQueries(), kPanel, size, kPanel, queries, size);
-    for (size_t lane = 0; lane < kPanel; lane++) {
-      const size_t query = panel.query(lane);
-      if (lane < panel.count() && call.rowSum.data[call.rowIndex(batch, head, query)] != 0) {
-        std::copy_n(call.gradOutput.row(batch, head, query), valueSize, grads + lane * valueSize);
-        std::copy_n(call.output.row(batch, head, query), valueSize, outputs + lane * valueSize);
-      } else {
-        std::fill_n(queries + lane * size, size, 0.0f);
-        std::fill_n(grads + lane * valueSize, valueSize, 0.0f);
-        std::fill_n(outputs + lane * valueSize, valueSize, 0.0f);
-      }
-    }
-    transpose(grads, valueSize, kPanel, valueSize, gradPanel, kPanel);
-    transpose(outputs, valueSize, kPanel, valueSize, outputPanel, kPanel);
-    for (size_t lane = 0; lane < kPanel; lane += kLanes) {
-      Vec delta = broadcast(0);
-      for (size_t c = 0; c < valueSize; c++) {
-        delta = fma(load(outputPanel + c * kPanel + lane), load(gradPanel + c * kPanel + lane), delta);
-      }
-      store(call.deltas.data + index * kPanel + lane, delta);
-    }
-  }
-}
-
-/// What turns the logits of a panel into weights and their gradients into those of the logits.
-class GradientPanel {
- public:
-  GradientPanel(const Call& call, size_t batch, size_t head, size_t first)
-      : call_(call),
-        panel_(panelFrom(call, batch, head, first)),
-        index_(panelIndex(call, batch, head, first)),
-        kvIndex_(batch * call.kvHeads + call.kvHeadOf(head)) {
-    panel_.takeQueries(call.queryPanels.data + index_ * kPanel * call.headSize, call.querySizes.data[index_]);
-    for (size_t lane = 0; lane < kPanel; lane++) {
-      const size_t row = call.rowIndex(batch, head, panel_.query(lane));
-      const double sum = call.rowSum.data[row];
-      top_[lane] = sum == 0 ? 0 : static_cast<float>(call.rowMax.data[row]);
-      // Lanes beyond the last query weigh nothing.
-      inverse_[lane] = sum == 0 || lane >= panel_.count() ? 0 : static_cast<float>(1 / sum);
-    }
-  }
-
-  bool sees(size_t block, size_t end) const { return panel_.sees(block, end); }
-  size_t count() const { return panel_.count(); }
-
-  /// P and dS for the keys [block, end): p[key - block][lane], ds likewise. `slopes` is working memory.
-  void differentiate(size_t block, size_t end, float* p, float* ds, float* slopes) const {
-    panel_.dotProducts(block, end, p);
-    if (call_.softcap != 0) {
-      panel_.cap(end - block, p);
-      slopesOfCap(end - block, p, slopes);
-    }
-    panel_.mask(block, end, p);
-    multiplyValues(block, end, ds);
-    const float* deltas = call_.deltas.data + index_ * kPanel;
-    for (size_t lane = 0; lane < kPanel; lane += kLanes) {
-      const Vec top = load(top_ + lane);
-      const Vec inverse = load(inverse_ + lane);
-      const Vec delta = load(deltas + lane);
-      for (size_t at = lane; at < (end - block) * kPanel; at += kPanel) {
-        const Vec weight = exp(load(p + at) - top) * inverse;
-        Vec gradient = weight * (load(ds + at) - delta);
-        if (call_.softcap != 0) gradient = gradient * load(slopes + at);
-        store(p + at, weight);
-        // dP of a key that is not seen may be too large for float32: 0·Infinity is not 0.
-        store(ds + at, select(less(broadcast(0), weight), gradient, broadcast(0)));
-      }
-    }
-  }
-
- private:
-  /// 1 - tanh², from c·tanh.
-  void slopesOfCap(size_t keys, const float* capped, float* slopes) const {
-    const Vec inverse = broadcast(1 / call_.softcap);
-    for (size_t i = 0; i < keys * kPanel; i += kLanes) {
-      const Vec tanh = load(capped + i) * inverse;
-      store(slopes + i, broadcast(1) - tanh * tanh);
-    }
-  }
-
-  /// dP.
-  void multiplyValues(size_t block, size_t end, float* dp) const {
-    const size_t size = call_.valueHeadSize;
-    const float* grads = call_.gradPanels.data + index_ * kPanel * size;
-    const float* values =
-        call_.valuePanels.data + kvIndex_ * panelsOf(call_.allKeys(), kPanel) * size * kPanel;
-    for (size_t key = block; key < end; key += kPanel) {
-      multiply(values + key * size, kPanel, grads, kPanel, size, std::min<size_t>(kPanel, end - key),
-               dp + (key - block) * kPanel, kPanel, Into::kOverwrite);
-    }
-  }
-
-  const Call& call_;
-  QueryPanel panel_;
-  const size_t index_, kvIndex_;
-  alignas(64) float top_[kPanel], inverse_[kPanel];
-};
-
-/// dQ of the queries [from, to) of one head; rotated rows are yet to be rotated back.
-inline void gradQueryRows(const Call& call, size_t batch, size_t head, size_t from, size_t to) {
-  static thread_local Scratch weightScratch, gradientScratch, slopeScratch, sumScratch, rowScratch;
-  const size_t size = call.headSize;
-  const size_t all = call.allKeys();
-  float* p = weightScratch.take(kBlock * kPanel);
-  float* ds = gradientScratch.take(kBlock * kPanel);
-  float* slopes = slopeScratch.take(kBlock * kPanel);
-  float* sum = sumScratch.take(size * kPanel);
-  float* rows = rowScratch.take(kPanel * size);
-  const float* keys = call.keyRows.data + (batch * call.kvHeads + call.kvHeadOf(head)) * all * size;
-
-  for (size_t first = from; first < to; first += kPanel) {
-    const GradientPanel panel(call, batch, head, first);
-    std::fill_n(sum, size * kPanel, 0.0f);
-    for (size_t block = 0; block < all; block += kBlock) {
-      const size_t end = std::min(block + kBlock, all);
-      if (!panel.sees(block, end)) continue;
-      panel.differentiate(block, end, p, ds, slopes);
-      multiply(keys + block * size, size, ds, kPanel, end - block, size, sum, kPanel, Into::kAdd);
-    }
-    for (size_t i = 0; i < size * kPanel; i += kLanes) store(sum + i, load(sum + i) * broadcast(call.scale));
-    transpose(sum, kPanel, size, kPanel, rows, size);
-    for (size_t lane = 0; lane < panel.count(); lane++) {
-      std::copy_n(rows + lane * size, size, call.gradQuery.row(batch, head, first + lane));
-    }
-    if (!isFinite(rows, panel.count() * size)) reportOverflow(call);
-  }
-}
-
-/// sums[c][key] += Σ_i rows[i][c]·factors[i][key] over a strip of queries; key < kBlock.
-inline void addStrip(const float* rows, size_t size, const float* factors, size_t count, size_t keys,
-                     float* sums) {
-  for (size_t key = 0; key < keys; key += kPanel) {
-    multiply(rows, size, factors + key, kBlock, count, size, sums + key, kBlock, Into::kAdd);
-  }
-}
-
-/// Writes sums[c][key - block] as the rows of the new keys among [block, end).
+/// Writes sums, panels of keys [c][kPanel], as the rows of the new keys among [block, end).
 inline void storeKeyRows(const Call& call, const HeadView& view, size_t batch, size_t kvHead, size_t block,
                          size_t end, size_t size, const float* sums) {
   static thread_local Scratch rowScratch;
   float* rows = rowScratch.take(kBlock * size);
-  transpose(sums, kBlock, size, end - block, rows, size);
-  for (size_t key = std::max(block, call.past); key < end; key++) {
+  for (size_t key = 0; key < end - block; key += kPanel) {
+    transpose(sums + key * size, kPanel, size, kPanel, rows + key * size, size);
+  }
+  for (size_t key = std::max(block, call.past); key < std::min(end, call.keys); key++) {
     const float* row = rows + (key - block) * size;
     std::copy_n(row, size, view.row(batch, kvHead, key - call.past));
     if (!isFinite(row, size)) reportOverflow(call);
   }
 }
 
-/// dK and dV of the keys [from, to) of one key/value head, without the past ones, which are constants. Sums
-/// go over the heads of the group, strips of queries and queries, in this order; rotated rows are yet to be
-/// rotated back.
-inline void gradKeyValueRows(const Call& call, size_t batch, size_t kvHead, size_t from, size_t to) {
-  static thread_local Scratch weightScratch, gradientScratch, slopeScratch, turnedWeightScratch,
-      turnedGradientScratch, keyScratch, valueScratch;
-  const size_t size = call.headSize;
-  const size_t valueSize = call.valueHeadSize;
-  const size_t group = call.heads / call.kvHeads;
-  float* p = weightScratch.take(kBlock * kPanel);
-  float* ds = gradientScratch.take(kBlock * kPanel);
-  float* slopes = slopeScratch.take(kBlock * kPanel);
-  float* turnedP = turnedWeightScratch.take(kStrip * kBlock);
-  float* turnedDs = turnedGradientScratch.take(kStrip * kBlock);
-  float* keySums = keyScratch.take(size * kBlock);
-  float* valueSums = valueScratch.take(valueSize * kBlock);
+/// One of the partial sums of dQ: [headSize][kPanel] for each panel of queries.
+inline float* queryPartial(const Call& call, size_t partial, size_t panel) {
+  const size_t panels = call.batch * call.heads * panelsOf(call.queries, kPanel);
+  return call.queryPartials.data + (partial * panels + panel) * call.headSize * kPanel;
+}
 
+/// Differentiates heads at the keys [block, end): adds to dQ, and to the sums of dK and dV, which are panels
+/// of keys.
+class BlockGradients {
+ public:
+  BlockGradients(const Call& call, size_t batch, size_t kvHead, size_t block, size_t end)
+      : call_(call), batch_(batch), block_(block), end_(end), partial_(block / kBlock % kGradientPartials) {
+    static thread_local Scratch weights, gradients, slopes, turnedWeights, turnedGradients;
+    p_ = weights.take(kBlock * kPanel);
+    ds_ = gradients.take(kBlock * kPanel);
+    slopes_ = slopes.take(kBlock * kPanel);
+    turnedP_ = turnedWeights.take(kStrip * kBlock);
+    turnedDs_ = turnedGradients.take(kStrip * kBlock);
+    keyRows_ = call.keyRows.data + ((batch * call.kvHeads + kvHead) * call.allKeys() + block) * call.headSize;
+  }
+
+  void addHead(size_t head, float* keySums, float* valueSums) {
+    // Past and extra keys are constants.
+    const bool hasNewKeys = end_ > call_.past && block_ < call_.keys;
+    if (block_ / kBlock < kGradientPartials) clearQueries(head);
+    // Queries [begin, begin + count) have their P and dS in the strip, turned to panels of keys,
+    // [query][kPanel].
+    size_t begin = 0, count = 0;
+    const auto flush = [&] {
+      if (count == 0) return;
+      const size_t row = panelIndex(call_, batch_, head, begin) * kPanel;
+      addStrip(call_.queryRows.data + row * call_.headSize, call_.headSize, turnedDs_, count, keySums);
+      addStrip(call_.gradRows.data + row * call_.valueHeadSize, call_.valueHeadSize, turnedP_, count,
+               valueSums);
+      count = 0;
+    };
+    for (size_t first = 0; first < call_.queries; first += kPanel) {
+      if (first % kStrip == 0) flush();
+      const GradientPanel panel(call_, batch_, head, first);
+      if (!panel.sees(block_, end_)) {
+        flush();
+        continue;
+      }
+      panel.differentiate(block_, end_, p_, ds_, slopes_);
+      multiply(keyRows_, call_.headSize, ds_, kPanel, end_ - block_, call_.headSize,
+               queryPartial(call_, partial_, panelIndex(call_, batch_, head, first)), kPanel, Into::kAdd);
+      if (!hasNewKeys) continue;
+      if (count == 0) begin = first;
+      for (size_t key = 0; key < end_ - block_; key += kPanel) {
+        const size_t at = key * kStrip + count * kPanel;
+        transpose(p_ + key * kPanel, kPanel, kPanel, kPanel, turnedP_ + at, kPanel);
+        transpose(ds_ + key * kPanel, kPanel, kPanel, kPanel, turnedDs_ + at, kPanel);
+      }
+      count += kPanel;
+    }
+    flush();
+  }
+
+ private:
+  void clearQueries(size_t head) const {
+    std::fill_n(queryPartial(call_, partial_, panelIndex(call_, batch_, head, 0)),
+                panelsOf(call_.queries, kPanel) * call_.headSize * kPanel, 0.0f);
+  }
+
+  /// Σ_i rows[i][c]·factors[i][key] over a strip of queries, added to the sums of each key.
+  void addStrip(const float* rows, size_t size, const float* factors, size_t count, float* sums) const {
+    for (size_t key = 0; key < end_ - block_; key += kPanel) {
+      multiply(rows, size, factors + key * kStrip, kPanel, count, size, sums + key * size, kPanel,
+               Into::kAdd);
+    }
+  }
+
+  const Call& call_;
+  const size_t batch_, block_, end_, partial_;
+  const float* keyRows_;
+  float *p_, *ds_, *slopes_, *turnedP_, *turnedDs_;
+};
+
+/// dK and dV of the keys [from, to) of one key/value head, and what these keys add to dQ. Sums of dK and dV
+/// go over the heads of the group, strips of queries and queries, in this order. Rotated rows are yet to be
+/// rotated back.
+inline void gradKeyRows(const Call& call, size_t batch, size_t kvHead, size_t from, size_t to) {
+  static thread_local Scratch keyScratch, valueScratch;
+  const size_t group = call.heads / call.kvHeads;
+  float* keySums = keyScratch.take(call.headSize * kBlock);
+  float* valueSums = valueScratch.take(call.valueHeadSize * kBlock);
   for (size_t block = from; block < to; block += kBlock) {
     const size_t end = std::min(block + kBlock, to);
-    if (end <= call.past) continue;
-    std::fill_n(keySums, size * kBlock, 0.0f);
-    std::fill_n(valueSums, valueSize * kBlock, 0.0f);
+    std::fill_n(keySums, call.headSize * kBlock, 0.0f);
+    std::fill_n(valueSums, call.valueHeadSize * kBlock, 0.0f);
+    BlockGradients gradients(call, batch, kvHead, block, end);
     for (size_t head = kvHead * group; head < (kvHead + 1) * group; head++) {
-      // Queries [begin, begin + count) have their P and dS in the strip, turned to [query][key].
-      size_t begin = 0, count = 0;
-      const auto flush = [&] {
-        if (count == 0) return;
-        const size_t row = panelIndex(call, batch, head, begin) * kPanel;
-        addStrip(call.queryRows.data + row * size, size, turnedDs, count, end - block, keySums);
-        addStrip(call.gradRows.data + row * valueSize, valueSize, turnedP, count, end - block, valueSums);
-        count = 0;
-      };
-      for (size_t first = 0; first < call.queries; first += kPanel) {
-        if (first % kStrip == 0) flush();
-        const GradientPanel panel(call, batch, head, first);
-        if (!panel.sees(block, end)) {
-          flush();
-          continue;
-        }
-        panel.differentiate(block, end, p, ds, slopes);
-        if (count == 0) begin = first;
-        transpose(p, kPanel, end - block, kPanel, turnedP + count * kBlock, kBlock);
-        transpose(ds, kPanel, end - block, kPanel, turnedDs + count * kBlock, kBlock);
-        count += kPanel;
-      }
-      flush();
+      gradients.addHead(head, keySums, valueSums);
     }
-    storeKeyRows(call, call.gradKey, batch, kvHead, block, end, size, keySums);
-    storeKeyRows(call, call.gradValue, batch, kvHead, block, end, valueSize, valueSums);
+    storeKeyRows(call, call.gradKey, batch, kvHead, block, end, call.headSize, keySums);
+    storeKeyRows(call, call.gradValue, batch, kvHead, block, end, call.valueHeadSize, valueSums);
+  }
+}
+
+/// dQ of the queries [from, to) of one head, from its partial sums.
+inline void gradQueryRows(const Call& call, size_t batch, size_t head, size_t from, size_t to) {
+  static thread_local Scratch sumScratch, rowScratch;
+  const size_t size = call.headSize;
+  float* sum = sumScratch.take(size * kPanel);
+  float* rows = rowScratch.take(kPanel * size);
+  for (size_t first = from; first < to; first += kPanel) {
+    std::fill_n(sum, size * kPanel, 0.0f);
+    for (size_t partial = 0; partial < call.partials(); partial++) {
+      const float* part = queryPartial(call, partial, panelIndex(call, batch, head, first));
+      for (size_t i = 0; i < size * kPanel; i += kLanes) store(sum + i, load(sum + i) + load(part + i));
+    }
+    for (size_t i = 0; i < size * kPanel; i += kLanes) store(sum + i, load(sum + i) * broadcast(call.scale));
+    transpose(sum, kPanel, size, kPanel, rows, size);
+    const size_t count = std::min<size_t>(kPanel, call.queries - first);
+    for (size_t lane = 0; lane < count; lane++) {
+      std::copy_n(rows + lane * size, size, call.gradQuery.row(batch, head, first + lane));
+    }
+    if (!isFinite(rows, count * size)) reportOverflow(call);
   }
 }
 

@@ -51,7 +51,7 @@ inline void packGradients(C call, N batch, N head, N from, N to) {
 }
 inline void gradQuery(C call, N batch, N head, N from, N to) { gradQueryRows(call, batch, head, from, to); }
 inline void gradKeyValue(C call, N batch, N kvHead, N from, N to) {
-  gradKeyValueRows(call, batch, kvHead, from, to);
+  gradKeyRows(call, batch, kvHead, from, to);
 }
 
 extern const Kernels kernels;

@@ -44,6 +44,8 @@ void readGradients(Call& call, const Reader& job, size_t panel) {
   call.querySizes = memory.array<float>("native.query_sizes", queryPanels);
   call.gradPanels = readAligned(memory, "native.grad_panels", product({queries, call.valueHeadSize}));
   call.gradRows = readAligned(memory, "native.grad_rows", product({queries, call.valueHeadSize}));
+  call.queryPartials =
+      readAligned(memory, "native.query_partials", product({call.partials(), queries, call.headSize}));
   call.deltas = readAligned(memory, "native.deltas", queries);
 }
 

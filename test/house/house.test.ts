@@ -16,7 +16,7 @@ const ROOMS = ['domain', 'contract', 'kernels', 'wire', 'engine', 'service', 'ht
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   domain: [],
   contract: ['@sinclair/typebox'],
-  kernels: ['node:module', 'node:url'],
+  kernels: ['node:fs', 'node:module', 'node:url'],
   wire: ['node:buffer'],
 };
 

@@ -13,6 +13,7 @@ import type {
   WeightSelection,
 } from '../../src/domain/call.ts';
 import { allocateReal, type Precision, type RealArray } from '../../src/domain/tensor.ts';
+import type { Kernel } from '../../src/kernels/kernel.ts';
 import { type Projections, projected } from './projections.ts';
 import { type Random, seeded } from './random.ts';
 
@@ -163,6 +164,11 @@ export function withGradients(call: AttentionCall): AttentionCall {
   const values = normals(call.precision, batch * heads * queries * valueHeadSize, seeded(11));
   const gradOutput = arrange(values, call.precision, batch, heads, queries, valueHeadSize, storage);
   return { ...call, gradOutput };
+}
+
+/** Whether a kernel makes gradients itself; calls that ask for them go to another one where it does not. */
+export function computesGradients(kernel: Kernel): boolean {
+  return kernel.supports?.(withGradients(makeCall({ precision: kernel.precision }))) !== false;
 }
 
 export function allWeights(sizes: Sizes): WeightSelection {

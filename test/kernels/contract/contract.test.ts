@@ -1,5 +1,6 @@
 import { describe } from 'vitest';
 import { KERNELS } from '../../../src/kernels/registry.ts';
+import { computesGradients } from '../../support/calls.ts';
 import { agreement } from './agreement.ts';
 import { allocation } from './allocation.ts';
 import { gradients } from './gradients.ts';
@@ -15,7 +16,7 @@ for (const kernel of KERNELS) {
     describe('softmax', () => softmax(kernel));
     describe('forbidden keys', () => leakage(kernel));
     describe('invariances', () => invariances(kernel));
-    describe('gradients', () => gradients(kernel));
+    if (computesGradients(kernel)) describe('gradients', () => gradients(kernel));
     describe('returns', () => returns(kernel));
     describe('allocation', () => allocation(kernel));
   });

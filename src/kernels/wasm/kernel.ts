@@ -1,0 +1,144 @@
+import type { AttentionCall, Linear } from '../../domain/call.ts';
+import { headShape, isPrepared, type Role, sourceOf } from '../heads.ts';
+import type { Kernel } from '../kernel.ts';
+import { rotateHeads } from '../native/rotate.ts';
+import { defineKernel, type Grid, type Part, type StageProgram } from '../program.ts';
+import { copyPresent, prepareHeads } from '../reference/project.ts';
+import { attend, attentionRows } from './attend.ts';
+import { Machine } from './machine.ts';
+import { writeLogits, writeWeights } from './maps.ts';
+import { availableVariants, type Variant } from './module.ts';
+import { columnBlocks, projectHeads, projectOutput, tileTokens } from './project.ts';
+
+/** Positions and key ranges are held in float32 lanes, exact below 2^24. */
+const MOST_POSITIONS = 2 ** 24;
+/** Rows of heads and tokens up to this width fit in the memory of a module, many of them at a time. */
+const WIDEST_ROW = 2 ** 16;
+
+/** Rows of a tile of the work that is done outside of the module. */
+const TILE_ROWS = 32;
+
+const ROLES = ['query', 'key', 'value'] as const;
+
+/** float32 in WebAssembly SIMD, fastest variant first: fused attention on panels of queries, packed projections. */
+export const wasmKernels: readonly Kernel[] = availableVariants().map(wasmKernel);
+
+function wasmKernel(variant: Variant): Kernel {
+  // One module for each thread, made when it is needed.
+  let machine: Machine | undefined;
+  const machineOf = (): Machine => {
+    machine ??= new Machine(variant);
+    return machine;
+  };
+  return {
+    ...defineKernel(`wasm-${variant}`, 'float32', stages(machineOf)),
+    supports: ({ sizes, query, key, value, visibility, gradOutput }) =>
+      gradOutput === null &&
+      sizes.keys + sizes.extras + sizes.queries < MOST_POSITIONS &&
+      visibility.offsets.every((offset: number) => Math.abs(offset) < MOST_POSITIONS) &&
+      Math.max(sizes.headSize, sizes.valueHeadSize, sizes.heads * sizes.valueHeadSize) <= WIDEST_ROW &&
+      [query, key, value].every((source) => source.kind === 'given' || source.tokens.width <= WIDEST_ROW),
+  };
+}
+
+function stages(machine: () => Machine): readonly StageProgram[] {
+  const isProjected = (call: AttentionCall, role: Role) => sourceOf(call, role).kind === 'projected';
+  const linearOf = (call: AttentionCall, role: Role): Linear => {
+    const source = sourceOf(call, role);
+    if (source.kind !== 'projected') throw new TypeError(`The ${role} heads are given.`);
+    return source.linear;
+  };
+  const projectionGrid = ({ sizes }: AttentionCall, linear: Linear, rows: number): Grid => ({
+    batch: sizes.batch,
+    heads: columnBlocks(linear).blocks,
+    rows,
+    tileRows: tileTokens(rows),
+  });
+  const projectionFlops = (linear: Linear) => {
+    const { panels, blocks } = columnBlocks(linear);
+    return (2 * linear.inWidth * 8 * panels) / blocks;
+  };
+  const rowGrid = ({ sizes }: AttentionCall, heads: number, rows: number, tileRows: number): Grid => ({
+    batch: sizes.batch,
+    heads,
+    rows,
+    tileRows,
+  });
+  const attentionFlops = ({ sizes }: AttentionCall) =>
+    2 * sizes.keys * (sizes.headSize + sizes.valueHeadSize + 10);
+
+  return [
+    {
+      name: 'heads',
+      parts: ROLES.flatMap((role): Part[] => [
+        {
+          grid: (call) => projectionGrid(call, linearOf(call, role), headShape(call, role).rows),
+          flopsPerRow: (call) => projectionFlops(linearOf(call, role)),
+          applies: (call) => isProjected(call, role),
+          run: projectHeads(machine, role),
+        },
+        {
+          grid: (call) => rowGrid(call, headShape(call, role).heads, headShape(call, role).rows, TILE_ROWS),
+          flopsPerRow: (call) => 4 * headShape(call, role).size,
+          applies: (call) => isPrepared(call, role) && !isProjected(call, role),
+          run: prepareHeads(role),
+        },
+      ]),
+    },
+    {
+      name: 'rotate',
+      parts: (['query', 'key'] as const).map((role) => ({
+        grid: (call) => rowGrid(call, headShape(call, role).heads, headShape(call, role).rows, TILE_ROWS),
+        flopsPerRow: (call) => 8 * headShape(call, role).size,
+        applies: (call) => call.rope !== null && isProjected(call, role),
+        run: rotateHeads(role),
+      })),
+    },
+    {
+      name: 'attention',
+      parts: [
+        {
+          grid: (call) => rowGrid(call, call.sizes.heads, call.sizes.queries, attentionRows(call)),
+          flopsPerRow: attentionFlops,
+          applies: () => true,
+          run: attend(machine),
+        },
+      ],
+    },
+    {
+      name: 'results',
+      parts: [
+        {
+          grid: (call) => projectionGrid(call, call.outputProjection!, call.sizes.queries),
+          flopsPerRow: (call) => projectionFlops(call.outputProjection!),
+          applies: (call) => call.outputProjection !== null,
+          run: projectOutput(machine),
+        },
+        {
+          grid: (call) => {
+            const { heads, queries, reduce } = call.returns.weights!;
+            return rowGrid(call, reduce === null ? heads.length : 1, queries.length, attentionRows(call));
+          },
+          flopsPerRow: (call) => {
+            const { heads, reduce } = call.returns.weights!;
+            return (reduce === null ? 1 : heads.length) * attentionFlops(call);
+          },
+          applies: (call) => call.returns.weights !== null,
+          run: writeWeights(machine),
+        },
+        {
+          grid: (call) => rowGrid(call, call.sizes.heads, call.sizes.queries, attentionRows(call)),
+          flopsPerRow: attentionFlops,
+          applies: (call) => call.returns.logits !== null,
+          run: writeLogits(machine),
+        },
+        ...(['key', 'value'] as const).map((role) => ({
+          grid: (call: AttentionCall) => rowGrid(call, call.sizes.kvHeads, call.sizes.keys, TILE_ROWS),
+          flopsPerRow: (call: AttentionCall) => headShape(call, role).size,
+          applies: (call: AttentionCall) => call.returns.presentKeyValue,
+          run: copyPresent(role),
+        })),
+      ],
+    },
+  ];
+}

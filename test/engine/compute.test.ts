@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { DEFAULT_LIMITS } from '../../src/domain/limits.ts';
 import { Engine } from '../../src/engine/engine.ts';
 import { KERNELS } from '../../src/kernels/registry.ts';
-import { causal, everything, makeCall } from '../support/calls.ts';
+import { causal, everything, makeCall, withGradients } from '../support/calls.ts';
 import { expectSameBits } from '../support/expect.ts';
 import { resultsOf } from '../support/run.ts';
 import { computeHere, withEngine } from './support.ts';
@@ -31,6 +31,28 @@ describe.each([1, 2, 3])('with %i worker threads', (threads) => {
           expectSameBits(name, result.memory[name], expected);
         expect(result.memory.output.some((value) => value !== 0)).toBe(true);
         expect(result).toMatchObject({ emptyRows: { count: 0, first: null }, overflowed: false });
+      });
+    },
+  );
+
+  // Keys for several rounds of blocks, which all add to grad_query.
+  const sizes = { batch: 2, heads: 4, kvHeads: 2, queries: 70, newKeys: 1300, headSize: 8 };
+  const gradientCalls = KERNELS.map((kernel) => ({
+    kernel,
+    call: withGradients(makeCall({ ...sizes, precision: kernel.precision, visibility: causal(2, 1240) })),
+  })).filter(({ kernel, call }) => kernel.supports?.(call) !== false);
+
+  test.each(gradientCalls)(
+    'gradients by $kernel.name are as by one thread, to the bit',
+    async ({ kernel, call }) => {
+      const forced = kernel.precision === 'float32' ? kernel.name : undefined;
+      await withEngine({ threads, kernel: forced }, async (engine) => {
+        const ticket = engine.admit(0);
+        const result = await ticket.compute(call);
+        ticket.release();
+        expect(result.kernel).toBe(kernel.name);
+        for (const [name, expected] of Object.entries(resultsOf(computeHere(kernel, call))))
+          expectSameBits(name, result.memory[name], expected);
       });
     },
   );

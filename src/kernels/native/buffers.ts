@@ -36,6 +36,7 @@ export function planNativeBuffers(
   }
   const kvRows = batch * kvHeads;
   const all = keys + extras;
+  if (!packsKeys(call)) return buffers;
   buffers['native.key_panels'] = real(kvRows * padded(all) * headSize + ALIGNMENT);
   buffers['native.value_rows'] = real(kvRows * all * valueHeadSize + ALIGNMENT);
   buffers['native.key_sizes'] = real((kvRows * padded(all)) / panel);
@@ -53,6 +54,22 @@ export function planNativeBuffers(
     buffers['native.deltas'] = real(rows + ALIGNMENT);
   }
   return buffers;
+}
+
+/** Query rows of one key/value head up to which the keys are read where they lie instead of being packed. */
+const FEW_ROWS = 8;
+/** Keys for each query from which that pays. */
+const MANY_KEYS = 64;
+
+/** Whether a call has few queries for its keys, as in decoding; addon/few.h. Whatever is returned, the way is the same. */
+export function hasFewQueries({ sizes }: AttentionCall): boolean {
+  const rows = sizes.queries * (sizes.heads / sizes.kvHeads);
+  return rows <= FEW_ROWS && sizes.keys >= MANY_KEYS * sizes.queries;
+}
+
+/** Whether keys and values are packed: for many queries, and for gradients. */
+export function packsKeys(call: AttentionCall): boolean {
+  return !hasFewQueries(call) || call.gradOutput !== null;
 }
 
 /** Keys differentiated at a time, and how many such blocks may add to grad_query at the same time; addon/call.h. */

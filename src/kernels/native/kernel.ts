@@ -4,7 +4,7 @@ import type { Job, Kernel } from '../kernel.ts';
 import { defineKernel, type Grid, type Part, type StageProgram } from '../program.ts';
 import { copyPresent, prepareHeads } from '../reference/project.ts';
 import { type Addon, loadAddon, type OpenedCall } from './addon.ts';
-import { isPacked, ownsPanels, planNativeBuffers } from './buffers.ts';
+import { hasFewQueries, isPacked, ownsPanels, packsKeys, planNativeBuffers } from './buffers.ts';
 import { gradientStages } from './gradients.ts';
 import { keepPacked } from './packed.ts';
 import { rotateHeads } from './rotate.ts';
@@ -16,6 +16,11 @@ const MOST_POSITIONS = 2 ** 24;
 const PROJECTION_PANELS = 4;
 /** Query panels of one attention tile. */
 const ATTENTION_PANELS = 2;
+
+/** One way for few queries, another for many. */
+function either(few: Part['run'], many: Part['run']): Part['run'] {
+  return (job, ...rows) => (hasFewQueries(job.call) ? few : many)(job, ...rows);
+}
 
 const NAMES = { query: 'Query', key: 'Key', value: 'Value' } as const;
 const ROLES = ['query', 'key', 'value'] as const;
@@ -146,7 +151,7 @@ function stages(part: (name: string) => Part['run'], kernel: string, panel: numb
         {
           grid: (call) => rowGrid(call, call.sizes.kvHeads, call.sizes.keys + call.sizes.extras, 4),
           flopsPerRow: ({ sizes }) => 4 * (sizes.headSize + sizes.valueHeadSize),
-          applies: () => true,
+          applies: packsKeys,
           run: part('packKeys'),
         },
       ],
@@ -157,8 +162,19 @@ function stages(part: (name: string) => Part['run'], kernel: string, panel: numb
         {
           grid: (call) => rowGrid(call, call.sizes.heads, call.sizes.queries, ATTENTION_PANELS),
           flopsPerRow: attentionFlops,
-          applies: () => true,
+          applies: (call) => !hasFewQueries(call),
           run: part('attend'),
+        },
+        {
+          grid: ({ sizes }) => ({
+            batch: sizes.batch,
+            heads: sizes.kvHeads,
+            rows: sizes.queries,
+            tileRows: Math.max(1, sizes.queries),
+          }),
+          flopsPerRow: (call) => attentionFlops(call) * (call.sizes.heads / call.sizes.kvHeads),
+          applies: hasFewQueries,
+          run: part('attendFew'),
         },
       ],
     },
@@ -187,13 +203,13 @@ function stages(part: (name: string) => Part['run'], kernel: string, panel: numb
             return (weights.reduce === null ? 1 : weights.heads.length) * attentionFlops(call);
           },
           applies: (call) => call.returns.weights !== null,
-          run: part('writeWeights'),
+          run: either(part('writeFewWeights'), part('writeWeights')),
         },
         {
           grid: (call) => rowGrid(call, call.sizes.heads, call.sizes.queries, ATTENTION_PANELS),
           flopsPerRow: attentionFlops,
           applies: (call) => call.returns.logits !== null,
-          run: part('writeLogits'),
+          run: either(part('writeFewLogits'), part('writeLogits')),
         },
         ...(['key', 'value'] as const).map((role) => ({
           grid: (call: AttentionCall) => rowGrid(call, call.sizes.kvHeads, call.sizes.keys, 1),

@@ -1,4 +1,4 @@
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { AttentionCall, HeadView } from '../../../src/domain/call.ts';
 import type { Kernel } from '../../../src/kernels/kernel.ts';
 import { overflowed } from '../../../src/kernels/status.ts';
@@ -9,7 +9,7 @@ import { seeded } from '../../support/random.ts';
 import { run } from '../../support/run.ts';
 
 const POISONS = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 3e38];
-const SIZES = {
+const MANY = {
   batch: 2,
   queries: 40,
   newKeys: 100,
@@ -20,10 +20,17 @@ const SIZES = {
   extras: 1,
 } as const;
 
+const FEW = { ...MANY, queries: 2 } as const;
+
 /** Nothing of a forbidden key in any result, whatever it holds. */
 export function leakage(kernel: Kernel): void {
+  describe('many queries', () => leakageOf(kernel, MANY));
+  describe('few queries', () => leakageOf(kernel, FEW));
+}
+
+function leakageOf(kernel: Kernel, sizes: typeof MANY | typeof FEW): void {
   const { precision } = kernel;
-  const plain = makeCall({ ...SIZES, precision });
+  const plain = makeCall({ ...sizes, precision });
   const forbid = randomMask(plain.sizes, seeded(1), 0.5);
   const visibilities = {
     causality: causal(2, 60),
@@ -41,7 +48,7 @@ export function leakage(kernel: Kernel): void {
       `keeps a key holding %d out of rows that may not see it because of ${name}`,
       (poison) => {
         const score = { softcap: 4, sinks: real(precision, [0, 1, -1, 2]) };
-        const call = everything(makeCall({ ...SIZES, precision, visibility, score }));
+        const call = everything(makeCall({ ...sizes, precision, visibility, score }));
         const seen = visibleKeys(call);
         const columns = call.sizes.keys + call.sizes.extras;
         const widths = {

@@ -15,6 +15,7 @@ import { seeded } from '../../support/random.ts';
 type OptionSet = (precision: Precision) => CallOptions;
 
 const SIZES = { batch: 2, queries: 9, newKeys: 13, heads: 4, headSize: 8 } as const;
+const FEW = { batch: 2, queries: 2, newKeys: 130, heads: 4, headSize: 8 } as const;
 const sizesOf = (options: CallOptions): Sizes => makeCall(options).sizes;
 
 const ROPE: Rope = {
@@ -142,6 +143,48 @@ export const OPTION_SETS: Readonly<Record<string, OptionSet>> = {
     queries: 70,
     newKeys: 70,
     projections: { ...PROJECTIONS, width: 300, contextWidth: null, outputWidth: 130 },
+  }),
+  'few queries over many keys': (precision) => ({ ...FEW, precision, valueHeadSize: 70 }),
+  'few queries of groups, after past keys': (precision) => ({
+    ...FEW,
+    precision,
+    kvHeads: 1,
+    headSize: 37,
+    past: 190,
+    newKeys: 2,
+    storage: 'rows_first',
+    visibility: causal(2, 190),
+  }),
+  'few queries, all at once': (precision) => {
+    const options = { ...FEW, precision, past: 33, extras: 1, kvHeads: 2 };
+    const sizes = sizesOf(options);
+    return {
+      ...options,
+      projections: PROJECTIONS,
+      rope: ROPE,
+      score: {
+        scale: 0.4,
+        softcap: 3,
+        bias: randomBias(sizes, seeded(8), precision),
+        alibiSlopes: real(precision, [0.5, 0.25, 0.125, 0.0625]),
+        sinks: real(precision, [1, 0, -1, 2]),
+      },
+      visibility: {
+        causal: true,
+        offsets: [150, 62],
+        windowLeft: 70,
+        keyLengths: [153, 95],
+        allow: randomMask(sizes, seeded(9), 0.8),
+        forbid: randomMask(sizes, seeded(10), 0.1),
+        keyValid: randomMask({ ...sizes, heads: 1, queries: 1 }, seeded(11), 0.9).data,
+      },
+    };
+  },
+  'few queries, some without a key': (precision) => ({
+    ...FEW,
+    precision,
+    score: { sinks: real(precision, [-3, 0, 2, 9]) },
+    visibility: causal(2, -1),
   }),
   'all at once': (precision) => {
     const options = { ...SIZES, precision, queries: 41, newKeys: 70, past: 33, extras: 1, kvHeads: 2 };

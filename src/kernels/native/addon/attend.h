@@ -14,35 +14,49 @@
 
 namespace attention::ISA {
 
-/// Takes the sink into the denominator, divides, and writes statistics and output of one panel.
+/// Takes the sink into the denominator of one row and writes its statistics. Returns what the weighted sum,
+/// which stands at exp(logit - top), is to be multiplied by: 0 for an empty row.
+inline float finishRow(const Call& call, size_t batch, size_t head, size_t query, float top, float sum) {
+  const size_t row = call.rowIndex(batch, head, query);
+  double max = top;
+  double total = sum;
+  float factor = 0;
+  if (top == kForbidden && sum == 0) {
+    reportEmptyRow(call, row);
+  } else {
+    double shrink = 1;
+    if (call.sinks) {
+      const double sink = call.sinks.data[head];
+      const double raised = std::max(max, sink);
+      shrink = std::exp(max - raised);
+      total = total * shrink + std::exp(sink - raised);
+      max = raised;
+    }
+    factor = static_cast<float>(shrink / total);
+  }
+  call.rowMax.data[row] = max;
+  call.rowSum.data[row] = total;
+  if (call.logSumExp) {
+    const auto logSumExp = static_cast<float>(max + std::log(total));
+    call.logSumExp.data[row] = logSumExp;
+    if (total != 0 && !std::isfinite(logSumExp)) reportOverflow(call);
+  }
+  return factor;
+}
+
+/// Where the panel of a query's head lies among the concatenated heads, [valueHeadSize][kPanel].
+inline float* concatPanel(const Call& call, size_t batch, size_t head, size_t query) {
+  const size_t panel = batch * panelsOf(call.queries, kPanel) + query / kPanel;
+  return call.concat.data + (panel * call.heads + head) * call.valueHeadSize * kPanel;
+}
+
+/// Finishes and writes the rows of one panel.
 inline void finishPanel(const Call& call, size_t batch, size_t head, size_t first, size_t count,
                         const float* top, const float* sum, float* o) {
   const size_t size = call.valueHeadSize;
   alignas(64) float factor[kPanel] = {};
   for (size_t lane = 0; lane < count; lane++) {
-    const size_t row = call.rowIndex(batch, head, first + lane);
-    double max = top[lane];
-    double total = sum[lane];
-    if (top[lane] == kForbidden && sum[lane] == 0) {
-      reportEmptyRow(call, row);
-    } else {
-      double shrink = 1;
-      if (call.sinks) {
-        const double sink = call.sinks.data[head];
-        const double raised = std::max(max, sink);
-        shrink = std::exp(max - raised);
-        total = total * shrink + std::exp(sink - raised);
-        max = raised;
-      }
-      factor[lane] = static_cast<float>(shrink / total);
-    }
-    call.rowMax.data[row] = max;
-    call.rowSum.data[row] = total;
-    if (call.logSumExp) {
-      const auto logSumExp = static_cast<float>(max + std::log(total));
-      call.logSumExp.data[row] = logSumExp;
-      if (total != 0 && !std::isfinite(logSumExp)) reportOverflow(call);
-    }
+    factor[lane] = finishRow(call, batch, head, first + lane, top[lane], sum[lane]);
   }
   for (size_t c = 0; c < size; c++) {
     for (size_t lane = 0; lane < kPanel; lane += kLanes) {
@@ -53,10 +67,7 @@ inline void finishPanel(const Call& call, size_t batch, size_t head, size_t firs
 
   if (call.hasOutputProjection) {
     // Panels are what the output projection reads: nothing is turned around.
-    const size_t width = call.heads * size;
-    const size_t panels = panelsOf(call.queries, kPanel);
-    std::copy_n(o, size * kPanel,
-                call.concat.data + ((batch * panels + first / kPanel) * width + head * size) * kPanel);
+    std::copy_n(o, size * kPanel, concatPanel(call, batch, head, first));
     return;
   }
   static thread_local Scratch rowScratch;

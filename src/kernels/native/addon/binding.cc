@@ -95,8 +95,11 @@ Bounds boundsOf(const Opened& opened, const char* part) {
   if (is("projectQuery")) return projection(call.query);
   if (is("projectKey")) return projection(call.key);
   if (is("projectValue")) return projection(call.value);
-  if (is("packKeys")) return {call.batch, call.kvHeads, call.allKeys()};
-  if (is("attend")) return {call.batch, call.heads, call.queries};
+  // Few queries read the keys where they lie; all else needs them in panels.
+  const bool hasPanels = static_cast<bool>(call.keyPanels);
+  if (is("packKeys")) return hasPanels ? Bounds{call.batch, call.kvHeads, call.allKeys()} : none;
+  if (is("attend")) return hasPanels ? Bounds{call.batch, call.heads, call.queries} : none;
+  if (is("attendFew")) return {call.batch, call.kvHeads, call.queries};
   if (is("projectOutput")) {
     return call.hasOutputProjection ? Bounds{call.batch, panelsOf(call.outputWidth, panel), call.queries}
                                     : none;
@@ -106,9 +109,13 @@ Bounds boundsOf(const Opened& opened, const char* part) {
   }
   if (is("gradKeyValue"))
     return call.hasGradients() ? Bounds{call.batch, call.kvHeads, call.allKeys()} : none;
-  if (is("writeLogits")) return call.logits ? Bounds{call.batch, call.heads, call.queries} : none;
-  if (is("writeWeights")) {
-    if (!call.weights && !call.topIndices) return none;
+  if (is("writeLogits") || is("writeFewLogits")) {
+    const bool canWrite = call.logits && (hasPanels || is("writeFewLogits"));
+    return canWrite ? Bounds{call.batch, call.heads, call.queries} : none;
+  }
+  if (is("writeWeights") || is("writeFewWeights")) {
+    const bool canWrite = (call.weights || call.topIndices) && (hasPanels || is("writeFewWeights"));
+    if (!canWrite) return none;
     return {call.batch, call.reduce == Reduce::kNone ? call.selectedHeads.size() : 1,
             call.selectedQueries.size()};
   }

@@ -137,6 +137,22 @@ struct Call {
   size_t rowIndex(size_t b, size_t h, size_t i) const { return (b * heads + h) * queries + i; }
 };
 
+/// The keys [from, to) that causality, window and length leave to a query, which stands at key `position`.
+struct KeyRange {
+  int64_t from, to, position;
+};
+
+/// As src/domain/visibility.ts; an empty range has from = to.
+inline KeyRange rangeOf(const Call& call, size_t batch, size_t query) {
+  const int64_t position = static_cast<int64_t>(query) + call.offsets[batch];
+  int64_t from = 0;
+  int64_t to = call.keyLengths[batch];
+  if (call.windowLeft >= 0) from = std::max<int64_t>(0, position - call.windowLeft);
+  if (call.causal) to = std::min(to, position + 1);
+  if (call.windowRight >= 0) to = std::min(to, position + call.windowRight + 1);
+  return {from, std::max(from, to), position};
+}
+
 inline size_t panelsOf(size_t rows, size_t panel) { return (rows + panel - 1) / panel; }
 
 // Reports of src/kernels/status.ts.
@@ -152,12 +168,14 @@ inline void reportEmptyRow(const Call& call, size_t row) {
 }
 
 /// The parts of a call that tiles are cut from; the work of each is done for rows [from, to) of one head.
-#define ATTENTION_PARTS(X)                                                                                 \
-  X(packQueryTokens)                                                                                       \
-  X(packKeyTokens)                                                                                         \
-  X(packValueTokens) X(packQueryWeight) X(packKeyWeight) X(packValueWeight) X(packOutputWeight)            \
-      X(projectQuery) X(projectKey) X(projectValue) X(packKeys) X(attend) X(projectOutput) X(writeWeights) \
-          X(writeLogits) X(packGradients) X(gradQuery) X(gradKeyValue)
+#define ATTENTION_PARTS(X)                                                                                \
+  X(packQueryTokens)                                                                                      \
+  X(packKeyTokens)                                                                                        \
+  X(packValueTokens)                                                                                      \
+  X(packQueryWeight)                                                                                      \
+  X(packKeyWeight) X(packValueWeight) X(packOutputWeight) X(projectQuery) X(projectKey) X(projectValue)   \
+      X(packKeys) X(attend) X(projectOutput) X(writeWeights) X(writeLogits) X(packGradients) X(gradQuery) \
+          X(gradKeyValue) X(attendFew) X(writeFewWeights) X(writeFewLogits)
 
 using Part = void (*)(const Call&, size_t batch, size_t head, size_t from, size_t to);
 

@@ -2,6 +2,8 @@
 #pragma once
 
 #include "attend.h"
+#include "few.h"
+#include "few_maps.h"
 #include "gradients.h"
 #include "keys.h"
 #include "maps.h"
@@ -53,6 +55,8 @@ inline void gradQuery(C call, N batch, N head, N from, N to) { gradQueryRows(cal
 inline void gradKeyValue(C call, N batch, N kvHead, N from, N to) {
   gradKeyRows(call, batch, kvHead, from, to);
 }
+
+inline void attendFew(C call, N batch, N kvHead, N, N) { attendFewQueries(call, batch, kvHead); }
 
 extern const Kernels kernels;
 const Kernels kernels = {ATTENTION_STRING(ISA), kPanel,

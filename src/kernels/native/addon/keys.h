@@ -22,6 +22,24 @@ inline void packForGradients(const Call& call, size_t index, size_t first, size_
   transpose(values, size, count, size, panel, kPanel);
 }
 
+/// Row j of all keys (or values) of a key/value head, wherever it comes from: past, new or extra.
+inline const float* rowOf(const Call& call, const HeadView& past, const HeadView& fresh,
+                          const std::vector<Span<float>>& extras, size_t size, size_t batch, size_t kvHead,
+                          size_t j) {
+  if (j < call.past) return past.row(batch, kvHead, j);
+  if (j < call.keys) return fresh.row(batch, kvHead, j - call.past);
+  return extras[j - call.keys].data + kvHead * size;
+}
+
+inline const float* keyRow(const Call& call, size_t batch, size_t kvHead, size_t j) {
+  return rowOf(call, call.pastKey, call.key.heads, call.extraKeys, call.headSize, batch, kvHead, j);
+}
+
+inline const float* valueRow(const Call& call, size_t batch, size_t kvHead, size_t j) {
+  return rowOf(call, call.pastValue, call.value.heads, call.extraValues, call.valueHeadSize, batch, kvHead,
+               j);
+}
+
 /// Keys [from, to) of one key/value head, wherever they come from, as panels Kᵀ and rows V side by side. Rows
 /// that are not finite are marked and replaced by zeros: a forbidden key may hold anything, and 0·NaN is not
 /// 0. Whoever sees a marked key reports it. For gradients also as rows K and panels Vᵀ.
@@ -29,12 +47,6 @@ inline void packKeyRows(const Call& call, size_t batch, size_t kvHead, size_t fr
   const size_t all = call.allKeys();
   const size_t index = batch * call.kvHeads + kvHead;
   const size_t panels = panelsOf(all, kPanel);
-  const auto rowOf = [&](const HeadView& past, const HeadView& fresh, const std::vector<Span<float>>& extras,
-                         size_t size, size_t j) -> const float* {
-    if (j < call.past) return past.row(batch, kvHead, j);
-    if (j < call.keys) return fresh.row(batch, kvHead, j - call.past);
-    return extras[j - call.keys].data + kvHead * size;
-  };
   static thread_local Scratch scratch;
   float* rows = scratch.take(kPanel * call.headSize);
   for (size_t first = from; first < to; first += kPanel) {
@@ -43,8 +55,8 @@ inline void packKeyRows(const Call& call, size_t batch, size_t kvHead, size_t fr
     std::fill_n(rows, kPanel * call.headSize, 0.0f);
     for (size_t i = 0; i < count; i++) {
       const size_t j = first + i;
-      const float* key = rowOf(call.pastKey, call.key.heads, call.extraKeys, call.headSize, j);
-      const float* value = rowOf(call.pastValue, call.value.heads, call.extraValues, call.valueHeadSize, j);
+      const float* key = keyRow(call, batch, kvHead, j);
+      const float* value = valueRow(call, batch, kvHead, j);
       float* valueRow = call.valueRows.data + (index * all + j) * call.valueHeadSize;
       const bool finite = isFinite(key, call.headSize) && isFinite(value, call.valueHeadSize);
       call.poison.data[index * all + j] = finite ? 0 : 1;

@@ -48,6 +48,20 @@ inline void weighBlock(const Call& call, const QueryPanel& panel, size_t block, 
   }
 }
 
+/// By what the exponentials of a row become the weights that are returned: exp(logit - top)·inverse.
+struct RowShare {
+  float top, inverse;
+};
+
+/// The share of a row, divided by the number of heads that a mean is taken over; 0 for an empty row.
+inline RowShare shareOf(const Call& call, size_t batch, size_t head, size_t query, size_t heads) {
+  const size_t row = call.rowIndex(batch, head, query);
+  const double sum = call.rowSum.data[row];
+  if (sum == 0) return {0, 0};
+  const double divisor = call.reduce == Reduce::kMean ? static_cast<double>(heads) : 1.0;
+  return {static_cast<float>(call.rowMax.data[row]), static_cast<float>(1 / (sum * divisor))};
+}
+
 /// The k largest of a row, largest first, ties by lower index.
 inline void writeStrongest(const float* row, size_t keys, size_t k, int32_t* indices, float* values) {
   size_t kept = 0;
@@ -81,11 +95,9 @@ inline void writeWeightRows(const Call& call, size_t batch, size_t slot, size_t 
       panel.packQueries(call.scale);
       alignas(64) float top[kPanel], inverse[kPanel];
       for (size_t lane = 0; lane < kPanel; lane++) {
-        const size_t at = call.rowIndex(batch, head, panel.query(lane));
-        const double sum = call.rowSum.data[at];
-        top[lane] = sum == 0 ? 0 : static_cast<float>(call.rowMax.data[at]);
-        const double share = call.reduce == Reduce::kMean ? static_cast<double>(heads) : 1.0;
-        inverse[lane] = sum == 0 ? 0 : static_cast<float>(1 / (sum * share));
+        const RowShare share = shareOf(call, batch, head, panel.query(lane), heads);
+        top[lane] = share.top;
+        inverse[lane] = share.inverse;
       }
       for (size_t block = 0; block < all; block += kBlock) {
         const size_t end = std::min(block + kBlock, all);

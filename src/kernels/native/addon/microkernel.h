@@ -16,8 +16,8 @@ enum class Into {
 
 /// C[i][lane] = Σ_k a[k·aStride + i]·b[k·bStride + lane], i < kRows, lane < kPanel. A row of B is two
 /// vectors, an element of A is broadcast, and the kRows x 2 accumulators stay in registers. Each element is
-/// one chain of fused multiply-adds over k in ascending order, whatever the block it falls into. The chain begins at
-/// zero and is added to C as a whole: many small terms do not drown one by one in a large C.
+/// one chain of fused multiply-adds over k in ascending order, whatever the block it falls into. The chain
+/// begins at zero and is added to C as a whole: many small terms do not drown one by one in a large C.
 template <int kRows>
 void multiplyRows(const float* a, size_t aStride, const float* b, size_t bStride, size_t depth, float* c,
                   size_t cStride, Into into, const float* scale) {

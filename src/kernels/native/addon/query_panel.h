@@ -25,13 +25,7 @@ class QueryPanel {
       : call_(call), batch_(batch), head_(head), count_(count) {
     for (size_t lane = 0; lane < kPanel; lane++) {
       query_[lane] = queries[std::min(lane, count - 1)];
-      const int64_t position = static_cast<int64_t>(query_[lane]) + call.offsets[batch];
-      int64_t from = 0;
-      int64_t to = call.keyLengths[batch];
-      if (call.windowLeft >= 0) from = std::max<int64_t>(0, position - call.windowLeft);
-      if (call.causal) to = std::min(to, position + 1);
-      if (call.windowRight >= 0) to = std::min(to, position + call.windowRight + 1);
-      to = std::max(from, to);
+      const auto [from, to, position] = rangeOf(call, batch, query_[lane]);
       from_[lane] = static_cast<float>(from);
       to_[lane] = static_cast<float>(to);
       position_[lane] = static_cast<float>(position);

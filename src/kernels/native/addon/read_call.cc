@@ -213,13 +213,16 @@ Call readCall(const Reader& job, size_t panel) {
   const size_t all = call.allKeys();
   const size_t kvRows = product({call.batch, call.kvHeads});
   const size_t rows = product({call.batch, call.heads, call.queries});
-  call.keyPanels = memory.array<float>("native.key_panels",
-                                       product({kvRows, panelsOf(all, panel), panel, call.headSize}) + 16);
-  call.keyPanels.data = aligned(call.keyPanels);
-  call.valueRows = memory.array<float>("native.value_rows", product({kvRows, all, call.valueHeadSize}) + 16);
-  call.valueRows.data = aligned(call.valueRows);
-  call.poison = memory.array<int32_t>("native.poison", product({kvRows, all}));
-  call.keySizes = memory.array<float>("native.key_sizes", product({kvRows, panelsOf(all, panel)}));
+  if (memory.has("native.key_panels")) {
+    const size_t panelRows = product({kvRows, panelsOf(all, panel), panel});
+    call.keyPanels = memory.array<float>("native.key_panels", product({panelRows, call.headSize}) + 16);
+    call.keyPanels.data = aligned(call.keyPanels);
+    call.valueRows =
+        memory.array<float>("native.value_rows", product({kvRows, all, call.valueHeadSize}) + 16);
+    call.valueRows.data = aligned(call.valueRows);
+    call.poison = memory.array<int32_t>("native.poison", product({kvRows, all}));
+    call.keySizes = memory.array<float>("native.key_sizes", panelRows / panel);
+  }
   call.rowMax = memory.array<double>("row_max", rows);
   call.rowSum = memory.array<double>("row_sum", rows);
 

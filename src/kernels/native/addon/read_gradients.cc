@@ -26,6 +26,7 @@ void readGradients(Call& call, const Reader& job, size_t panel) {
   if (call.query.isProjected || call.key.isProjected || call.value.isProjected || call.hasOutputProjection) {
     input.fail("gradOutput", "given queries, keys and values, and no output projection");
   }
+  if (!call.keyPanels) memory.fail("native.key_panels", "the packed keys");
   const size_t fresh = call.keys - call.past;
   const Reader view = input.member("gradOutput");
   call.gradOutput = readView(view, "data", view, call.batch, call.heads, call.queries, call.valueHeadSize);

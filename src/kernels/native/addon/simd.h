@@ -44,6 +44,7 @@ inline Vec fma(Vec a, Vec b, Vec c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
 /// The larger; b where either is NaN.
 inline Vec maximum(Vec a, Vec b) { return {_mm512_max_ps(a.v, b.v)}; }
 inline Vec abs(Vec a) { return {_mm512_abs_ps(a.v)}; }
+inline float sumLanes(Vec a) { return _mm512_reduce_add_ps(a.v); }
 inline Mask less(Vec a, Vec b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ); }
 inline Mask both(Mask a, Mask b) { return a & b; }
 inline Mask either(Mask a, Mask b) { return a | b; }
@@ -115,6 +116,11 @@ inline Vec fma(Vec a, Vec b, Vec c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
 /// The larger; b where either is NaN.
 inline Vec maximum(Vec a, Vec b) { return {_mm256_max_ps(a.v, b.v)}; }
 inline Vec abs(Vec a) { return {_mm256_andnot_ps(_mm256_set1_ps(-0.0f), a.v)}; }
+inline float sumLanes(Vec a) {
+  const __m128 half = _mm_add_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
+  const __m128 quarter = _mm_add_ps(half, _mm_movehl_ps(half, half));
+  return _mm_cvtss_f32(_mm_add_ss(quarter, _mm_movehdup_ps(quarter)));
+}
 inline Mask less(Vec a, Vec b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_LT_OQ)}; }
 inline Mask both(Mask a, Mask b) { return {_mm256_and_ps(a.m, b.m)}; }
 inline Mask either(Mask a, Mask b) { return {_mm256_or_ps(a.m, b.m)}; }
@@ -185,6 +191,7 @@ inline Vec fma(Vec a, Vec b, Vec c) { return {vfmaq_f32(c.v, a.v, b.v)}; }
 /// The larger; b where either is NaN.
 inline Vec maximum(Vec a, Vec b) { return {vbslq_f32(vcgtq_f32(a.v, b.v), a.v, b.v)}; }
 inline Vec abs(Vec a) { return {vabsq_f32(a.v)}; }
+inline float sumLanes(Vec a) { return vaddvq_f32(a.v); }
 inline Mask less(Vec a, Vec b) { return {vcltq_f32(a.v, b.v)}; }
 inline Mask both(Mask a, Mask b) { return {vandq_u32(a.m, b.m)}; }
 inline Mask either(Mask a, Mask b) { return {vorrq_u32(a.m, b.m)}; }

@@ -17,81 +17,87 @@ import {
   TOP,
 } from './queries.ts';
 
-/** Queries of a tile; more where the keys of a head do not fit in memory and each tile copies all of them. */
-const TILE_QUERIES = 64;
-const STREAMING_QUERIES = 256;
+const LANES = 8;
+
+/** Rows of a tile; more where the keys of a head do not fit in memory and each tile copies all of them. */
+const TILE_ROWS = 64;
+const STREAMING_ROWS = 256;
 
 export function attentionRows(call: AttentionCall): number {
-  return call.sizes.keys + call.sizes.extras <= chunkKeys(call) ? TILE_QUERIES : STREAMING_QUERIES;
+  return call.sizes.keys + call.sizes.extras <= chunkKeys(call) ? TILE_ROWS : STREAMING_ROWS;
 }
 
-/** Attention of one head for the queries [from, to). */
+/**
+ * Attention of the rows [from, to) of one key/value head: the queries of the first head that reads it, then those of the
+ * next. So a few queries, as in decoding, still fill a panel where heads are grouped.
+ */
 export function attend(machineOf: () => Machine) {
-  return (job: Job, batch: number, head: number, from: number, to: number): void => {
+  return (job: Job, batch: number, kvHead: number, from: number, to: number): void => {
     const machine = machineOf();
     const { code } = machine;
     const { score, sizes } = job.call as AttentionCall;
-    const size = sizes.valueHeadSize;
-    const tile = beginTile(machine, job, batch, to - from, (row) => from + row);
+    const { queries, heads, kvHeads, valueHeadSize: size } = sizes;
+    const firstHead = (kvHead * heads) / kvHeads;
+    const headOf = (row: number) => firstHead + Math.floor((from + row) / queries);
+    const queryOf = (row: number) => (from + row) % queries;
+    const tile = beginTile(machine, job, batch, to - from, queryOf);
     const output = headOutput(job);
-    const rows = machine.take(8 * size * 4);
+    const rows = machine.take(LANES * size * 4);
     let overflow = false;
 
-    loadQueries(tile, head, score.scale);
+    loadQueries(tile, headOf, score.scale);
     forEachPanel(tile, (panel) => code.beginPanel(panel));
     forEachChunk(job.call, (first) => {
-      loadChunk(tile, head, first);
+      loadChunk(tile, headOf, first);
       if (code.attend(tile.panels, tile.panelBytes, tile.rows, tile.scores)) overflow = true;
     });
     forEachPanel(tile, (panel, row, lanes) => {
-      finishRows(machine, job, batch, head, from + row, lanes, panel);
+      machine.floats.fill(0, panel / 4 + FACTOR, panel / 4 + FACTOR + LANES);
+      for (let lane = 0; lane < lanes; lane++) {
+        finishRow(machine, job, batch, headOf(row + lane), queryOf(row + lane), panel / 4 + lane);
+      }
       if (!code.finishPanel(panel, lanes, rows)) overflow = true;
       const { batchStride, headStride, rowStride } = output;
-      const target = batch * batchStride + head * headStride + (from + row) * rowStride;
-      machine.copyOut(rows, lanes, size, output.data, target, rowStride);
+      for (let lane = 0; lane < lanes; lane++) {
+        const head = headOf(row + lane);
+        const target = batch * batchStride + head * headStride + queryOf(row + lane) * rowStride;
+        machine.copyOut(rows + lane * size * 4, 1, size, output.data, target, size);
+      }
     });
     if (overflow) reportOverflow(job.status);
   };
 }
 
-/** Takes the sink into the denominators, stores the statistics and leaves the factor of each row in the panel. */
-function finishRows(
-  machine: Machine,
-  job: Job,
+/** Takes the sink into the denominator, stores the statistics and leaves the factor of the row in its lane. */
+function finishRow(
+  { floats }: Machine,
+  { call, memory, status }: Job,
   batch: number,
   head: number,
-  first: number,
-  lanes: number,
-  panel: number,
+  query: number,
+  lane: number,
 ): void {
-  const { floats } = machine;
-  const { memory, status } = job;
-  const sink = sinkOf(job.call, head);
-  const at = panel / 4;
-  for (let lane = 0; lane < 8; lane++) {
-    floats[at + FACTOR + lane] = 0;
-    if (lane >= lanes) continue;
-    const row = rowIndex(job.call, batch, head, first + lane);
-    let max = floats[at + TOP + lane];
-    let sum = floats[at + SUM + lane];
-    if (max === Number.NEGATIVE_INFINITY && sum === 0) {
-      reportEmptyRow(status, row);
-    } else {
-      let shrink = 1;
-      if (sink !== null) {
-        const raised = Math.max(max, sink);
-        shrink = Math.exp(max - raised);
-        sum = sum * shrink + Math.exp(sink - raised);
-        max = raised;
-      }
-      floats[at + FACTOR + lane] = shrink / sum;
+  const sink = sinkOf(call, head);
+  const row = rowIndex(call, batch, head, query);
+  let max = floats[lane + TOP];
+  let sum = floats[lane + SUM];
+  if (max === Number.NEGATIVE_INFINITY && sum === 0) {
+    reportEmptyRow(status, row);
+  } else {
+    let shrink = 1;
+    if (sink !== null) {
+      const raised = Math.max(max, sink);
+      shrink = Math.exp(max - raised);
+      sum = sum * shrink + Math.exp(sink - raised);
+      max = raised;
     }
-    memory.row_max[row] = max;
-    memory.row_sum[row] = sum;
-    if (job.call.returns.logSumExp) {
-      const logSumExp = Math.fround(max + Math.log(sum));
-      memory.log_sum_exp[row] = logSumExp;
-      if (sum !== 0 && !Number.isFinite(logSumExp)) reportOverflow(status);
-    }
+    floats[lane + FACTOR] = shrink / sum;
+  }
+  memory.row_max[row] = max;
+  memory.row_sum[row] = sum;
+  if (call.returns.logSumExp) {
+    const logSumExp = Math.fround(max + Math.log(sum));
+    memory.log_sum_exp[row] = logSumExp;
+    if (sum !== 0 && !Number.isFinite(logSumExp)) reportOverflow(status);
   }
 }

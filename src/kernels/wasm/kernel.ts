@@ -98,7 +98,10 @@ function stages(machine: () => Machine): readonly StageProgram[] {
       name: 'attention',
       parts: [
         {
-          grid: (call) => rowGrid(call, call.sizes.heads, call.sizes.queries, attentionRows(call)),
+          grid: (call) => {
+            const { heads, kvHeads, queries } = call.sizes;
+            return rowGrid(call, kvHeads, (heads / kvHeads) * queries, attentionRows(call));
+          },
           flopsPerRow: attentionFlops,
           applies: () => true,
           run: attend(machine),

@@ -79,8 +79,8 @@ function aligned(address: number): number {
   return Math.ceil(address / ALIGNMENT) * ALIGNMENT;
 }
 
-/** Rows shorter than this are copied faster by a loop than by a call. */
-const SHORT_ROW = 128;
+/** Fewer elements than this are copied faster by a loop than by a call. */
+const FEW = 128;
 
 function copyRows(
   from: Float32Array,
@@ -92,14 +92,14 @@ function copyRows(
   rows: number,
   size: number,
 ): void {
-  if (fromStride === size && toStride === size) {
+  if (fromStride === size && toStride === size && rows * size >= FEW) {
     to.set(from.subarray(fromAt, fromAt + rows * size), toAt);
     return;
   }
   for (let row = 0; row < rows; row++) {
     const source = fromAt + row * fromStride;
     const target = toAt + row * toStride;
-    if (size >= SHORT_ROW) to.set(from.subarray(source, source + size), target);
+    if (size >= FEW) to.set(from.subarray(source, source + size), target);
     else for (let c = 0; c < size; c++) to[target + c] = from[source + c];
   }
 }

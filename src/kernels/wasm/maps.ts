@@ -36,9 +36,9 @@ export function writeLogits(machineOf: () => Machine) {
     const tile = beginTile(machine, job, batch, to - from, (row) => from + row);
     const rows = machine.take(LANES * chunkKeys(job.call) * 4);
     let lost = false;
-    loadQueries(tile, head, stage === 'raw' ? 1 : score.scale);
+    loadQueries(tile, () => head, stage === 'raw' ? 1 : score.scale);
     forEachChunk(job.call, (first) => {
-      const keys = loadChunk(tile, head, first);
+      const keys = loadChunk(tile, () => head, first);
       forEachPanel(tile, (panel, row, lanes) => {
         if (machine.code.logitRows(panel, row, lanes, STEPS[stage], tile.scores, rows)) lost = true;
         const target = rowIndex(job.call, batch, head, from + row) * all + first;
@@ -68,8 +68,9 @@ export function writeWeights(machineOf: () => Machine) {
 
     forEachChunk(job.call, (first) => {
       const addHead = (head: number, share: number, reduction: number) => {
-        loadQueries(tile, head, score.scale);
-        loadChunk(tile, head, first);
+        const headOf = () => head;
+        loadQueries(tile, headOf, score.scale);
+        loadChunk(tile, headOf, first);
         forEachPanel(tile, (panel, row, lanes) => {
           loadStatistics(tile, panel, head, row, lanes, share);
           machine.code.weigh(panel, row, lanes, reduction, tile.scores, weights + row * chunk * 4);

@@ -22,7 +22,7 @@ export interface Code {
   project(x: number, tokens: number, w: number, panels: number, width: number, result: number): void;
   storeColumns(result: number, tokens: number, columns: number, bias: number, rows: number): number;
 
-  setHead(size: number, value: number, ordinary: number, softcap: number, slope: number): void;
+  setHead(size: number, value: number, ordinary: number, softcap: number, alibi: boolean): void;
   setKeys(
     first: number,
     count: number,
@@ -53,8 +53,9 @@ declare const WebAssembly: {
   readonly Instance: new (module: object) => { readonly exports: unknown };
 };
 
-/** The variants that this runtime can run, fastest first. */
+/** The variants that this runtime can run, fastest first; none where it runs no WebAssembly (`--jitless`). */
 export function availableVariants(): Variant[] {
+  if (typeof WebAssembly === 'undefined') return [];
   return VARIANTS.filter((variant) => WebAssembly.validate(read(variant)));
 }
 

@@ -15,18 +15,24 @@ const POSITION = 2 * LANES;
 export const TOP = 3 * LANES;
 export const SUM = 4 * LANES;
 export const FACTOR = 5 * LANES;
-const RANGES = 6 * LANES;
+const SLOPE = 6 * LANES;
+const RANGES = 7 * LANES;
 
 /** Rows of addends are read in vectors, also where the last of a row is half empty. */
 const ADDEND_SLACK = 4;
 
-/** Queries of one tile, in panels of 8, with the room that their work needs. */
+/** Which head or query a row of a tile stands for. */
+export type RowMap = (row: number) => number;
+
+/**
+ * Rows of one tile, in panels of 8, with the room that their work needs. A row is a query of a head; all heads of a tile
+ * read the same keys.
+ */
 export interface QueryTile {
   readonly machine: Machine;
   readonly job: Job;
   readonly batch: number;
-  /** Query of each row of the tile. */
-  readonly queryOf: (row: number) => number;
+  readonly queryOf: RowMap;
   readonly rows: number;
   readonly panels: number;
   readonly panelBytes: number;
@@ -43,11 +49,13 @@ export function beginTile(
   job: Job,
   batch: number,
   rows: number,
-  queryOf: (row: number) => number,
+  queryOf: RowMap,
 ): QueryTile {
   const call = job.call as AttentionCall;
-  const { headSize } = call.sizes;
-  setHead(machine, call, 0);
+  const { sizes, score } = call;
+  const softcap = score.softcap ?? 0;
+  const hasAlibi = score.alibiSlopes !== null;
+  machine.code.setHead(sizes.headSize, sizes.valueHeadSize, sizes.keys, softcap, hasAlibi);
   const panelBytes = machine.code.panelBytes();
   const addends = rows * (chunkKeys(call) + ADDEND_SLACK);
   return {
@@ -61,18 +69,13 @@ export function beginTile(
     keyRows: machine.take(rowBytes(call)),
     panels: machine.take(Math.ceil(rows / LANES) * panelBytes),
     scores: machine.take(SCORE_BYTES),
-    queryRows: machine.take(LANES * headSize * 4),
+    queryRows: machine.take(LANES * sizes.headSize * 4),
     addends: {
       bias: call.score.bias === null ? 0 : machine.take(addends * 4),
       allow: call.visibility.allow === null ? 0 : machine.take(addends),
       forbid: call.visibility.forbid === null ? 0 : machine.take(addends),
     },
   };
-}
-
-function setHead(machine: Machine, { sizes, score }: AttentionCall, head: number): void {
-  const slope = score.alibiSlopes === null ? 0 : score.alibiSlopes[head];
-  machine.code.setHead(sizes.headSize, sizes.valueHeadSize, sizes.keys, score.softcap ?? 0, slope);
 }
 
 /** Calls `visit` with each panel: its address, its first row in the tile and its lanes. */
@@ -85,19 +88,18 @@ export function forEachPanel(
   }
 }
 
-/** Fills the panels with the queries of one head, times `scale`, and with what they may see. */
-export function loadQueries(tile: QueryTile, head: number, scale: number): void {
+/** Fills the panels with the queries of the rows, times `scale`, and with what they may see. */
+export function loadQueries(tile: QueryTile, headOf: RowMap, scale: number): void {
   const { machine, job, batch, queryOf, queryRows } = tile;
   const { headSize } = job.call.sizes;
   const view = headsOf(job, 'query');
-  const base = batch * view.batchStride + head * view.headStride;
-  setHead(machine, job.call, head);
   forEachPanel(tile, (panel, row, lanes) => {
     for (let lane = 0; lane < lanes; lane++) {
-      const from = base + queryOf(row + lane) * view.rowStride;
+      const { batchStride, headStride, rowStride } = view;
+      const from = batch * batchStride + headOf(row + lane) * headStride + queryOf(row + lane) * rowStride;
       machine.copyIn(view.data, from, headSize, 1, headSize, queryRows + lane * headSize * 4);
     }
-    describeLanes(tile, panel, row, lanes);
+    describeLanes(tile, headOf, panel, row, lanes);
     machine.code.packQueries(panel, queryRows, lanes, scale);
   });
 }
@@ -105,24 +107,27 @@ export function loadQueries(tile: QueryTile, head: number, scale: number): void 
 /** Writes the keys that each lane may see; the last one stands in for lanes beyond it. */
 function describeLanes(
   { machine, job, batch, queryOf }: QueryTile,
+  headOf: RowMap,
   panel: number,
-  row: number,
+  firstRow: number,
   lanes: number,
 ): void {
   const { floats, ints } = machine;
-  const { visibility } = job.call;
+  const { visibility, score } = job.call as AttentionCall;
   const at = panel / 4;
   let anyFrom = Number.MAX_SAFE_INTEGER;
   let anyTo = 0;
   let allFrom = 0;
   let allTo = Number.MAX_SAFE_INTEGER;
   for (let lane = 0; lane < LANES; lane++) {
-    const query = queryOf(row + Math.min(lane, lanes - 1));
+    const row = firstRow + Math.min(lane, lanes - 1);
+    const query = queryOf(row);
     const from = visibleFrom(visibility, batch, query);
     const to = Math.max(from, visibleTo(visibility, batch, query));
     floats[at + FROM + lane] = from;
     floats[at + TO + lane] = to;
     floats[at + POSITION + lane] = query + visibility.offsets[batch];
+    floats[at + SLOPE + lane] = score.alibiSlopes === null ? 0 : score.alibiSlopes[headOf(row)];
     anyFrom = Math.min(anyFrom, from);
     anyTo = Math.max(anyTo, to);
     allFrom = Math.max(allFrom, from);
@@ -141,15 +146,15 @@ export function forEachChunk(call: AttentionCall, visit: (first: number) => void
   for (let first = 0; first < all; first += chunk) visit(first);
 }
 
-/** Has the keys from `first` on that a query head reads in memory, and its bias and masks for them. Returns their number. */
-export function loadChunk(tile: QueryTile, head: number, first: number): number {
+/** Has the keys from `first` on in memory, with the bias and masks of the rows for them. Returns their number. */
+export function loadChunk(tile: QueryTile, headOf: RowMap, first: number): number {
   const { machine, job, batch, keys, keyRows } = tile;
-  const count = loadKeys(machine, job, batch, kvHeadOf(job.call, head), first, keys, keyRows);
-  loadAddends(tile, head, first, Math.min(count, job.call.sizes.keys - first));
+  const count = loadKeys(machine, job, batch, kvHeadOf(job.call, headOf(0)), first, keys, keyRows);
+  loadAddends(tile, headOf, first, Math.min(count, job.call.sizes.keys - first));
   return count;
 }
 
-function loadAddends(tile: QueryTile, head: number, first: number, count: number): void {
+function loadAddends(tile: QueryTile, headOf: RowMap, first: number, count: number): void {
   const { machine, batch, rows, queryOf, addends } = tile;
   const { score, visibility } = tile.job.call as AttentionCall;
   const stride = count + ADDEND_SLACK;
@@ -160,9 +165,9 @@ function loadAddends(tile: QueryTile, head: number, first: number, count: number
   ): void => {
     if (tensor === null) return;
     const { data, batchStride, headStride, queryStride } = tensor;
-    const base = batch * batchStride + head * headStride + first;
+    const base = batch * batchStride + first;
     for (let row = 0; row < rows; row++) {
-      const from = base + queryOf(row) * queryStride;
+      const from = base + headOf(row) * headStride + queryOf(row) * queryStride;
       target.set(data.subarray(from, from + count), to + row * stride);
     }
   };

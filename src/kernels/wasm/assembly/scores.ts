@@ -11,6 +11,7 @@ import {
   BLOCK,
   firstKey,
   forbid,
+  hasAlibi,
   headSize,
   keyPanels,
   keySizes,
@@ -18,7 +19,6 @@ import {
   marks,
   ordinaryKeys,
   Panel,
-  slope,
   softcap,
 } from './state';
 
@@ -107,7 +107,7 @@ export function cap(keys: i32, s: usize): void {
  */
 export function mask(panel: Panel, row: i32, lanes: i32, from: i32, end: i32, s: usize): bool {
   const last = min(end, ordinaryKeys);
-  if (slope != 0) addAlibi(panel, from, last, s);
+  if (hasAlibi) addAlibi(panel, from, last, s);
   if (bias != 0 || allow != 0 || forbid != 0) addAddends(row, lanes, from, last, s);
   if (from < panel.allFrom || end > panel.allTo || keyValid != 0) forbidOutside(panel, from, last, s);
   return mayOverflow(panel, from) && seesMarked(lanes, from, end, s);
@@ -130,14 +130,15 @@ function seesMarked(lanes: i32, from: i32, end: i32, s: usize): bool {
 }
 
 function addAlibi(panel: Panel, from: i32, last: i32, s: usize): void {
-  const minus = broadcast(-slope);
+  const minus0 = f32x4.neg(v128.load(panel.slope));
+  const minus1 = f32x4.neg(v128.load(panel.slope, 16));
   const p0 = v128.load(panel.position);
   const p1 = v128.load(panel.position, 16);
   for (let key = from; key < last; key++) {
     const at = s + <usize>(key - from) * ROW;
     const j = broadcast(<f32>key);
-    v128.store(at, visible(madd(minus, f32x4.abs(f32x4.sub(p0, j)), v128.load(at))));
-    v128.store(at, visible(madd(minus, f32x4.abs(f32x4.sub(p1, j)), v128.load(at, 16))), 16);
+    v128.store(at, visible(madd(minus0, f32x4.abs(f32x4.sub(p0, j)), v128.load(at))));
+    v128.store(at, visible(madd(minus1, f32x4.abs(f32x4.sub(p1, j)), v128.load(at, 16))), 16);
   }
 }
 

@@ -6,8 +6,8 @@ export const BLOCK: i32 = 192;
 
 /**
  * A panel of queries, as it lies in memory: for each lane the keys [from, to) that it may see, its position (float32
- * holds all of them exactly, which the plan checks), its running maximum and sum and a factor; for all lanes together
- * the keys that any and that each of them may see, and the largest Σ|q_c|; then Qᵀ·scale [headSize][8] and Oᵀ
+ * holds all of them exactly, which the plan checks), its running maximum and sum, a factor and its ALiBi slope; for all
+ * lanes together the keys that any and that each of them may see, and the largest Σ|q_c|; then Qᵀ·scale [headSize][8] and Oᵀ
  * [valueSize][8].
  */
 @unmanaged
@@ -37,28 +37,32 @@ export class Panel {
     return changetype<usize>(this) + 5 * ROW;
   }
   // @ts-ignore: decorator
+  @inline get slope(): usize {
+    return changetype<usize>(this) + 6 * ROW;
+  }
+  // @ts-ignore: decorator
   @inline get anyFrom(): i32 {
-    return load<i32>(changetype<usize>(this), 6 * ROW);
+    return load<i32>(changetype<usize>(this), 7 * ROW);
   }
   // @ts-ignore: decorator
   @inline get anyTo(): i32 {
-    return load<i32>(changetype<usize>(this), 6 * ROW + 4);
+    return load<i32>(changetype<usize>(this), 7 * ROW + 4);
   }
   // @ts-ignore: decorator
   @inline get allFrom(): i32 {
-    return load<i32>(changetype<usize>(this), 6 * ROW + 8);
+    return load<i32>(changetype<usize>(this), 7 * ROW + 8);
   }
   // @ts-ignore: decorator
   @inline get allTo(): i32 {
-    return load<i32>(changetype<usize>(this), 6 * ROW + 12);
+    return load<i32>(changetype<usize>(this), 7 * ROW + 12);
   }
   // @ts-ignore: decorator
   @inline get size(): f32 {
-    return load<f32>(changetype<usize>(this), 6 * ROW + 16);
+    return load<f32>(changetype<usize>(this), 7 * ROW + 16);
   }
   // @ts-ignore: decorator
   @inline set size(size: f32) {
-    store<f32>(changetype<usize>(this), size, 6 * ROW + 16);
+    store<f32>(changetype<usize>(this), size, 7 * ROW + 16);
   }
   // @ts-ignore: decorator
   @inline get q(): usize {
@@ -75,22 +79,21 @@ export function heapBase(): usize {
   return __heap_base;
 }
 
-// The head.
+// The heads of a tile, which read the same keys.
 export let headSize: i32 = 0;
 export let valueSize: i32 = 0;
 /** S: the keys without the extra ones, which every query may see. */
 export let ordinaryKeys: i32 = 0;
 /** 0 where there is no softcap. */
 export let softcap: f32 = 0;
-/** 0 where there is no ALiBi. */
-export let slope: f32 = 0;
+export let hasAlibi: bool = false;
 
-export function setHead(size: i32, value: i32, ordinary: i32, cap: f32, alibiSlope: f32): void {
+export function setHead(size: i32, value: i32, ordinary: i32, cap: f32, alibi: bool): void {
   headSize = size;
   valueSize = value;
   ordinaryKeys = ordinary;
   softcap = cap;
-  slope = alibiSlope;
+  hasAlibi = alibi;
 }
 
 // The keys [firstKey, firstKey + keyCount) that are in memory.

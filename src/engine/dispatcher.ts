@@ -1,4 +1,5 @@
 import type { Limits } from '../domain/limits.ts';
+import type { Plan } from '../kernels/kernel.ts';
 import { cancel, type JobStatus } from '../kernels/status.ts';
 import { failureOf, type Item, type ItemResult } from './item.ts';
 import type { Logger } from './logger.ts';
@@ -14,6 +15,7 @@ import {
   type SchedulerState,
   type Work,
 } from './scheduler-state.ts';
+import { sharesOf } from './work.ts';
 
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 /** Memory kept for coming requests: this part of what all requests together may hold. */
@@ -147,6 +149,11 @@ export class Dispatcher {
     if (blocks === undefined) this.#blocks.set(ticket, [block]);
     else blocks.push(block);
     return block;
+  }
+
+  /** Into how many parts a job of this kernel is divided; see sharesOf in work.ts. */
+  sharesOf(kernel: string, plan: Plan): number | null {
+    return sharesOf(plan, this.#scheduler.workers.length, this.#scheduler.speeds.get(kernel));
   }
 
   cancel(ticket: number): void {

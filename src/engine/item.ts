@@ -4,6 +4,7 @@ import type { Limits } from '../domain/limits.ts';
 import { Problem, type ProblemData } from '../domain/problem.ts';
 import type { Job } from '../kernels/kernel.ts';
 import type { Decoded, EncodeOptions } from '../wire/format.ts';
+import type { Progress } from './shared-job.ts';
 
 /** What a worker is given to do at a time. Tensor data lies on shared memory, so that no message copies it. */
 export type Item = DecodeItem | ComputeItem | EncodeItem | PingItem;
@@ -16,14 +17,14 @@ export interface DecodeItem {
   readonly limits: Limits;
 }
 
-/** Tiles of a job: some of one stage, or all of all stages. */
+/** Tiles of a job: some of one stage, or whatever is left of a job that the workers share. */
 export interface ComputeItem {
   readonly kind: 'compute';
   readonly jobId: number;
   /** null where the worker's last compute item was of the same job, so that it has it already. */
   readonly job: Job | null;
   readonly kernel: string;
-  readonly tiles: TileRange | 'all';
+  readonly tiles: TileRange | Progress;
 }
 
 /** Tiles [from, to) of one stage. */

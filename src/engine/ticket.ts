@@ -9,7 +9,8 @@ import { formatNamed } from '../wire/registry.ts';
 import { checkBudget } from './budget.ts';
 import { weigh } from './counterweight.ts';
 import type { Dispatcher, JobReport, JobRequest } from './dispatcher.ts';
-import { computeWork, decodeWork, encodeWork, isSmallAnswer, isSmallBody, isSmallJob } from './work.ts';
+import { createProgress } from './shared-job.ts';
+import { computeWork, decodeWork, encodeWork, isSmallAnswer, isSmallBody } from './work.ts';
 
 export interface ComputeResult {
   /**
@@ -103,12 +104,12 @@ export class Ticket {
     const status = createStatus();
     const job = { call, plan, memory: allocate(plan, block), status };
     weigh(job);
-    const isSmall = isSmallJob(plan);
+    const shares = this.#dispatcher.sharesOf(kernel.name, plan);
+    const progress = shares === null ? null : createProgress(plan.stages.length);
     const item: JobRequest['item'] = (jobId, stage, from, to) => {
-      const tiles = isSmall ? 'all' : { stage, from, to };
-      return { kind: 'compute', jobId, job, kernel: kernel.name, tiles };
+      return { kind: 'compute', jobId, job, kernel: kernel.name, tiles: progress ?? { stage, from, to } };
     };
-    await this.#submit('computeMs', { work: computeWork(kernel.name, plan), item, status });
+    await this.#submit('computeMs', { work: computeWork(kernel.name, plan, shares), item, status });
     return {
       memory: job.memory,
       emptyRows: emptyRows(status),

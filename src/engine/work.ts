@@ -20,17 +20,27 @@ export function isSmallAnswer(answer: Answer): boolean {
   return answerElements(answer) <= SMALL_ANSWER_ELEMENTS;
 }
 
-/** A job whose arithmetic takes no longer than handing it over a few times is one slice, all stages of it. */
+/** A job whose arithmetic takes no longer than handing it over a few times is for one worker. */
 const SMALL_JOB_FLOPS = 2e6;
+/** A job that takes each worker no longer than this is shared in one go; a longer one leaves room between its slices. */
+const LONGEST_SHARE_MS = 5;
 
-export function isSmallJob(plan: Plan): boolean {
-  return planFlops(plan) <= SMALL_JOB_FLOPS;
+/**
+ * Into how many parts a job is divided that workers take part in from its first stage to its last; null where it is
+ * so long that it is cut into slices instead. `flopsPerMs` is the speed of one worker.
+ */
+export function sharesOf(plan: Plan, threads: number, flopsPerMs: number = FLOPS_PER_MS): number | null {
+  const flops = planFlops(plan);
+  if (flops <= SMALL_JOB_FLOPS) return 1;
+  return flops <= LONGEST_SHARE_MS * threads * flopsPerMs ? threads : null;
 }
 
 /** Costs count in floating-point operations. */
-export function computeWork(kernel: string, plan: Plan): Work {
-  if (isSmallJob(plan)) return oneShot(kernel, FLOPS_PER_MS, planFlops(plan));
-  const stages = plan.stages.map(({ tiles, flopsPerTile }) => ({ tiles, costPerTile: flopsPerTile }));
+export function computeWork(kernel: string, plan: Plan, shares: number | null): Work {
+  const stages =
+    shares === null
+      ? plan.stages.map(({ tiles, flopsPerTile }) => ({ tiles, costPerTile: flopsPerTile }))
+      : [{ tiles: shares, costPerTile: planFlops(plan) / shares }];
   return { kind: kernel, assumedSpeed: FLOPS_PER_MS, stages };
 }
 

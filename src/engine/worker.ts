@@ -1,11 +1,12 @@
 import { move } from 'piscina';
 import { Problem } from '../domain/problem.ts';
-import type { Job, Kernel } from '../kernels/kernel.ts';
+import type { Job } from '../kernels/kernel.ts';
 import { kernelNamed } from '../kernels/registry.ts';
 import { isCancelled } from '../kernels/status.ts';
 import { formatNamed } from '../wire/registry.ts';
 import { weigh } from './counterweight.ts';
-import type { ComputeItem, DecodeItem, EncodeItem, Item, ItemResult, TileRange } from './item.ts';
+import type { ComputeItem, DecodeItem, EncodeItem, Item, ItemResult } from './item.ts';
+import { takePart } from './shared-job.ts';
 
 /** The job of the last compute item: slices of a big job often come one after the other. */
 let current: { readonly id: number; readonly job: Job } | null = null;
@@ -56,17 +57,10 @@ function compute({ jobId, job, kernel: name, tiles }: ComputeItem): number {
   }
   if (current?.id !== jobId) throw new Error(`The worker was not given job ${jobId}.`);
   const kernel = kernelNamed(name);
-  const held = current.job;
-  if (tiles !== 'all') return computeTiles(kernel, held, tiles);
-  let done = 0;
-  for (const [stage, { tiles: to }] of held.plan.stages.entries()) {
-    done += computeTiles(kernel, held, { stage, from: 0, to });
-  }
-  return done;
-}
-
-function computeTiles(kernel: Kernel, job: Job, { stage, from, to }: TileRange): number {
+  const { job: held } = current;
+  if (tiles instanceof Int32Array) return takePart(kernel, held, tiles);
+  const { stage, from, to } = tiles;
   let tile = from;
-  while (tile < to && !isCancelled(job.status)) kernel.run(job, stage, tile++);
+  while (tile < to && !isCancelled(held.status)) kernel.run(held, stage, tile++);
   return tile - from;
 }

@@ -85,7 +85,7 @@ test('what is thrown in a worker comes back with its message, and the worker sta
   const seen = open();
   await until(() => seen.ups === 1);
   const job = jobOf(smallCall());
-  pool!.start(0, { kind: 'compute', jobId: 1, job, kernel: 'nothing', tiles: 'all' });
+  pool!.start(0, { kind: 'compute', jobId: 1, job, kernel: 'nothing', tiles: { stage: 0, from: 0, to: 1 } });
   await until(() => seen.results.length === 1);
   expect(seen.results[0]).toMatchObject({
     kind: 'error',

@@ -1,0 +1,62 @@
+import { expect, test } from 'vitest';
+import { createProgress, takePart } from '../../src/engine/shared-job.ts';
+import { sharesOf } from '../../src/engine/work.ts';
+import type { Job } from '../../src/kernels/kernel.ts';
+import { allocate } from '../../src/kernels/memory.ts';
+import { portable } from '../../src/kernels/portable/kernel.ts';
+import { cancel, createStatus } from '../../src/kernels/status.ts';
+import { everything, makeCall } from '../support/calls.ts';
+import { expectSameBits } from '../support/expect.ts';
+import { resultsOf, run } from '../support/run.ts';
+
+const call = everything(makeCall({ precision: 'float32', queries: 70, newKeys: 80, heads: 2 }));
+
+function newJob(): Job {
+  const plan = portable.plan(call);
+  return { call, plan, memory: allocate(plan), status: createStatus() };
+}
+
+const tilesOf = ({ plan }: Job) => plan.stages.reduce((sum, { tiles }) => sum + tiles, 0);
+
+test('who is alone does all of it, and who comes late nothing', () => {
+  const job = newJob();
+  const progress = createProgress(job.plan.stages.length);
+  expect(takePart(portable, job, progress)).toBe(tilesOf(job));
+  expect(takePart(portable, job, progress)).toBe(0);
+  for (const [name, expected] of Object.entries(resultsOf(run(portable, call).memory))) {
+    expectSameBits(name, job.memory[name], expected);
+  }
+});
+
+test('a cancelled job is left before its next tile', () => {
+  const job = newJob();
+  cancel(job.status);
+  expect(takePart(portable, job, createProgress(job.plan.stages.length))).toBe(0);
+});
+
+test('who waits for a tile that never comes leaves when the job is cancelled', () => {
+  const job = newJob();
+  const progress = createProgress(job.plan.stages.length);
+  // Another worker has taken a tile of the first stage, and is lost with it.
+  Atomics.add(progress, 0, 1);
+  const isLast = { tiles: job.plan.stages[0].tiles - 1 };
+  const cancelling = {
+    ...portable,
+    run: (...args: Parameters<typeof portable.run>) => {
+      portable.run(...args);
+      if (--isLast.tiles === 0) cancel(job.status);
+    },
+  };
+  expect(takePart(cancelling, job, progress)).toBe(job.plan.stages[0].tiles - 1);
+});
+
+test('small jobs are for one worker, middling ones shared, long ones cut into slices', () => {
+  const plan = (flops: number) => ({
+    stages: [{ name: 'all', tiles: 10, flopsPerTile: flops / 10 }],
+    buffers: {},
+  });
+  const speed = 1e8;
+  expect(sharesOf(plan(1e6), 4, speed)).toBe(1);
+  expect(sharesOf(plan(1e9), 4, speed)).toBe(4);
+  expect(sharesOf(plan(1e10), 4, speed)).toBeNull();
+});

@@ -4,6 +4,7 @@ import { buildApp } from './app.ts';
 import { type Config, ConfigurationError, readConfig } from './config.ts';
 import { Engine } from './engine/engine.ts';
 import { defaultThreads } from './engine/threads.ts';
+import { nativeUnavailable } from './kernels/native/kernel.ts';
 import { KERNELS } from './kernels/registry.ts';
 
 /** Beyond the delay and the longest deadline: time for responses to leave and workers to end. */
@@ -14,6 +15,9 @@ async function start(config: Config): Promise<void> {
     level: config.logLevel,
     redact: ['req.headers.authorization', 'headers.authorization'],
   });
+  if (nativeUnavailable !== null) {
+    logger.warn({ reason: nativeUnavailable }, 'The native kernels cannot be used; slower ones compute.');
+  }
   const { limits, kernel, shutdownDelayMs } = config;
   const engine = new Engine({ threads: config.threads ?? defaultThreads(), limits, kernel, logger });
   await engine.ready();

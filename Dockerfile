@@ -7,7 +7,7 @@ COPY package.json package-lock.json .npmrc ./
 RUN npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund
 COPY scripts/build-native.mjs ./scripts/build-native.mjs
 COPY src/kernels/native/addon ./src/kernels/native/addon
-# The script is content without a compiler, and the portable kernel would serve; an image should not be.
+# The script is content without a compiler, and WebAssembly would serve; an image should not be.
 RUN node scripts/build-native.mjs && test -f build/attention.node
 
 FROM node:24-slim

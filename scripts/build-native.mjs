@@ -1,6 +1,6 @@
 // Compiles the native kernels into build/attention.node, where there is a C++ compiler. Run by `npm ci` on whatever
 // Node.js is there, so this file is plain JavaScript. Without a compiler, or when anything fails, the service runs on
-// its portable kernel: this script says so in one line and succeeds.
+// WebAssembly: this script says so in one line and succeeds.
 import { execFile } from 'node:child_process';
 import { mkdirSync, renameSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -83,6 +83,6 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     const reason = String(error.stderr || error.message)
       .trim()
       .split('\n')[0];
-    console.log(`attention-api: native kernels are not compiled (${reason}); the portable kernel serves.`);
+    console.log(`attention-api: native kernels are not compiled (${reason}); WebAssembly serves.`);
   }
 }

@@ -47,13 +47,25 @@ describe('the files of the image', () => {
   it('hold no tool and no pretrained weights', async () => {
     const packages = await readdir(join(app, 'node_modules'));
     expect(packages).toContain('fastify');
-    for (const name of ['node', 'typescript', 'vitest', '@biomejs', '@energetic-ai', '@huggingface']) {
+    for (const name of [
+      'node',
+      'typescript',
+      'assemblyscript',
+      'vitest',
+      '@biomejs',
+      '@energetic-ai',
+      '@huggingface',
+    ]) {
       expect(packages).not.toContain(name);
     }
   });
 
-  it('hold the native kernels', async () => {
+  it('hold the native kernels and those of WebAssembly', async () => {
     expect((await stat(join(app, 'build', 'attention.node'))).isFile()).toBe(true);
+    expect(await readdir(join(app, 'src', 'kernels', 'wasm', 'compiled'))).toEqual([
+      'relaxed.wasm',
+      'simd.wasm',
+    ]);
   });
 
   it('are enough to serve', async () => {

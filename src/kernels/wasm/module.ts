@@ -53,9 +53,8 @@ declare const WebAssembly: {
   readonly Instance: new (module: object) => { readonly exports: unknown };
 };
 
-/** The variants that this runtime can run, fastest first; none where it runs no WebAssembly (`--jitless`). */
+/** The variants that this runtime can run, fastest first. */
 export function availableVariants(): Variant[] {
-  if (typeof WebAssembly === 'undefined') return [];
   return VARIANTS.filter((variant) => WebAssembly.validate(read(variant)));
 }
 

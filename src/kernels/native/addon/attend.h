@@ -124,13 +124,13 @@ inline void attendQueries(const Call& call, size_t batch, size_t head, size_t fr
     std::fill_n(o, size * kPanel, 0.0f);
 
     for (size_t block = 0; block < all; block += kBlock) {
-      const size_t end = std::min(block + kBlock, all);
-      if (!panel.sees(block, end)) continue;
-      panel.dotProducts(block, end, s);
-      if (call.softcap != 0) panel.cap(end - block, s);
-      panel.mask(block, end, s);
-      softmaxBlock(s, end - block, top, sum, shrink);
-      multiply(values + block * size, size, s, kPanel, end - block, size, o, kPanel, Into::kRescale, shrink);
+      if (!panel.sees(block, std::min(block + kBlock, all))) continue;
+      const auto [start, end] = panel.seenPart(block, std::min(block + kBlock, all));
+      panel.dotProducts(start, end, s);
+      if (call.softcap != 0) panel.cap(end - start, s);
+      panel.mask(start, end, s);
+      softmaxBlock(s, end - start, top, sum, shrink);
+      multiply(values + start * size, size, s, kPanel, end - start, size, o, kPanel, Into::kRescale, shrink);
     }
     finishPanel(call, batch, head, first, count, top, sum, o);
   }

@@ -69,8 +69,11 @@ inline void packKeyRows(const Call& call, size_t batch, size_t kvHead, size_t fr
     }
     transpose(rows, call.headSize, kPanel, call.headSize, panel, kPanel);
     if (call.hasGradients()) packForGradients(call, index, first, count, rows);
-    float largest = 0;
-    for (size_t i = 0; i < kPanel * call.headSize; i++) largest = std::max(largest, std::fabs(rows[i]));
+    Vec sizes = broadcast(0);
+    for (size_t i = 0; i < kPanel * call.headSize; i += kLanes) sizes = maximum(sizes, abs(load(rows + i)));
+    alignas(64) float lanes[kLanes];
+    store(lanes, sizes);
+    float largest = *std::max_element(lanes, lanes + kLanes);
     const int32_t* marks = call.poison.data + index * all + first;
     if (std::any_of(marks, marks + count, [](int32_t mark) { return mark != 0; })) largest = INFINITY;
     call.keySizes.data[index * panels + first / kPanel] = largest;

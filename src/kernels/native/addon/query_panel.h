@@ -47,10 +47,15 @@ class QueryPanel {
       for (size_t c = 0; c < call_.headSize; c++) gathered[lane * call_.headSize + c] = row[c] * scale;
     }
     transpose(gathered, call_.headSize, kPanel, call_.headSize, q_, kPanel);
+    alignas(64) float sums[kPanel];
+    for (size_t lane = 0; lane < kPanel; lane += kLanes) {
+      Vec sum = broadcast(0);
+      for (size_t c = 0; c < call_.headSize; c++) sum = sum + abs(load(q_ + c * kPanel + lane));
+      store(sums + lane, sum);
+    }
     size_ = 0;
-    for (size_t lane = 0; lane < kPanel; lane++) {
-      float sum = 0;
-      for (size_t c = 0; c < call_.headSize; c++) sum += std::fabs(gathered[lane * call_.headSize + c]);
+    for (const float sum : sums) {
+      // NaN is larger than everything.
       if (!(sum <= size_)) size_ = sum;
     }
   }
@@ -68,6 +73,14 @@ class QueryPanel {
   /// Whether any lane may see a key of [block, end).
   bool sees(size_t block, size_t end) const {
     return end > call_.keys || (static_cast<int64_t>(end) > anyFrom_ && static_cast<int64_t>(block) < anyTo_);
+  }
+
+  /// The part of [block, end) that any lane may see, from a whole panel on; what it leaves out has weight 0,
+  /// so leaving it out changes no bit.
+  std::pair<size_t, size_t> seenPart(size_t block, size_t end) const {
+    const size_t from = static_cast<size_t>(anyFrom_) / kPanel * kPanel;
+    if (end > call_.keys) return {std::max(block, std::min(from, call_.keys / kPanel * kPanel)), end};
+    return {std::max(block, from), std::min(end, static_cast<size_t>(anyTo_))};
   }
 
   /// q·k for the keys [block, end): s[key - block][lane]. NaN where it is too large for float32, so that it

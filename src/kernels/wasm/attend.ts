@@ -4,6 +4,7 @@ import type { Job } from '../kernel.ts';
 import { headOutput } from '../reference/attend.ts';
 import { sinkOf } from '../reference/softmax.ts';
 import { reportEmptyRow, reportOverflow } from '../status.ts';
+import { LANES } from './geometry.ts';
 import { chunkKeys } from './keys.ts';
 import type { Machine } from './machine.ts';
 import {
@@ -16,8 +17,6 @@ import {
   SUM,
   TOP,
 } from './queries.ts';
-
-const LANES = 8;
 
 /** Rows of a tile; more where the keys of a head do not fit in memory and each tile copies all of them. */
 const TILE_ROWS = 64;

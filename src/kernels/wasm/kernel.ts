@@ -5,6 +5,7 @@ import { rotateHeads } from '../native/rotate.ts';
 import { defineKernel, type Grid, type Part, type StageProgram } from '../program.ts';
 import { copyPresent, prepareHeads } from '../reference/project.ts';
 import { attend, attentionRows } from './attend.ts';
+import { LANES } from './geometry.ts';
 import { Machine } from './machine.ts';
 import { writeLogits, writeWeights } from './maps.ts';
 import { availableVariants, type Variant } from './module.ts';
@@ -56,7 +57,7 @@ function stages(machine: () => Machine): readonly StageProgram[] {
   });
   const projectionFlops = (linear: Linear) => {
     const { panels, blocks } = columnBlocks(linear);
-    return (2 * linear.inWidth * 8 * panels) / blocks;
+    return (2 * linear.inWidth * LANES * panels) / blocks;
   };
   const rowGrid = ({ sizes }: AttentionCall, heads: number, rows: number, tileRows: number): Grid => ({
     batch: sizes.batch,

@@ -1,11 +1,8 @@
 import type { AttentionCall } from '../../domain/call.ts';
 import { type KeyRun, keyRuns } from '../heads.ts';
 import type { Job } from '../kernel.ts';
+import { BLOCK, HEIGHT, LANES } from './geometry.ts';
 import type { Machine } from './machine.ts';
-
-/** Keys that are packed at a time; as in assembly/state.ts. */
-const BLOCK = 192;
-const HEIGHT = 6;
 
 /** Keys and values that a thread holds at a time. */
 const KEY_BYTES = 8 * 2 ** 20;
@@ -40,7 +37,7 @@ export function rowBytes({ sizes }: AttentionCall): number {
 }
 
 /** Room for the scores of a block. */
-export const SCORE_BYTES = (BLOCK + HEIGHT) * 32;
+export const SCORE_BYTES = (BLOCK + HEIGHT) * LANES * 4;
 
 /** Has the keys and values from `first` on of one key/value head at `at`. Returns how many they are. */
 export function loadKeys(

@@ -3,6 +3,7 @@ import type { RealArray } from '../../domain/tensor.ts';
 import { rowIndex } from '../heads.ts';
 import type { Job } from '../kernel.ts';
 import { reportOverflow } from '../status.ts';
+import { LANES } from './geometry.ts';
 import { chunkKeys } from './keys.ts';
 import type { Machine } from './machine.ts';
 import {
@@ -15,8 +16,6 @@ import {
   type QueryTile,
   TOP,
 } from './queries.ts';
-
-const LANES = 8;
 
 /** How far the module takes a logit: no further, past the softcap, past bias and masks. */
 const STEPS = { raw: 0, scaled: 0, capped: 1, masked: 2 } as const satisfies Record<

@@ -4,11 +4,8 @@ import { preparedStrides, type Role, sourceOf } from '../heads.ts';
 import type { Job } from '../kernel.ts';
 import { concatTokens } from '../reference/project.ts';
 import { reportOverflow } from '../status.ts';
+import { HEIGHT, LANES } from './geometry.ts';
 import type { Machine } from './machine.ts';
-
-/** Width of a panel of columns, and rows of a panel of tokens. */
-const LANES = 8;
-const HEIGHT = 6;
 
 /** Packed weights that a thread holds at a time. */
 const WEIGHT_BYTES = 4 * 2 ** 20;

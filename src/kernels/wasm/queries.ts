@@ -3,10 +3,9 @@ import type { RealArray } from '../../domain/tensor.ts';
 import { visibleFrom, visibleTo } from '../../domain/visibility.ts';
 import { headsOf, kvHeadOf } from '../heads.ts';
 import type { Job } from '../kernel.ts';
+import { LANES } from './geometry.ts';
 import { chunkBytes, chunkKeys, loadKeys, rowBytes, SCORE_BYTES } from './keys.ts';
 import type { Machine } from './machine.ts';
-
-const LANES = 8;
 
 /** Places in a panel of queries, in numbers of four bytes; as in assembly/state.ts. */
 const FROM = 0;

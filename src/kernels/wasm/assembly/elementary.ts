@@ -21,8 +21,9 @@ const CONSTANTS: usize = memory.data<f32>([
 
 /**
  * e^x for x <= 88; 0 for x = -Infinity and wherever it is below the normal range. x·log2(e) is cut into a whole n and a
- * rest in [-1/2, 1/2], and 2^rest is a polynomial of degree 6 (relative error 3e-8). The rounding of x·log2(e) costs a
- * relative error of |x|·2^-24, as much as the rounding of x itself; what comes after is within 2 units in the last place.
+ * rest in [-1/2, 1/2], and 2^rest is a polynomial of degree 6 (relative error 3e-8). The roundings of log2(e) and of the
+ * product cost a relative error of 1.3·|x|·2^-24, about as much as the rounding of x itself; what comes after is within 2
+ * units in the last place.
  */
 // @ts-ignore: decorator
 @inline

@@ -75,7 +75,7 @@ function projectBlock(
   const given = machine.take(rows * inWidth * 4);
   const x = machine.take(padded * inWidth * 4);
   const result = machine.take((last - first) * pieceBytes);
-  const y = machine.take(rows * headSize * 4);
+  const y = machine.take(rows * Math.min(headSize, ofBlock * LANES) * 4);
   if (!machine.holds(job, kind, block)) loadWeight(machine, linear, first, last, weight);
   loadBias(machine, linear, first, last, bias);
 

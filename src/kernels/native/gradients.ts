@@ -1,8 +1,8 @@
 import type { AttentionCall } from '../../domain/call.ts';
 import { headShape } from '../heads.ts';
 import type { Grid, Part, StageProgram } from '../program.ts';
+import { rotateGradientsBack } from '../rotate.ts';
 import { GRADIENT_BLOCK, gradientPartials } from './buffers.ts';
-import { rotateGradientsBack } from './rotate.ts';
 
 /** Query panels of one tile. */
 const QUERY_PANELS = 2;

@@ -3,11 +3,11 @@ import { headShape, isPrepared, type Role, sourceOf } from '../heads.ts';
 import type { Job, Kernel } from '../kernel.ts';
 import { defineKernel, type Grid, type Part, type StageProgram } from '../program.ts';
 import { copyPresent, prepareHeads } from '../reference/project.ts';
+import { rotateHeads } from '../rotate.ts';
 import { type Addon, loadAddon, type OpenedCall } from './addon.ts';
 import { hasFewQueries, isPacked, ownsPanels, packsKeys, planNativeBuffers } from './buffers.ts';
 import { gradientStages } from './gradients.ts';
 import { keepPacked } from './packed.ts';
-import { rotateHeads } from './rotate.ts';
 
 /** Positions and key ranges are held in float32 lanes, exact below 2^24. */
 const MOST_POSITIONS = 2 ** 24;

@@ -1,9 +1,9 @@
 import type { AttentionCall, Linear } from '../../domain/call.ts';
 import { headShape, isPrepared, type Role, sourceOf } from '../heads.ts';
 import type { Kernel } from '../kernel.ts';
-import { rotateHeads } from '../native/rotate.ts';
 import { defineKernel, type Grid, type Part, type StageProgram } from '../program.ts';
 import { copyPresent, prepareHeads } from '../reference/project.ts';
+import { rotateHeads } from '../rotate.ts';
 import { attend, attentionRows } from './attend.ts';
 import { LANES } from './geometry.ts';
 import { Machine } from './machine.ts';

@@ -1,10 +1,10 @@
-import type { HeadView, Rope } from '../../domain/call.ts';
-import type { RealArray } from '../../domain/tensor.ts';
-import { headShape, preparedStrides } from '../heads.ts';
-import type { Job } from '../kernel.ts';
-import { gradView } from '../reference/gradients.ts';
-import { rotateRow, rotateRowBack } from '../rope.ts';
-import { Scratch } from '../scratch.ts';
+import type { HeadView, Rope } from '../domain/call.ts';
+import type { RealArray } from '../domain/tensor.ts';
+import { headShape, preparedStrides } from './heads.ts';
+import type { Job } from './kernel.ts';
+import { gradView } from './reference/gradients.ts';
+import { rotateRow, rotateRowBack } from './rope.ts';
+import { Scratch } from './scratch.ts';
 
 const rowScratch = new Scratch();
 

@@ -1,3 +1,5 @@
+import type { Job } from '../kernels/kernel.ts';
+
 /** Smaller buffers are not worth a counterweight: thousands of them die with an ordinary collection. */
 const SMALLEST_BYTES = 4096;
 
@@ -10,15 +12,24 @@ const counterweights = new WeakMap<SharedArrayBuffer, Uint8Array>();
  * kilobytes of dead objects. Each shared buffer gets a counterweight of its size, which is counted, lives as long,
  * and never takes real memory: nothing touches its pages. Every thread that holds a buffer has to weigh it.
  */
-export function weigh(value: unknown): void {
+export function weigh(value: unknown, smallestBytes = SMALLEST_BYTES): void {
   if (typeof value !== 'object' || value === null) return;
   if (ArrayBuffer.isView(value)) {
     const { buffer } = value;
-    if (!(buffer instanceof SharedArrayBuffer) || buffer.byteLength < SMALLEST_BYTES) return;
+    if (!(buffer instanceof SharedArrayBuffer) || buffer.byteLength < smallestBytes) return;
     if (!counterweights.has(buffer)) {
       counterweights.set(buffer, Buffer.allocUnsafeSlow(buffer.byteLength));
     }
   } else if (!Array.isArray(value) || typeof value[0] === 'object') {
-    for (const member of Object.values(value)) weigh(member);
+    for (const member of Object.values(value)) weigh(member, smallestBytes);
   }
+}
+
+/** Job memory that the pool may not keep is weighed; what it keeps stays in use, and weighing it would only cost. */
+const LARGE_JOB_BYTES = 128 * 1024 * 1024;
+
+/** Weighs what a job refers to. */
+export function weighJob({ call, memory }: Pick<Job, 'call' | 'memory'>): void {
+  weigh(call);
+  weigh(memory, LARGE_JOB_BYTES);
 }

@@ -7,7 +7,7 @@ import { createStatus, emptyRows, overflowed } from '../kernels/status.ts';
 import type { Decoded, EncodeOptions } from '../wire/format.ts';
 import { formatNamed } from '../wire/registry.ts';
 import { checkBudget } from './budget.ts';
-import { weigh } from './counterweight.ts';
+import { weigh, weighJob } from './counterweight.ts';
 import type { Dispatcher, JobReport, JobRequest } from './dispatcher.ts';
 import { createProgress } from './shared-job.ts';
 import { computeWork, decodeWork, encodeWork, isSmallAnswer, isSmallBody } from './work.ts';
@@ -103,7 +103,7 @@ export class Ticket {
     const block = this.#dispatcher.takeMemory(this.#id, planBytes(plan));
     const status = createStatus();
     const job = { call, plan, memory: allocate(plan, block), status };
-    weigh(job);
+    weighJob(job);
     const shares = this.#dispatcher.sharesOf(kernel.name, plan);
     const progress = shares === null ? null : createProgress(plan.stages.length);
     const item: JobRequest['item'] = (jobId, stage, from, to) => {

@@ -4,7 +4,7 @@ import type { Job } from '../kernels/kernel.ts';
 import { kernelNamed } from '../kernels/registry.ts';
 import { isCancelled } from '../kernels/status.ts';
 import { formatNamed } from '../wire/registry.ts';
-import { weigh } from './counterweight.ts';
+import { weigh, weighJob } from './counterweight.ts';
 import type { ComputeItem, DecodeItem, EncodeItem, Item, ItemResult } from './item.ts';
 import { takePart } from './shared-job.ts';
 
@@ -53,7 +53,7 @@ function encode({ format, answer, options }: EncodeItem) {
 function compute({ jobId, job, kernel: name, tiles }: ComputeItem): number {
   if (job !== null) {
     current = { id: jobId, job };
-    weigh(job);
+    weighJob(job);
   }
   if (current?.id !== jobId) throw new Error(`The worker was not given job ${jobId}.`);
   const kernel = kernelNamed(name);

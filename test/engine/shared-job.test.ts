@@ -58,5 +58,5 @@ test('small jobs are for one worker, middling ones shared, long ones cut into sl
   const speed = 1e8;
   expect(sharesOf(plan(1e6), 4, speed)).toBe(1);
   expect(sharesOf(plan(1e9), 4, speed)).toBe(4);
-  expect(sharesOf(plan(1e10), 4, speed)).toBeNull();
+  expect(sharesOf(plan(1e11), 4, speed)).toBeNull();
 });

@@ -19,6 +19,8 @@ export function describeInstance(
     name,
     version,
     node: process.versions.node,
+    kernel: engine.kernels.find(({ precision }) => precision === 'float32')!.name,
+    threads: stats.threads,
     kernels: engine.kernels.map(({ name, precision }) => ({ name, precision })),
     formats,
     limits: {
@@ -33,7 +35,6 @@ export function describeInstance(
       deadline_ms: limits.deadlineMs,
     },
     engine: {
-      threads: stats.threads,
       threads_up: stats.threadsUp,
       requests: stats.requests,
       bytes: stats.bytes,

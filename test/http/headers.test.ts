@@ -159,7 +159,8 @@ describe('addresses and methods', () => {
       name: 'attention-api',
       formats: { request: ['application/json'], response: ['application/json'] },
       limits: { body_bytes: 64 * 2 ** 20, deadline_ms: 60_000 },
-      engine: { threads: 1, threads_up: 1 },
+      threads: 1,
+      engine: { threads_up: 1 },
     });
     const { json: call } = await post(service.url + SDPA, SMALL);
     expect(json.kernels).toContainEqual({ name: call.applied.kernel, precision: 'float32' });

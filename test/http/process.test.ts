@@ -51,7 +51,7 @@ describe('the process', () => {
     await service.line('First call', SDPA);
     const { json } = await send(`${service.url}/v1/info`);
     expect(json.limits).toMatchObject({ body_bytes: 200, request_flops: 1e9 });
-    expect(json.engine.threads).toBe(1);
+    expect(json.threads).toBe(1);
     expect((await post(service.url + SDPA, JSON.stringify(SMALL) + ' '.repeat(200))).status).toBe(413);
     await service.stop();
   });

@@ -19,7 +19,6 @@ const LimitsSchema = Type.Object(
 
 const EngineSchema = Type.Object(
   {
-    threads: Type.Integer({ description: 'Worker threads.' }),
     threads_up: Type.Integer({ description: 'Worker threads that are up.' }),
     requests: Type.Integer({ description: 'Requests admitted and not yet answered.' }),
     bytes: bytes('Bytes held by them.'),
@@ -38,6 +37,8 @@ export const InfoSchema = Type.Object(
     name: Type.String(),
     version: Type.String(),
     node: Type.String({ description: 'Version of the runtime.' }),
+    kernel: Type.String({ description: 'The kernel that computes ordinary float32 calls.' }),
+    threads: Type.Integer({ description: 'Worker threads.' }),
     kernels: Type.Array(
       Type.Object({
         name: Type.String({ description: 'As `applied.kernel` names it.' }),

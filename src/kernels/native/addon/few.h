@@ -17,21 +17,33 @@ namespace attention::ISA {
 /// Rows whose sums are held in registers at a time.
 constexpr size_t kRowGroup = 4;
 
-/// a·b over n elements: lanes along the elements, two chains of fused multiply-adds.
-inline float dot(const float* a, const float* b, size_t n) {
-  Vec even = broadcast(0), odd = broadcast(0);
-  size_t c = 0;
-  for (; c + 2 * kLanes <= n; c += 2 * kLanes) {
-    even = fma(load(a + c), load(b + c), even);
-    odd = fma(load(a + c + kLanes), load(b + c + kLanes), odd);
+/// q·k for kRows queries and kLanes keys, into products[row][key], kBlock apart. Keys are read one after the
+/// other, as they lie, each part of one meeting all queries; lanes go along the elements, and transposed
+/// tiles of the partial sums give the sums of all keys at once.
+template <int kRows>
+void dotKeys(const float* q, const float* const* keys, size_t size, float* products) {
+  alignas(64) float tiles[kRows][kLanes * kLanes], turned[kLanes * kLanes], rest[kRows][kLanes] = {};
+  for (int i = 0; i < kLanes; i++) {
+    const float* k = keys[i];
+    Vec sum[kRows];
+    for (Vec& zero : sum) zero = broadcast(0);
+    size_t c = 0;
+    for (; c + kLanes <= size; c += kLanes) {
+      const Vec x = load(k + c);
+      for (int r = 0; r < kRows; r++) sum[r] = fma(load(q + r * size + c), x, sum[r]);
+    }
+    for (int r = 0; r < kRows; r++) store(tiles[r] + i * kLanes, sum[r]);
+    for (; c < size; c++) {
+      for (int r = 0; r < kRows; r++) rest[r][i] += q[r * size + c] * k[c];
+    }
   }
-  if (c + kLanes <= n) {
-    even = fma(load(a + c), load(b + c), even);
-    c += kLanes;
+  for (int r = 0; r < kRows; r++) {
+    transposeTile(tiles[r], kLanes, turned, kLanes);
+    Vec sum = load(rest[r]);
+    for (int i = 0; i < kLanes; i++) sum = sum + load(turned + i * kLanes);
+    // NaN where it is not finite.
+    store(products + r * kBlock, fma(sum, broadcast(0), sum));
   }
-  float sum = sumLanes(even + odd);
-  for (; c < n; c++) sum += a[c] * b[c];
-  return sum;
 }
 
 /// One query of one head, with the keys that causality, window and length leave to it.
@@ -63,11 +75,17 @@ class QueryRows {
   /// s[row][key - block] = q·k, kBlock apart. NaN where it is too large for float32, so that it cannot be
   /// taken for a forbidden key.
   void dotProducts(size_t block, size_t end, float* s) const {
-    for (size_t key = block; key < end; key++) {
-      const float* k = keyRow(call_, batch_, kvHead_, key);
-      for (size_t r = 0; r < rows_.size(); r++) {
-        const float product = dot(q_ + r * call_.headSize, k, call_.headSize);
-        s[r * kBlock + key - block] = product + product * 0;
+    const float* keys[kLanes];
+    for (size_t key = block; key < end; key += kLanes) {
+      // The last key stands in for those beyond it.
+      for (size_t i = 0; i < kLanes; i++)
+        keys[i] = keyRow(call_, batch_, kvHead_, std::min(key + i, end - 1));
+      size_t r = 0;
+      for (; r + kRowGroup <= rows_.size(); r += kRowGroup) {
+        dotKeys<kRowGroup>(q_ + r * call_.headSize, keys, call_.headSize, s + r * kBlock + key - block);
+      }
+      for (; r < rows_.size(); r++) {
+        dotKeys<1>(q_ + r * call_.headSize, keys, call_.headSize, s + r * kBlock + key - block);
       }
     }
   }

@@ -12,11 +12,14 @@ const run = promisify(execFile);
 const root = fileURLToPath(new URL('..', import.meta.url));
 const sources = join(root, 'src/kernels/native/addon');
 
-/** Options by which one source becomes the kernels of each instruction set. */
+const AVX512 = ['-mavx512f', '-mavx512bw', '-mavx512dq', '-mavx512vl', '-mfma'];
+
+/** Sources that are compiled for an instruction set, each with its options; the widest set last. */
 const INSTRUCTION_SETS = {
   x64: {
     kernels_avx2: ['-mavx2', '-mfma'],
-    kernels_avx512: ['-mavx512f', '-mavx512bw', '-mavx512dq', '-mavx512vl', '-mfma'],
+    kernels_avx512: AVX512,
+    operands_avx512bf16: [...AVX512, '-mavx512bf16'],
   },
   arm64: { kernels_neon: [] },
 };

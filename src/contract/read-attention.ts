@@ -78,6 +78,13 @@ export function readScaledDotProductAttention(
 }
 
 export function readGradients(body: GradientsBody, limits: Limits): AttentionCall {
+  if (body.precision === 'bfloat16') {
+    throw problemAt(
+      'invalid_option',
+      '/precision',
+      'Expected "float32" or "float64": gradients are not computed in "bfloat16".',
+    );
+  }
   const call = readScaledDotProductAttention(body, limits);
   expectShape('/grad_output', body.grad_output, call.results.output.shape, 'the shape of the output');
   return { ...call, gradOutput: { data: body.grad_output.data, ...call.results.output.strides } };

@@ -1,5 +1,5 @@
 import { type AttentionCall, mapColumns } from '../domain/call.ts';
-import { elementCount } from '../domain/tensor.ts';
+import { elementCount, elementTypeOf } from '../domain/tensor.ts';
 import { headShape, isPrepared, type Role } from './heads.ts';
 import type { BufferPlan } from './kernel.ts';
 
@@ -13,7 +13,7 @@ export function planBuffers(call: AttentionCall): Record<string, BufferPlan> {
   const { sizes, returns, results, precision } = call;
   const rows = sizes.batch * sizes.heads * sizes.queries;
   const buffers: Record<string, BufferPlan> = {};
-  const real = (elements: number): BufferPlan => ({ type: precision, elements });
+  const real = (elements: number): BufferPlan => ({ type: elementTypeOf(precision), elements });
 
   for (const role of ROLES) {
     if (!isPrepared(call, role)) continue;

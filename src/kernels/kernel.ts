@@ -32,7 +32,7 @@ export interface Plan {
 }
 
 export interface BufferPlan {
-  readonly type: Precision | 'int32';
+  readonly type: 'float32' | 'float64' | 'int32';
   readonly elements: number;
 }
 

@@ -1,6 +1,7 @@
 import type { Answer, AnswerTensor } from '../domain/answer.ts';
 import { type AttentionCall, mapColumns } from '../domain/call.ts';
 import { problemAt } from '../domain/problem.ts';
+import { elementTypeOf } from '../domain/tensor.ts';
 import type { ComputeResult, Ticket } from '../engine/engine.ts';
 import { appliedOf } from './applied.ts';
 
@@ -18,9 +19,9 @@ export async function runAttention(ticket: Ticket, call: AttentionCall): Promise
 function refuseOverflow(call: AttentionCall, result: ComputeResult): void {
   if (!result.overflowed) return;
   const advice =
-    call.precision === 'float32'
-      ? 'Scale the inputs down, or send precision "float64".'
-      : 'Scale the inputs down.';
+    call.precision === 'float64'
+      ? 'Scale the inputs down.'
+      : 'Scale the inputs down, or send precision "float64".';
   throw problemAt(
     'numeric_overflow',
     '',
@@ -42,9 +43,10 @@ function refuseEmptyRows(call: AttentionCall, { emptyRows: { count, first } }: C
 
 /** The results by their names and shapes. A rank-2 query leaves the batch axis out of every map. */
 function answerTensors(call: AttentionCall, { memory }: ComputeResult): Record<string, AnswerTensor> {
-  const { sizes, returns, results, precision } = call;
+  const { sizes, returns, results } = call;
+  const real = elementTypeOf(call.precision);
   const tensors: Record<string, AnswerTensor> = {};
-  const add = (name: string, shape: readonly number[], dtype: AnswerTensor['dtype'] = precision) => {
+  const add = (name: string, shape: readonly number[], dtype: AnswerTensor['dtype'] = real) => {
     if (memory[name] !== undefined) tensors[name] = { dtype, shape, data: memory[name] };
   };
   const batched = (...shape: number[]) => (results.rank === 2 ? shape : [sizes.batch, ...shape]);

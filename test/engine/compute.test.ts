@@ -21,7 +21,7 @@ describe.each([1, 2, 3])('with %i worker threads', (threads) => {
     async ({ kernel, size }) => {
       const { precision } = kernel;
       const call = everything(makeCall({ ...SIZES[size], precision, visibility: causal(2, 20) }));
-      const forced = precision === 'float32' ? kernel.name : undefined;
+      const forced = precision === 'float64' ? undefined : kernel.name;
       await withEngine({ threads, kernel: forced }, async (engine) => {
         const ticket = engine.admit(0);
         const result = await ticket.compute(call);
@@ -45,7 +45,7 @@ describe.each([1, 2, 3])('with %i worker threads', (threads) => {
   test.each(gradientCalls)(
     'gradients by $kernel.name are as by one thread, to the bit',
     async ({ kernel, call }) => {
-      const forced = kernel.precision === 'float32' ? kernel.name : undefined;
+      const forced = kernel.precision === 'float64' ? undefined : kernel.name;
       await withEngine({ threads, kernel: forced }, async (engine) => {
         const ticket = engine.admit(0);
         const result = await ticket.compute(call);

@@ -4,6 +4,7 @@ import { readMultiHeadAttention, readScaledDotProductAttention } from '../../src
 import { type AttentionOptions, attentionOptions } from '../../src/contract/schemas/options.ts';
 import type { AttentionCall } from '../../src/domain/call.ts';
 import { DEFAULT_LIMITS } from '../../src/domain/limits.ts';
+import type { Precision } from '../../src/domain/tensor.ts';
 import { reference } from '../../src/kernels/reference/kernel.ts';
 import { KERNELS } from '../../src/kernels/registry.ts';
 import { emptyRows } from '../../src/kernels/status.ts';
@@ -17,12 +18,12 @@ import { callSizes, mhaBody, sdpaBody } from './bodies.ts';
 import { canonical } from './canonical.ts';
 
 /*
- * Random calls with random options, from bodies through the readers to the kernels. Every float32 kernel must stay
- * within the error that its precision explains of the float64 reference, and the reference of the test's own oracle.
+ * Random calls with random options, from bodies through the readers to the kernels. Every float32 and bfloat16 kernel must
+ * stay within the error that its precision explains of the float64 reference, and the reference of the test's own oracle.
  */
 
-const SINGLE = KERNELS.filter(({ precision }) => precision === 'float32');
-const compared = new Map(SINGLE.map(({ name }) => [name, 0]));
+const ROUNDING = KERNELS.filter(({ precision }) => precision !== 'float64');
+const compared = new Map(ROUNDING.map(({ name }) => [name, 0]));
 
 afterAll(() => {
   for (const [name, count] of compared) console.log(`${count} random calls: ${name} against the reference`);
@@ -31,9 +32,9 @@ afterAll(() => {
 it('agrees on random scaled dot-product attention', { timeout: 120_000 }, () => {
   fc.assert(
     fc.property(sdpaPlans, (plan) => {
-      const read = (precision: 'float32' | 'float64') =>
+      const read = (precision: Precision) =>
         readScaledDotProductAttention(sdpaBody(plan, precision), DEFAULT_LIMITS);
-      const exact = compare(read('float32'), read('float64'));
+      const exact = compare([read('float32'), read('bfloat16')], read('float64'));
 
       const body = sdpaBody({ ...plan, rank: 4 }, 'float64');
       // Without a cache, keys and queries are tensors of their own: their positions begin at 0.
@@ -47,9 +48,8 @@ it('agrees on random scaled dot-product attention', { timeout: 120_000 }, () => 
 it('agrees on random multi-head attention', { timeout: 120_000 }, () => {
   fc.assert(
     fc.property(mhaPlans, (plan) => {
-      const read = (precision: 'float32' | 'float64') =>
-        readMultiHeadAttention(mhaBody(plan, precision), DEFAULT_LIMITS);
-      const exact = compare(read('float32'), read('float64'));
+      const read = (precision: Precision) => readMultiHeadAttention(mhaBody(plan, precision), DEFAULT_LIMITS);
+      const exact = compare([read('float32'), read('bfloat16')], read('float64'));
 
       const body = mhaBody({ ...plan, packed: undefined, layout: 'in_out' }, 'float64');
       const keysFromQueries = !plan.context.startsWith('context');
@@ -67,8 +67,8 @@ function tensorsOf<Body extends AttentionOptions>(body: Body): Body {
   return Object.fromEntries(Object.entries(body).filter(([name]) => isKept(name))) as Body;
 }
 
-/** Holds the float32 kernels to the reference and the reference to the oracle; gives the reference's job. */
-function compare(single: AttentionCall, double: AttentionCall) {
+/** Holds the other kernels to the reference and the reference to the oracle; gives the reference's job. */
+function compare(others: readonly AttentionCall[], double: AttentionCall) {
   const expected = oracle(double);
   const exact = run(reference, everything(double));
   expectWithin('output of the reference', outputRows(exact), expected.output);
@@ -77,23 +77,25 @@ function compare(single: AttentionCall, double: AttentionCall) {
   expectWithin('logits of the reference', exact.memory.logits, expected.logits.masked);
   expect(emptyRows(exact.status).count).toBe(expected.emptyRows);
 
-  const { output, weights, log_sum_exp, logits } = oracle(single);
   const around = (values: ArrayLike<number>, { shape, bound }: Bounded) => ({
     shape,
     bound,
     value: Float64Array.from(values),
   });
-  for (const kernel of SINGLE) {
-    if (kernel.supports?.(single) === false) continue;
-    const job = run(kernel, everything(single));
-    expectWithin('output', outputRows(job), around(outputRows(exact), output));
-    expectWithin('weights', job.memory.weights, around(exact.memory.weights, weights));
-    expectWithin('log-sum-exp', job.memory.log_sum_exp, around(exact.memory.log_sum_exp, log_sum_exp));
-    expectWithin('logits', job.memory.logits, around(exact.memory.logits, logits.masked));
-    expect(emptyRows(job.status)).toEqual(emptyRows(exact.status));
-    const alone = run(kernel, single).memory.output;
-    expectSameBits('output when nothing else is returned', alone, job.memory.output);
-    compared.set(kernel.name, compared.get(kernel.name)! + 1);
+  for (const call of others) {
+    const { output, weights, log_sum_exp, logits } = oracle(call);
+    for (const kernel of ROUNDING) {
+      if (kernel.precision !== call.precision || kernel.supports?.(call) === false) continue;
+      const job = run(kernel, everything(call));
+      expectWithin('output', outputRows(job), around(outputRows(exact), output));
+      expectWithin('weights', job.memory.weights, around(exact.memory.weights, weights));
+      expectWithin('log-sum-exp', job.memory.log_sum_exp, around(exact.memory.log_sum_exp, log_sum_exp));
+      expectWithin('logits', job.memory.logits, around(exact.memory.logits, logits.masked));
+      expect(emptyRows(job.status)).toEqual(emptyRows(exact.status));
+      const alone = run(kernel, call).memory.output;
+      expectSameBits('output when nothing else is returned', alone, job.memory.output);
+      compared.set(kernel.name, compared.get(kernel.name)! + 1);
+    }
   }
   return { job: exact, bounds: expected };
 }
@@ -111,6 +113,6 @@ function expectSameAttention(plain: AttentionCall, { job, bounds }: ReturnType<t
   expect(emptyRows(other.status)).toEqual(emptyRows(job.status));
 }
 
-it('compared every float32 kernel on enough calls', () => {
+it('compared every kernel on enough calls', () => {
   for (const count of compared.values()) expect(count).toBeGreaterThanOrEqual(2000);
 });

@@ -1,4 +1,5 @@
 import { type TSchema, Type } from '@sinclair/typebox';
+import { PRECISIONS } from '../../domain/tensor.ts';
 
 const closed = { additionalProperties: false } as const;
 const numberOrNull = { anyOf: [{ type: 'number' }, { type: 'null' }] };
@@ -83,7 +84,7 @@ const AppliedSchema = Type.Object(
       description: 'Key j <= query i + offset; one for each sample where they differ; null where not causal.',
     }),
     layout: Type.String({ description: 'How the projections, or else the tensors, were read.' }),
-    precision: Type.Union([Type.Literal('float32'), Type.Literal('float64')]),
+    precision: Type.Union(PRECISIONS.map((precision) => Type.Literal(precision))),
     kernel: Type.String({ description: 'The kernel that computed it; /v1/info lists them.' }),
   },
   {

@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
+import { PRECISIONS } from '../../domain/tensor.ts';
 
 const bytes = (description: string) => Type.Integer({ minimum: 0, description });
 
@@ -42,7 +43,7 @@ export const InfoSchema = Type.Object(
     kernels: Type.Array(
       Type.Object({
         name: Type.String({ description: 'As `applied.kernel` names it.' }),
-        precision: Type.Union([Type.Literal('float32'), Type.Literal('float64')]),
+        precision: Type.Union(PRECISIONS.map((precision) => Type.Literal(precision))),
       }),
       { description: 'The preferred ones first: the first one that takes a call computes it.' },
     ),

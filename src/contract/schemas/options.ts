@@ -1,5 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { LOGIT_STAGES } from '../../domain/call.ts';
+import { PRECISIONS } from '../../domain/tensor.ts';
 import { Bool, Index, Real } from './tensor.ts';
 
 const closed = { additionalProperties: false } as const;
@@ -167,10 +168,16 @@ export const attentionOptions = {
     }),
   ),
   precision: Type.Optional(
-    Type.Union([Type.Literal('float32'), Type.Literal('float64')], {
-      default: 'float32',
-      description: '`float64` is the reference arithmetic, float64 out.',
-    }),
+    Type.Union(
+      PRECISIONS.map((precision) => Type.Literal(precision)),
+      {
+        default: 'float32',
+        description:
+          '`float64` is the reference arithmetic, float64 out. `bfloat16` rounds the operands of every product to ' +
+          'bfloat16 (inputs, weights, heads, attention weights) and computes the rest in float32, float32 out; ' +
+          'gradients do not take it.',
+      },
+    ),
   ),
   return: Type.Optional(Type.Unsafe<Static<typeof ReturnSchema>>(Type.Ref('Return'))),
   response: Type.Optional(Type.Unsafe<Static<typeof ResponseOptionsSchema>>(Type.Ref('ResponseOptions'))),

@@ -1,17 +1,24 @@
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import type { Precision } from '../../domain/tensor.ts';
 import type { Job } from '../kernel.ts';
 
 /** The face of the C++ addon; addon/binding.cc. */
 export interface Addon {
-  /** Instruction sets that this machine runs, fastest first, and the width of their panels. */
-  instructionSets(): { readonly name: string; readonly panel: number }[];
+  /** What this machine runs, fastest first: instruction sets with a precision, and the width of their panels. */
+  instructionSets(): InstructionSet[];
   /** Reads and checks a job once. Throws a RangeError that names what does not fit. */
   open(job: Job, instructionSet: string): OpenedCall;
   /** Computes rows [from, to) of one head of a part. */
   run(call: OpenedCall, part: number, batch: number, head: number, from: number, to: number): void;
   /** Names of the parts, by number. */
   readonly parts: readonly string[];
+}
+
+export interface InstructionSet {
+  readonly name: string;
+  readonly precision: Precision;
+  readonly panel: number;
 }
 
 export type OpenedCall = { readonly opened: unique symbol };

@@ -8,7 +8,10 @@ const ALIGNMENT = 16;
 
 const ROLES: readonly Role[] = ['query', 'key', 'value'];
 
-/** Buffers of the native kernel: those that every kernel has, and its panels, `panel` tokens wide. */
+/**
+ * Buffers of the native kernel: those that every kernel has, and its panels, `panel` tokens wide, of words that hold one
+ * float32 or two bfloat16.
+ */
 export function planNativeBuffers(
   call: AttentionCall,
   kernel: string,
@@ -17,6 +20,7 @@ export function planNativeBuffers(
   const { batch, queries, keys, extras, heads, kvHeads, headSize, valueHeadSize } = call.sizes;
   const real = (elements: number): BufferPlan => ({ type: 'float32', elements });
   const padded = (rows: number) => Math.ceil(rows / panel) * panel;
+  const words = (operands: number) => (call.precision === 'bfloat16' ? Math.ceil(operands / 2) : operands);
   const buffers = planBuffers(call);
 
   for (const role of ROLES) {
@@ -24,21 +28,23 @@ export function planNativeBuffers(
     if (source.kind !== 'projected') continue;
     const shape = headShape(call, role);
     if (ownsPanels(call, role)) {
-      buffers[`panels.${role}`] = real(batch * padded(source.tokens.rows) * source.tokens.width);
+      buffers[`panels.${role}`] = real(batch * padded(source.tokens.rows) * words(source.tokens.width));
     }
     if (isPacked(source.linear, kernel)) continue;
-    buffers[`packed.${role}`] = real(padded(shape.heads * shape.size) * source.linear.inWidth);
+    buffers[`packed.${role}`] = real(padded(shape.heads * shape.size) * words(source.linear.inWidth));
   }
   if (call.outputProjection !== null) {
-    const { headSize: columns, inWidth } = call.outputProjection;
-    if (!isPacked(call.outputProjection, kernel)) buffers['packed.output'] = real(padded(columns) * inWidth);
-    buffers.concat = real(batch * padded(queries) * heads * valueHeadSize + ALIGNMENT);
+    // Every head begins with a word of its own.
+    const depth = heads * words(valueHeadSize);
+    const columns = call.outputProjection.headSize;
+    if (!isPacked(call.outputProjection, kernel)) buffers['packed.output'] = real(padded(columns) * depth);
+    buffers.concat = real(batch * padded(queries) * depth + ALIGNMENT);
   }
   const kvRows = batch * kvHeads;
   const all = keys + extras;
   if (!packsKeys(call)) return buffers;
-  buffers['native.key_panels'] = real(kvRows * padded(all) * headSize + ALIGNMENT);
-  buffers['native.value_rows'] = real(kvRows * all * valueHeadSize + ALIGNMENT);
+  buffers['native.key_panels'] = real(kvRows * padded(all) * words(headSize) + ALIGNMENT);
+  buffers['native.value_rows'] = real(kvRows * words(all) * valueHeadSize + ALIGNMENT);
   buffers['native.key_sizes'] = real((kvRows * padded(all)) / panel);
   buffers['native.poison'] = { type: 'int32', elements: kvRows * all };
   if (call.gradOutput !== null) {
@@ -62,7 +68,9 @@ const FEW_ROWS = 8;
 const MANY_KEYS = 64;
 
 /** Whether a call has few queries for its keys, as in decoding; addon/few.h. Whatever is returned, the way is the same. */
-export function hasFewQueries({ sizes }: AttentionCall): boolean {
+export function hasFewQueries({ sizes, precision }: AttentionCall): boolean {
+  // There, keys and values are operands where the caller's tensors lie, in float32.
+  if (precision === 'bfloat16') return false;
   const rows = sizes.queries * (sizes.heads / sizes.kvHeads);
   return rows <= FEW_ROWS && sizes.keys >= MANY_KEYS * sizes.queries;
 }

@@ -4,7 +4,7 @@ import type { Job, Kernel } from '../kernel.ts';
 import { defineKernel, type Grid, type Part, type StageProgram } from '../program.ts';
 import { copyPresent, prepareHeads } from '../reference/project.ts';
 import { rotateHeads } from '../rotate.ts';
-import { type Addon, loadAddon, type OpenedCall } from './addon.ts';
+import { type Addon, type InstructionSet, loadAddon, type OpenedCall } from './addon.ts';
 import { hasFewQueries, isPacked, ownsPanels, packsKeys, planNativeBuffers } from './buffers.ts';
 import { gradientStages } from './gradients.ts';
 import { keepPacked } from './packed.ts';
@@ -30,19 +30,17 @@ const loaded = loadAddon();
 /** Why there are no native kernels, or null. */
 export const nativeUnavailable = 'reason' in loaded ? loaded.reason : null;
 
-/** The native kernels that this machine runs, one for each instruction set, fastest first. */
+/** The native kernels that this machine runs, one for each instruction set and precision, fastest first. */
 export const nativeKernels: readonly Kernel[] =
-  'addon' in loaded
-    ? loaded.addon.instructionSets().map((set) => nativeKernel(loaded.addon, set.name, set.panel))
-    : [];
+  'addon' in loaded ? loaded.addon.instructionSets().map((set) => nativeKernel(loaded.addon, set)) : [];
 
-/** float32 in C++: fused attention on panels of queries, packed projections. ARCHITECTURE.md explains how. */
-function nativeKernel(addon: Addon, instructionSet: string, panel: number): Kernel {
+/** float32 or bfloat16 in C++: fused attention on panels of queries, packed projections; see ARCHITECTURE.md. */
+function nativeKernel(addon: Addon, { name: set, precision, panel }: InstructionSet): Kernel {
   const opened = new WeakMap<Job, OpenedCall>();
   const open = (job: Job): OpenedCall => {
     let call = opened.get(job);
     if (call === undefined) {
-      call = addon.open(job, instructionSet);
+      call = addon.open(job, set);
       opened.set(job, call);
     }
     return call;
@@ -51,13 +49,14 @@ function nativeKernel(addon: Addon, instructionSet: string, panel: number): Kern
     const index = addon.parts.indexOf(name);
     return (job, batch, head, from, to) => addon.run(open(job), index, batch, head, from, to);
   };
-  const name = `native-${instructionSet}`;
+  const name = `native-${set}`;
   return {
-    ...defineKernel(name, 'float32', stages(part, name, panel), (call) =>
+    ...defineKernel(name, precision, stages(part, name, panel), (call) =>
       planNativeBuffers(call, name, panel),
     ),
     keepPacked: ({ call, memory }) => keepPacked(call, memory, name),
-    supports: ({ sizes, visibility }) =>
+    supports: ({ sizes, visibility, gradOutput }) =>
+      (gradOutput === null || precision === 'float32') &&
       sizes.keys + sizes.extras + sizes.queries < MOST_POSITIONS &&
       visibility.offsets.every((offset: number) => Math.abs(offset) < MOST_POSITIONS),
   };

@@ -1,3 +1,4 @@
+import { roundAllToBfloat16 } from '../../domain/bfloat16.ts';
 import type { AttentionCall } from '../../domain/call.ts';
 import { hasMasks, maskAllows, visibleFrom, visibleTo } from '../../domain/visibility.ts';
 import { headsOf, type KeyRun, keyRuns, kvHeadOf, rowIndex } from '../heads.ts';
@@ -31,6 +32,7 @@ export function attend(job: Job, batch: number, head: number, from: number, to: 
   const { call } = job;
   const { sizes, visibility } = call;
   const { headSize, valueHeadSize } = sizes;
+  const rounds = call.precision === 'bfloat16';
   const rows = to - from;
   const kvHead = kvHeadOf(call, head);
   const keys = keyRuns(job, 'key', batch, kvHead);
@@ -46,6 +48,7 @@ export function attend(job: Job, batch: number, head: number, from: number, to: 
   const sum = sumScratch.take(rows);
 
   loadQueries(job, batch, head, from, to, q);
+  if (rounds) roundAllToBfloat16(q, 0, rows * headSize);
   output.fill(0, 0, rows * valueHeadSize);
   max.fill(FORBIDDEN, 0, rows);
   sum.fill(0, 0, rows);
@@ -63,11 +66,13 @@ export function attend(job: Job, batch: number, head: number, from: number, to: 
 
     logits.fill(0, 0, rows * BLOCK_KEYS);
     loadRows(keys, block, end, headSize, k);
+    if (rounds) roundAllToBfloat16(k, 0, (end - block) * headSize);
     multiplyAddTransposed(q, rows, k, end - block, headSize, logits, BLOCK_KEYS);
     finishLogits(job, batch, head, from, to, block, end, logits);
-    const valuesFinite = loadRows(values, block, end, valueHeadSize, v);
+    let valuesFinite = loadRows(values, block, end, valueHeadSize, v);
+    if (rounds) valuesFinite = roundAllToBfloat16(v, 0, (end - block) * valueHeadSize);
     for (let row = 0; row < rows; row++) {
-      addBlock(row, logits, end - block, v, valueHeadSize, valuesFinite, max, sum, output);
+      addBlock(row, logits, end - block, v, valueHeadSize, valuesFinite, rounds, max, sum, output);
     }
   }
 
@@ -178,6 +183,7 @@ function addBlock(
   v: Float64Array,
   size: number,
   valuesFinite: boolean,
+  rounds: boolean,
   max: Float64Array,
   sum: Float64Array,
   output: Float64Array,
@@ -201,6 +207,7 @@ function addBlock(
     blockSum += weight;
   }
   sum[row] += blockSum;
+  if (rounds) roundAllToBfloat16(logits, at, at + keys);
 
   if (valuesFinite) addValues(logits, at, keys, v, size, output, outputAt);
   else addVisibleValues(logits, at, keys, v, size, output, outputAt);

@@ -1,4 +1,5 @@
-import type { Linear, Tokens } from '../../domain/call.ts';
+import { roundAllToBfloat16 } from '../../domain/bfloat16.ts';
+import type { AttentionCall, Linear, Tokens } from '../../domain/call.ts';
 import type { RealArray } from '../../domain/tensor.ts';
 import { headShape, preparedStrides, type Role, sourceOf } from '../heads.ts';
 import type { Job } from '../kernel.ts';
@@ -19,6 +20,7 @@ const resultScratch = new Scratch();
 
 /** y = x·W + b for the tokens [from, to) and the columns of one head, into rows of `headSize` float64 numbers. */
 function projectBlock(
+  { precision }: AttentionCall,
   linear: Linear,
   tokens: Tokens,
   batch: number,
@@ -41,9 +43,11 @@ function projectBlock(
       const at = (batch * tokens.rows + from + i) * tokens.width + k0;
       for (let k = 0; k < depth; k++) x[i * depth + k] = tokens.data[at + k];
     }
+    if (precision === 'bfloat16') roundAllToBfloat16(x, 0, rows * depth);
     for (let c0 = 0; c0 < headSize; c0 += BLOCK_COLUMNS) {
       const columns = Math.min(BLOCK_COLUMNS, headSize - c0);
       packColumns(weight, linear.headColumn[head] + c0, columns, k0, depth, inStride, outStride, w);
+      if (precision === 'bfloat16') roundAllToBfloat16(w, 0, columns * depth);
       multiplyAddTransposed(x, rows, w, columns, depth, result.subarray(c0), headSize);
     }
   }
@@ -92,7 +96,7 @@ export function prepareHeads(role: Role) {
     const { rope } = job.call;
     const { size } = headShape(job.call, role);
     const prepared = { data: job.memory[role] as RealArray, ...preparedStrides(job.call, role) };
-    const y = projectBlock(source.linear, source.tokens, batch, head, from, to);
+    const y = projectBlock(job.call, source.linear, source.tokens, batch, head, from, to);
     for (let i = from; i < to; i++) {
       const at = (i - from) * size;
       if (rope !== null && role !== 'value') rotateRow(rope, role, batch, i, y, at);
@@ -105,7 +109,7 @@ export function prepareHeads(role: Role) {
 export function projectOutput(job: Job, batch: number, _head: number, from: number, to: number): void {
   const linear = job.call.outputProjection!;
   const output = { data: job.memory.output as RealArray, ...job.call.results.output.strides };
-  const y = projectBlock(linear, concatTokens(job), batch, 0, from, to);
+  const y = projectBlock(job.call, linear, concatTokens(job), batch, 0, from, to);
   for (let i = from; i < to; i++) {
     storeHeadRow(job, output, batch, 0, i, y, (i - from) * linear.headSize, linear.headSize);
   }

@@ -60,7 +60,7 @@ export function writeWeights(job: Job, batch: number, slot: number, from: number
       for (let key = 0; key < columns; key++) weights[at * columns + key] = reduced[key];
     } else {
       // Weights that are equal as they are returned are ties, though they may differ before rounding.
-      if (call.precision === 'float32')
+      if (call.precision !== 'float64')
         for (let key = 0; key < columns; key++) reduced[key] = Math.fround(reduced[key]);
       writeStrongest(
         reduced,

@@ -1,9 +1,22 @@
+import { roundAllToBfloat16 } from '../../domain/bfloat16.ts';
 import { type AttentionCall, LOGIT_STAGES, type LogitStage } from '../../domain/call.ts';
 import type { RealArray } from '../../domain/tensor.ts';
 import { hasMasks, maskAllows, visibleFrom, visibleTo } from '../../domain/visibility.ts';
 import { headsOf, type KeyRun, keyRuns, kvHeadOf } from '../heads.ts';
 import type { Job } from '../kernel.ts';
+import { Scratch } from '../scratch.ts';
 import { reportOverflow } from '../status.ts';
+
+const queryScratch = new Scratch();
+const keyScratch = new Scratch();
+
+/** A row as operands in bfloat16. */
+function rounded(x: RealArray, at: number, n: number, scratch: Scratch): Float64Array {
+  const row = scratch.take(n);
+  for (let c = 0; c < n; c++) row[c] = x[at + c];
+  roundAllToBfloat16(row, 0, n);
+  return row;
+}
 
 /** a·b over n elements, summed in float64. */
 export function dot(a: RealArray, aAt: number, b: RealArray, bAt: number, n: number): number {
@@ -55,6 +68,8 @@ export function logitRow(
   const masked = stage === 'masked';
   const q = headsOf(job, 'query');
   const queryAt = batch * q.batchStride + head * q.headStride + query * q.rowStride;
+  const size = sizes.headSize;
+  const roundedQuery = call.precision === 'bfloat16' ? rounded(q.data, queryAt, size, queryScratch) : null;
 
   const from = masked ? visibleFrom(visibility, batch, query) : 0;
   const to = masked ? visibleTo(visibility, batch, query) : sizes.keys;
@@ -68,7 +83,11 @@ export function logitRow(
     const last = isExtra ? run.to : Math.min(run.to, to);
     for (let key = first; key < last; key++) {
       if (!isExtra && looksAtMasks && !maskAllows(visibility, sizes.keys, batch, head, query, key)) continue;
-      let logit = dot(q.data, queryAt, run.data, run.base + (key - run.from) * run.stride, sizes.headSize);
+      const keyAt = run.base + (key - run.from) * run.stride;
+      let logit =
+        roundedQuery === null
+          ? dot(q.data, queryAt, run.data, keyAt, size)
+          : dot(roundedQuery, 0, rounded(run.data, keyAt, size, keyScratch), 0, size);
       if (reached >= 1) logit *= score.scale;
       if (reached >= 2) logit = capped(logit, score.softcap);
       if (reached >= 3 && !isExtra) logit += addedBias(call, batch, head, query, key);

@@ -31,13 +31,14 @@ function projectedJob(kernel: Kernel): Job {
     outputWidth: 11,
   } as const;
   const sizes = { batch: 2, queries: 5, newKeys: 6, extras: 1, heads: 4, kvHeads: 2, headSize: 6 };
-  return jobOf(kernel, everything(makeCall({ precision: 'float32', ...sizes, projections })));
+  return jobOf(kernel, everything(makeCall({ precision: kernel.precision, ...sizes, projections })));
 }
 
-/** A call with past and extra keys and its gradients. */
+/** A call with past and extra keys, and its gradients where the kernel computes any. */
 function gradientJob(kernel: Kernel): Job {
   const sizes = { batch: 2, queries: 5, newKeys: 6, past: 3, extras: 1, heads: 4, kvHeads: 2, headSize: 6 };
-  return jobOf(kernel, withGradients(makeCall({ precision: 'float32', ...sizes, valueHeadSize: 5 })));
+  const call = makeCall({ precision: kernel.precision, ...sizes, valueHeadSize: 5 });
+  return jobOf(kernel, kernel.precision === 'float32' ? withGradients(call) : call);
 }
 
 function jobOf(kernel: Kernel, call: AttentionCall): Job {
@@ -61,6 +62,9 @@ describe.skipIf(!isBuilt)('the binding of the native kernels', () => {
     expect(() => addon.open(job, 'sse9')).toThrow(/sse9/);
     const withGradOutput = { ...job.call, gradOutput: gradientJob(kernel).call.gradOutput };
     expect(() => addon.open({ ...job, call: withGradOutput }, set)).toThrow(/gradOutput: expected given/);
+    const rounding = nativeKernels.find(({ precision }) => precision === 'bfloat16')!;
+    const roundingSet = rounding.name.replace('native-', '');
+    expect(() => addon.open(gradientJob(kernel), roundingSet)).toThrow(/gradOutput: expected no gradients/);
     const gradient = gradientJob(kernel);
     const noPanels = {
       ...gradient,

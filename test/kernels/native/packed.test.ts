@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { Kernel } from '../../../src/kernels/kernel.ts';
 import { KERNELS } from '../../../src/kernels/registry.ts';
 import { everything, makeCall } from '../../support/calls.ts';
 import { expectSameBits } from '../../support/expect.ts';
@@ -17,10 +18,10 @@ describe.skipIf(packing.length === 0)('packed weights', () => {
     outputWidth: 50,
   } as const;
   const sizes = { batch: 2, queries: 37, newKeys: 37, heads: 4, kvHeads: 2, headSize: 10 };
-  const call = everything(makeCall({ precision: 'float32', ...sizes, projections }));
+  const callOf = ({ precision }: Kernel) => everything(makeCall({ precision, ...sizes, projections }));
 
   it.each(packing)('are kept by $name from one job to the next, with the same bits', (kernel) => {
-    const first = run(kernel, call);
+    const first = run(kernel, callOf(kernel));
     const kept = kernel.keepPacked!(first);
     const again = run(kernel, kept);
     expect(Object.keys(first.memory)).toContain('packed.query');
@@ -31,8 +32,10 @@ describe.skipIf(packing.length === 0)('packed weights', () => {
   });
 
   it.each(packing)('of another kernel are not taken by $name', (kernel) => {
+    const call = callOf(kernel);
     const kept = kernel.keepPacked!(run(kernel, call));
-    for (const other of packing.filter((candidate) => candidate !== kernel)) {
+    const isOther = (candidate: Kernel) => candidate !== kernel && candidate.precision === kernel.precision;
+    for (const other of packing.filter(isOther)) {
       const { memory } = run(other, kept);
       expectSameBits('output', memory.output, run(other, call).memory.output);
     }

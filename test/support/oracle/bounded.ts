@@ -1,3 +1,5 @@
+import type { Precision } from '../../../src/domain/tensor.ts';
+
 /**
  * Values with, for each, a bound on how far a kernel that computes with unit roundoff u may be from it. The oracle
  * carries the bound along with the arithmetic (a running error analysis; Higham, Accuracy and Stability of Numerical
@@ -9,11 +11,20 @@ export interface Bounded {
   readonly bound: Float64Array;
 }
 
-/** 2^-24 for float32, 2^-53 for float64. */
-export const UNIT_ROUNDOFF = { float32: 2 ** -24, float64: 2 ** -53 } as const;
+/** Of the arithmetic: 2^-24 for float32, in which bfloat16 is summed, 2^-53 for float64. */
+export const UNIT_ROUNDOFF = { float32: 2 ** -24, bfloat16: 2 ** -24, float64: 2 ** -53 } as const;
+
+/** Of the operands of products, where they are rounded to fewer bits than they are held in. */
+const OPERAND_ROUNDOFF = { float32: 0, bfloat16: 2 ** -8, float64: 0 } as const;
 
 /** Below this, numbers of the precision are subnormal and lose bits: an absolute error that u does not cover. */
-export const UNDERFLOW = { float32: 2 ** -126, float64: 2 ** -1022 } as const;
+export const UNDERFLOW = { float32: 2 ** -126, bfloat16: 2 ** -126, float64: 2 ** -1022 } as const;
+
+/** The bound of a number as an operand of a product: rounded, and 0 where it is below the normal range. */
+export function operandBound(value: number, bound: number, precision: Precision): number {
+  const u = OPERAND_ROUNDOFF[precision];
+  return u === 0 ? bound : bound + u * (Math.abs(value) + bound) + UNDERFLOW[precision];
+}
 
 export function bounded(...shape: number[]): Bounded {
   const count = shape.reduce((product, size) => product * size, 1);

@@ -6,7 +6,8 @@ import type {
   Positions,
   Rope,
 } from '../../../src/domain/call.ts';
-import { type Bounded, bounded, sumError } from './bounded.ts';
+import type { Precision } from '../../../src/domain/tensor.ts';
+import { type Bounded, bounded, operandBound, sumError, UNIT_ROUNDOFF } from './bounded.ts';
 
 /** Queries [B, H, L, d], keys [B, G, S + E, d] and values [B, G, S + E, d_v] of a call, as attention meets them. */
 export function heads(call: AttentionCall, u: number): { query: Bounded; key: Bounded; value: Bounded } {
@@ -15,7 +16,7 @@ export function heads(call: AttentionCall, u: number): { query: Bounded; key: Bo
   const rowsOf = (source: HeadSource, count: number, rows: number, size: number) =>
     source.kind === 'given'
       ? given(source.view, sizes.batch, count, rows, size)
-      : projected(source, call, count, rows, u);
+      : projected(source, call, count, rows);
 
   let query = rowsOf(call.query, sizes.heads, sizes.queries, sizes.headSize);
   let key = rowsOf(call.key, sizes.kvHeads, newKeys, sizes.headSize);
@@ -61,7 +62,6 @@ function projected(
   call: AttentionCall,
   count: number,
   rows: number,
-  u: number,
 ): Bounded {
   const { linear, tokens } = source;
   const out = bounded(call.sizes.batch, count, rows, linear.headSize);
@@ -73,7 +73,8 @@ function projected(
       for (let i = 0; i < rows; i++) {
         for (let k = 0; k < tokens.width; k++)
           token[k] = tokens.data[(b * tokens.rows + i) * tokens.width + k];
-        for (let c = 0; c < linear.headSize; c++, at++) applyLinear(out, at, linear, h, c, token, exact, u);
+        for (let c = 0; c < linear.headSize; c++, at++)
+          applyLinear(out, at, linear, h, c, token, exact, call.precision);
       }
   return out;
 }
@@ -87,8 +88,9 @@ export function applyLinear(
   column: number,
   row: Float64Array,
   rowBound: Float64Array,
-  u: number,
+  precision: Precision,
 ): void {
+  const u = UNIT_ROUNDOFF[precision];
   let sum = linear.bias === null ? 0 : linear.bias[linear.biasColumn[head] + column];
   let magnitude = Math.abs(sum);
   let inherited = 0;
@@ -96,7 +98,9 @@ export function applyLinear(
     const weight = linear.weight[k * linear.inStride + (linear.headColumn[head] + column) * linear.outStride];
     sum += row[k] * weight;
     magnitude += Math.abs(row[k] * weight);
-    inherited += rowBound[k] * Math.abs(weight);
+    const dx = operandBound(row[k], rowBound[k], precision);
+    const dw = operandBound(weight, 0, precision);
+    inherited += dx * Math.abs(weight) + Math.abs(row[k]) * dw + dx * dw;
   }
   out.value[at] = sum;
   out.bound[at] = inherited + sumError(linear.inWidth + 2) * u * magnitude;

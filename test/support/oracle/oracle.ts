@@ -1,5 +1,5 @@
 import type { AttentionCall, LogitStage } from '../../../src/domain/call.ts';
-import { type Bounded, bounded, sumError, UNDERFLOW, UNIT_ROUNDOFF } from './bounded.ts';
+import { type Bounded, bounded, operandBound, sumError, UNDERFLOW, UNIT_ROUNDOFF } from './bounded.ts';
 import { applyLinear, heads } from './heads.ts';
 
 /** Everything that an attention call may return, whole, with error bounds for the precision of the call. */
@@ -77,10 +77,12 @@ export function oracle(call: AttentionCall): OracleResult {
           for (const j of seen) {
             const at = (kvHead * columns + j) * sizes.valueHeadSize + c;
             const weight = weights.value[start + j];
+            const dw = operandBound(weight, weights.bound[start + j], call.precision);
+            const dv = operandBound(value.value[at], value.bound[at], call.precision);
             sum += weight * value.value[at];
             bound +=
-              weights.bound[start + j] * Math.abs(value.value[at]) +
-              weight * (value.bound[at] + sumError(seen.length + 2) * u * Math.abs(value.value[at])) +
+              dw * (Math.abs(value.value[at]) + dv) +
+              weight * (dv + sumError(seen.length + 2) * u * Math.abs(value.value[at])) +
               tiny;
           }
           const at =
@@ -91,7 +93,7 @@ export function oracle(call: AttentionCall): OracleResult {
       }
 
   return {
-    output: projectOutput(call, concat, u),
+    output: projectOutput(call, concat),
     logits,
     weights,
     log_sum_exp: logSumExp,
@@ -152,8 +154,8 @@ function writeLogits(
   for (let c = 0; c < headSize; c++) {
     const q = query.value[queryRow * headSize + c];
     const k = key.value[keyRow * headSize + c];
-    const dq = query.bound[queryRow * headSize + c];
-    const dk = key.bound[keyRow * headSize + c];
+    const dq = operandBound(q, query.bound[queryRow * headSize + c], call.precision);
+    const dk = operandBound(k, key.bound[keyRow * headSize + c], call.precision);
     dot += q * k;
     magnitude += Math.abs(q * k);
     inherited += Math.abs(q) * dk + Math.abs(k) * dq + dq * dk;
@@ -201,13 +203,15 @@ function softmax(
   const rounding = u * (sumError(seen.length + 1) + 4 * blocks + 12);
   for (const j of seen) {
     const own = error(j) + 2 * u * (max - masked.value[start + j]);
-    weights.bound[start + j] = weights.value[start + j] * Math.expm1(own + shared + rounding) + tiny;
+    const growth = Math.expm1(own + shared + rounding);
+    // Where logits are too uncertain to tell weights at all, a weight is still one.
+    weights.bound[start + j] = growth === Infinity ? 1 : weights.value[start + j] * growth + tiny;
   }
   logSumExp.value[row] = max + Math.log(denominator);
   logSumExp.bound[row] = shared + rounding + 2 * u * (Math.abs(max) + Math.abs(logSumExp.value[row]));
 }
 
-function projectOutput({ sizes, outputProjection }: AttentionCall, concat: Bounded, u: number): Bounded {
+function projectOutput({ sizes, outputProjection, precision }: AttentionCall, concat: Bounded): Bounded {
   if (outputProjection === null) return concat;
   const out = bounded(sizes.batch, sizes.queries, sizes.outputWidth);
   const width = sizes.heads * sizes.valueHeadSize;
@@ -215,7 +219,7 @@ function projectOutput({ sizes, outputProjection }: AttentionCall, concat: Bound
     const from = concat.value.subarray(row * width, (row + 1) * width);
     const bounds = concat.bound.subarray(row * width, (row + 1) * width);
     for (let c = 0; c < sizes.outputWidth; c++)
-      applyLinear(out, row * sizes.outputWidth + c, outputProjection, 0, c, from, bounds, u);
+      applyLinear(out, row * sizes.outputWidth + c, outputProjection, 0, c, from, bounds, precision);
   }
   return out;
 }

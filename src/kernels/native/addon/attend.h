@@ -44,10 +44,10 @@ inline float finishRow(const Call& call, size_t batch, size_t head, size_t query
   return factor;
 }
 
-/// Where the panel of a query's head lies among the concatenated heads, [valueHeadSize][kPanel].
+/// Where the panel of a query's head lies among the concatenated heads, [words(valueHeadSize)][kPanel].
 inline float* concatPanel(const Call& call, size_t batch, size_t head, size_t query) {
   const size_t panel = batch * panelsOf(call.queries, kPanel) + query / kPanel;
-  return call.concat.data + (panel * call.heads + head) * call.valueHeadSize * kPanel;
+  return call.concat.data + (panel * call.heads + head) * call.words(call.valueHeadSize) * kPanel;
 }
 
 /// Finishes and writes the rows of one panel.
@@ -67,7 +67,7 @@ inline void finishPanel(const Call& call, size_t batch, size_t head, size_t firs
 
   if (call.hasOutputProjection) {
     // Panels are what the output projection reads: nothing is turned around.
-    std::copy_n(o, size * kPanel, concatPanel(call, batch, head, first));
+    call.operands->pack(o, size, kPanel, concatPanel(call, batch, head, first));
     return;
   }
   static thread_local Scratch rowScratch;
@@ -108,9 +108,11 @@ inline void attendQueries(const Call& call, size_t batch, size_t head, size_t fr
   static thread_local Scratch scoreScratch, outputScratch;
   const size_t size = call.valueHeadSize;
   const size_t all = call.allKeys();
+  const Operands& operands = *call.operands;
   float* s = scoreScratch.take(kBlock * kPanel);
   float* o = outputScratch.take(size * kPanel);
-  const float* values = call.valueRows.data + (batch * call.kvHeads + call.kvHeadOf(head)) * all * size;
+  const float* values =
+      call.valueRows.data + (batch * call.kvHeads + call.kvHeadOf(head)) * call.words(all) * size;
   alignas(64) float top[kPanel], sum[kPanel], shrink[kPanel];
 
   for (size_t first = from; first < to; first += kPanel) {
@@ -130,7 +132,9 @@ inline void attendQueries(const Call& call, size_t batch, size_t head, size_t fr
       if (call.softcap != 0) panel.cap(end - start, s);
       panel.mask(start, end, s);
       softmaxBlock(s, end - start, top, sum, shrink);
-      multiply(values + start * size, size, s, kPanel, end - start, size, o, kPanel, Into::kRescale, shrink);
+      operands.pack(s, end - start, kPanel, s);
+      multiply(operands, values + start / operands.perWord * size, size, s, kPanel,
+               operands.words(end - start), size, o, kPanel, Into::kRescale, shrink);
     }
     finishPanel(call, batch, head, first, count, top, sum, o);
   }

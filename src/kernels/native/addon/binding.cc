@@ -16,6 +16,9 @@ extern const Kernels kernels;
 namespace avx512 {
 extern const Kernels kernels;
 }
+namespace avx512bf16 {
+extern const Operands bfloat16;
+}
 #elif defined(__aarch64__)
 namespace neon {
 extern const Kernels kernels;
@@ -24,17 +27,36 @@ extern const Kernels kernels;
 
 namespace {
 
-/// Instruction sets that this machine runs, fastest first.
-std::vector<const Kernels*> instructionSets() {
-  std::vector<const Kernels*> sets;
+/// Kernels for one instruction set and one kind of operands.
+struct InstructionSet {
+  const char* name;
+  const char* precision;
+  const Kernels* kernels;
+  const Operands* operands;
+};
+
+/// What this machine runs, fastest first.
+std::vector<InstructionSet> instructionSets() {
+  std::vector<InstructionSet> sets;
 #if defined(__x86_64__)
   __builtin_cpu_init();
   const bool hasAvx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  if (hasAvx512) sets.push_back(&avx512::kernels);
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) sets.push_back(&avx2::kernels);
+  const bool hasAvx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  const auto add = [&](const char* name, const char* precision, const Kernels& kernels,
+                       const Operands* operands) {
+    sets.push_back({name, precision, &kernels, operands});
+  };
+  if (hasAvx512) add("avx512", "float32", avx512::kernels, avx512::kernels.float32);
+  if (hasAvx2) add("avx2", "float32", avx2::kernels, avx2::kernels.float32);
+  if (hasAvx512 && __builtin_cpu_supports("avx512bf16")) {
+    add("avx512bf16", "bfloat16", avx512::kernels, &avx512bf16::bfloat16);
+  }
+  if (hasAvx512) add("avx512-bfloat16", "bfloat16", avx512::kernels, avx512::kernels.bfloat16);
+  if (hasAvx2) add("avx2-bfloat16", "bfloat16", avx2::kernels, avx2::kernels.bfloat16);
 #elif defined(__aarch64__)
-  sets.push_back(&neon::kernels);
+  sets.push_back({"neon", "float32", &neon::kernels, neon::kernels.float32});
+  sets.push_back({"neon-bfloat16", "bfloat16", &neon::kernels, neon::kernels.bfloat16});
 #endif
   return sets;
 }
@@ -97,9 +119,10 @@ Bounds boundsOf(const Opened& opened, const char* part) {
   if (is("projectValue")) return projection(call.value);
   // Few queries read the keys where they lie; all else needs them in panels.
   const bool hasPanels = static_cast<bool>(call.keyPanels);
+  const bool readsInPlace = call.operands->perWord == 1;
   if (is("packKeys")) return hasPanels ? Bounds{call.batch, call.kvHeads, call.allKeys()} : none;
   if (is("attend")) return hasPanels ? Bounds{call.batch, call.heads, call.queries} : none;
-  if (is("attendFew")) return {call.batch, call.kvHeads, call.queries};
+  if (is("attendFew")) return readsInPlace ? Bounds{call.batch, call.kvHeads, call.queries} : none;
   if (is("projectOutput")) {
     return call.hasOutputProjection ? Bounds{call.batch, panelsOf(call.outputWidth, panel), call.queries}
                                     : none;
@@ -110,11 +133,12 @@ Bounds boundsOf(const Opened& opened, const char* part) {
   if (is("gradKeyValue"))
     return call.hasGradients() ? Bounds{call.batch, call.kvHeads, call.allKeys()} : none;
   if (is("writeLogits") || is("writeFewLogits")) {
-    const bool canWrite = call.logits && (hasPanels || is("writeFewLogits"));
+    const bool canWrite = call.logits && (is("writeFewLogits") ? readsInPlace : hasPanels);
     return canWrite ? Bounds{call.batch, call.heads, call.queries} : none;
   }
   if (is("writeWeights") || is("writeFewWeights")) {
-    const bool canWrite = (call.weights || call.topIndices) && (hasPanels || is("writeFewWeights"));
+    const bool canWrite =
+        (call.weights || call.topIndices) && (is("writeFewWeights") ? readsInPlace : hasPanels);
     if (!canWrite) return none;
     return {call.batch, call.reduce == Reduce::kNone ? call.selectedHeads.size() : 1,
             call.selectedQueries.size()};
@@ -155,12 +179,14 @@ napi_value listInstructionSets(napi_env env, napi_callback_info) {
     napi_value list;
     napi_create_array(env, &list);
     uint32_t index = 0;
-    for (const Kernels* kernels : instructionSets()) {
-      napi_value entry, name, panel;
+    for (const InstructionSet& set : instructionSets()) {
+      napi_value entry, name, precision, panel;
       napi_create_object(env, &entry);
-      napi_create_string_utf8(env, kernels->name, NAPI_AUTO_LENGTH, &name);
-      napi_create_uint32(env, static_cast<uint32_t>(kernels->panel), &panel);
+      napi_create_string_utf8(env, set.name, NAPI_AUTO_LENGTH, &name);
+      napi_create_string_utf8(env, set.precision, NAPI_AUTO_LENGTH, &precision);
+      napi_create_uint32(env, static_cast<uint32_t>(set.kernels->panel), &panel);
       napi_set_named_property(env, entry, "name", name);
+      napi_set_named_property(env, entry, "precision", precision);
       napi_set_named_property(env, entry, "panel", panel);
       napi_set_element(env, list, index++, entry);
     }
@@ -177,10 +203,11 @@ napi_value open(napi_env env, napi_callback_info info) {
     if (napi_get_value_string_utf8(env, arguments[1], name, sizeof name, &length) != napi_ok) {
       throw BadCall("Expected the name of an instruction set.");
     }
-    for (const Kernels* kernels : instructionSets()) {
-      if (std::strcmp(kernels->name, name) != 0) continue;
-      auto opened = std::make_unique<Opened>(
-          Opened{kernels, readCall(Reader(env, arguments[0], "job"), kernels->panel)});
+    for (const InstructionSet& set : instructionSets()) {
+      if (std::strcmp(set.name, name) != 0) continue;
+      const Reader job(env, arguments[0], "job");
+      auto opened =
+          std::make_unique<Opened>(Opened{set.kernels, readCall(job, set.kernels->panel, *set.operands)});
       napi_value external;
       const auto destroy = [](napi_env, void* data, void*) { delete static_cast<Opened*>(data); };
       if (napi_create_external(env, opened.get(), destroy, nullptr, &external) != napi_ok)

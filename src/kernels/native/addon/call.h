@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "operands.h"
+
 namespace attention {
 
 /// A pointer and the number of elements behind it; null where the caller gave nothing.
@@ -26,7 +28,10 @@ struct HeadView {
   }
 };
 
-/// Token vectors [B, rows, width] and, once packed, the same as panels [B][rows / panel][width][panel].
+// Below, words(n) are the words that n operands take which are neighbours along a sum; see operands.h.
+
+/// Token vectors [B, rows, width] and, once packed, the same as panels [B][rows /
+/// panel][words(width)][panel].
 struct Tokens {
   Span<float> data;
   size_t rows = 0, width = 0;
@@ -34,10 +39,11 @@ struct Tokens {
 };
 
 /// y = x·W + b. Element (k, column) of W is weight[k·inStride + column·outStride]; head h owns the columns
-/// headColumn[h] … + headSize - 1. `packed` is W once packed: [columns / panel][inWidth][panel].
+/// headColumn[h] … + headSize - 1. `packed` is W once packed: [columns / panel][words][panel]. The numbers of
+/// x come in groups of groupWidth, each of which begins with a word of its own: all of a token, or one head.
 struct Linear {
   Span<float> weight;
-  size_t inStride = 0, outStride = 0, inWidth = 0, headSize = 0;
+  size_t inStride = 0, outStride = 0, inWidth = 0, groupWidth = 0, words = 0, headSize = 0;
   std::vector<size_t> headColumn;
   Span<float> bias;
   std::vector<size_t> biasColumn;
@@ -74,6 +80,7 @@ enum class LogitStage { kRaw, kScaled, kCapped, kMasked };
 enum class Reduce { kNone, kMean, kMax };
 
 struct Call {
+  const Operands* operands = nullptr;
   // Sizes, by the letters of src/domain/call.ts.
   size_t batch = 0, queries = 0, keys = 0, past = 0, extras = 0, heads = 0, kvHeads = 0;
   size_t headSize = 0, valueHeadSize = 0, outputWidth = 0;
@@ -98,11 +105,11 @@ struct Call {
   Span<uint8_t> keyValid;
 
   // Workspace.
-  Span<float> keyPanels;  // [B][G][T / panel][headSize][panel], T = keys + extras
-  Span<float> valueRows;  // [B][G][T][valueHeadSize]
+  Span<float> keyPanels;  // [B][G][T / panel][words(headSize)][panel], T = keys + extras
+  Span<float> valueRows;  // [B][G][words(T)][valueHeadSize]
   Span<int32_t> poison;   // [B][G][T], 1 where a key or value row is not finite
   Span<float> keySizes;   // [B][G][T / panel], largest |k_c| of a panel, Infinity where a row is marked
-  Span<float> concat;     // [B][L / panel][H·valueHeadSize][panel]
+  Span<float> concat;     // [B][L / panel][H][words(valueHeadSize)][panel]
   Span<double> rowMax, rowSum;
 
   // Results.
@@ -115,7 +122,7 @@ struct Call {
   size_t topK = 0;
   int32_t* status = nullptr;
 
-  // Gradients; only where gradOutput is given.
+  // Gradients; only where gradOutput is given, and in float32.
   HeadView gradOutput, gradQuery, gradKey, gradValue;
   Span<float> keyRows;        // [B][G][T][headSize]
   Span<float> valuePanels;    // [B][G][T / panel][valueHeadSize][panel]
@@ -132,6 +139,7 @@ struct Call {
   size_t partials() const {
     return std::min(kGradientPartials, (allKeys() + kGradientBlock - 1) / kGradientBlock);
   }
+  size_t words(size_t n) const { return operands->words(n); }
   size_t allKeys() const { return keys + extras; }
   size_t kvHeadOf(size_t head) const { return head / (heads / kvHeads); }
   size_t rowIndex(size_t b, size_t h, size_t i) const { return (b * heads + h) * queries + i; }
@@ -179,10 +187,11 @@ inline void reportEmptyRow(const Call& call, size_t row) {
 
 using Part = void (*)(const Call&, size_t batch, size_t head, size_t from, size_t to);
 
-/// The kernels of one instruction set.
+/// The kernels of one instruction set, for operands of either kind.
 struct Kernels {
-  const char* name;
   size_t panel;
+  const Operands* float32;
+  const Operands* bfloat16;
 #define X(name) Part name;
   ATTENTION_PARTS(X)
 #undef X

@@ -133,8 +133,8 @@ class GradientPanel {
     const float* values =
         call_.valuePanels.data + kvIndex_ * panelsOf(call_.allKeys(), kPanel) * size * kPanel;
     for (size_t key = block; key < end; key += kPanel) {
-      multiply(values + key * size, kPanel, grads, kPanel, size, std::min<size_t>(kPanel, end - key),
-               dp + (key - block) * kPanel, kPanel, Into::kOverwrite);
+      multiply(kOperands<Float32>, values + key * size, kPanel, grads, kPanel, size,
+               std::min<size_t>(kPanel, end - key), dp + (key - block) * kPanel, kPanel, Into::kOverwrite);
     }
   }
 

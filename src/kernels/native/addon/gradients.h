@@ -83,7 +83,7 @@ class BlockGradients {
         continue;
       }
       panel.differentiate(block_, end_, p_, ds_, slopes_);
-      multiply(keyRows_, call_.headSize, ds_, kPanel, end_ - block_, call_.headSize,
+      multiply(kOperands<Float32>, keyRows_, call_.headSize, ds_, kPanel, end_ - block_, call_.headSize,
                queryPartial(call_, partial_, panelIndex(call_, batch_, head, first)), kPanel, Into::kAdd);
       if (!hasNewKeys) continue;
       if (count == 0) begin = first;
@@ -106,8 +106,8 @@ class BlockGradients {
   /// Σ_i rows[i][c]·factors[i][key] over a strip of queries, added to the sums of each key.
   void addStrip(const float* rows, size_t size, const float* factors, size_t count, float* sums) const {
     for (size_t key = 0; key < end_ - block_; key += kPanel) {
-      multiply(rows, size, factors + key * kStrip, kPanel, count, size, sums + key * size, kPanel,
-               Into::kAdd);
+      multiply(kOperands<Float32>, rows, size, factors + key * kStrip, kPanel, count, size, sums + key * size,
+               kPanel, Into::kAdd);
     }
   }
 

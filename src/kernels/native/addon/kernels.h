@@ -9,25 +9,26 @@
 #include "maps.h"
 #include "project.h"
 
-#define ATTENTION_STRING_OF(x) #x
-#define ATTENTION_STRING(x) ATTENTION_STRING_OF(x)
-
 namespace attention::ISA {
 
 using C = const Call&;
 using N = size_t;
 
 inline void packQueryTokens(C call, N batch, N, N from, N to) {
-  packTokens(call.query.tokens, batch, from, to);
+  packTokens(call, call.query.tokens, batch, from, to);
 }
-inline void packKeyTokens(C call, N batch, N, N from, N to) { packTokens(call.key.tokens, batch, from, to); }
+inline void packKeyTokens(C call, N batch, N, N from, N to) {
+  packTokens(call, call.key.tokens, batch, from, to);
+}
 inline void packValueTokens(C call, N batch, N, N from, N to) {
-  packTokens(call.value.tokens, batch, from, to);
+  packTokens(call, call.value.tokens, batch, from, to);
 }
-inline void packQueryWeight(C call, N, N, N from, N to) { packWeight(call.query.linear, from, to); }
-inline void packKeyWeight(C call, N, N, N from, N to) { packWeight(call.key.linear, from, to); }
-inline void packValueWeight(C call, N, N, N from, N to) { packWeight(call.value.linear, from, to); }
-inline void packOutputWeight(C call, N, N, N from, N to) { packWeight(call.outputProjection, from, to); }
+inline void packQueryWeight(C call, N, N, N from, N to) { packWeight(call, call.query.linear, from, to); }
+inline void packKeyWeight(C call, N, N, N from, N to) { packWeight(call, call.key.linear, from, to); }
+inline void packValueWeight(C call, N, N, N from, N to) { packWeight(call, call.value.linear, from, to); }
+inline void packOutputWeight(C call, N, N, N from, N to) {
+  packWeight(call, call.outputProjection, from, to);
+}
 inline void projectQuery(C call, N batch, N column, N from, N to) {
   projectHeads(call, call.query, batch, column * kPanel, from, to);
 }
@@ -59,7 +60,7 @@ inline void gradKeyValue(C call, N batch, N kvHead, N from, N to) {
 inline void attendFew(C call, N batch, N kvHead, N, N) { attendFewQueries(call, batch, kvHead); }
 
 extern const Kernels kernels;
-const Kernels kernels = {ATTENTION_STRING(ISA), kPanel,
+const Kernels kernels = {kPanel, &kOperands<Float32>, &kOperands<Bfloat16>,
 #define X(name) name,
                          ATTENTION_PARTS(X)
 #undef X

@@ -47,27 +47,34 @@ inline void packKeyRows(const Call& call, size_t batch, size_t kvHead, size_t fr
   const size_t all = call.allKeys();
   const size_t index = batch * call.kvHeads + kvHead;
   const size_t panels = panelsOf(all, kPanel);
-  static thread_local Scratch scratch;
-  float* rows = scratch.take(kPanel * call.headSize);
+  const size_t size = call.valueHeadSize;
+  const Operands& operands = *call.operands;
+  static thread_local Scratch keyScratch, panelScratch, valueScratch;
+  float* rows = keyScratch.take(kPanel * call.headSize);
   for (size_t first = from; first < to; first += kPanel) {
     const size_t count = std::min<size_t>(kPanel, all - first);
-    float* panel = call.keyPanels.data + (index * panels + first / kPanel) * call.headSize * kPanel;
+    float* keyWords =
+        call.keyPanels.data + (index * panels + first / kPanel) * call.words(call.headSize) * kPanel;
+    float* valueWords = call.valueRows.data + (index * call.words(all) + first / operands.perWord) * size;
+    float* panel = operands.perWord == 1 ? keyWords : panelScratch.take(call.headSize * kPanel);
+    float* values = operands.perWord == 1 ? valueWords : valueScratch.take(kPanel * size);
     std::fill_n(rows, kPanel * call.headSize, 0.0f);
     for (size_t i = 0; i < count; i++) {
       const size_t j = first + i;
       const float* key = keyRow(call, batch, kvHead, j);
       const float* value = valueRow(call, batch, kvHead, j);
-      float* valueRow = call.valueRows.data + (index * all + j) * call.valueHeadSize;
-      const bool finite = isFinite(key, call.headSize) && isFinite(value, call.valueHeadSize);
+      const bool finite = fitsOperands(operands, key, call.headSize) && fitsOperands(operands, value, size);
       call.poison.data[index * all + j] = finite ? 0 : 1;
       if (finite) {
         std::copy_n(key, call.headSize, rows + i * call.headSize);
-        std::copy_n(value, call.valueHeadSize, valueRow);
+        std::copy_n(value, size, values + i * size);
       } else {
-        std::fill_n(valueRow, call.valueHeadSize, 0.0f);
+        std::fill_n(values + i * size, size, 0.0f);
       }
     }
     transpose(rows, call.headSize, kPanel, call.headSize, panel, kPanel);
+    operands.pack(panel, call.headSize, kPanel, keyWords);
+    operands.pack(values, count, size, valueWords);
     if (call.hasGradients()) packForGradients(call, index, first, count, rows);
     Vec sizes = broadcast(0);
     for (size_t i = 0; i < kPanel * call.headSize; i += kLanes) sizes = maximum(sizes, abs(load(rows + i)));

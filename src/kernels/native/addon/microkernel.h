@@ -1,37 +1,57 @@
 // The one inner loop that all products are made of.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <utility>
 
+#include "bfloat16.h"
+#include "operands.h"
 #include "simd.h"
 
 namespace attention::ISA {
 
-/// What a product does with what C holds.
-enum class Into {
-  kOverwrite,  // C = A·B
-  kAdd,        // C = C + A·B
-  kRescale,    // C = C·scale + A·B, one scale for each lane: the correction of the online softmax
+/// Operands in float32: a word is one number.
+struct Float32 {
+  struct Mode {};
+  static Vec multiplyAdd(Vec a, Vec b, Vec c) { return fma(a, b, c); }
+  static constexpr size_t kPerWord = 1;
+  static void pack(const float* rows, size_t count, size_t columns, float* words) {
+    if (words != rows) std::copy_n(rows, count * columns, words);
+  }
+};
+
+/// Operands in bfloat16: a word is two neighbours along the sum.
+struct Bfloat16 {
+  using Mode = FlushToZero;
+  static Vec multiplyAdd(Vec a, Vec b, Vec c) { return multiplyAddPairs(a, b, c); }
+  static constexpr size_t kPerWord = 2;
+  static void pack(const float* rows, size_t count, size_t columns, float* words) {
+    packPairs(rows, count, columns, words);
+  }
 };
 
 /// C[i][lane] = Σ_k a[k·aStride + i]·b[k·bStride + lane], i < kRows, lane < kPanel. A row of B is two
 /// vectors, an element of A is broadcast, and the kRows x 2 accumulators stay in registers. Each element is
 /// one chain of fused multiply-adds over k in ascending order, whatever the block it falls into. The chain
 /// begins at zero and is added to C as a whole: many small terms do not drown one by one in a large C.
-template <int kRows>
+template <typename Operand, int kRows>
 void multiplyRows(const float* a, size_t aStride, const float* b, size_t bStride, size_t depth, float* c,
                   size_t cStride, Into into, const float* scale) {
   Vec sum[kRows][2];
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; i++) sum[i][0] = sum[i][1] = broadcast(0);
-  for (size_t k = 0; k < depth; k++) {
-    const Vec b0 = load(b + k * bStride);
-    const Vec b1 = load(b + k * bStride + kLanes);
+  {
+    [[maybe_unused]] const typename Operand::Mode mode;
+    for (size_t k = 0; k < depth; k++) {
+      const Vec b0 = load(b + k * bStride);
+      const Vec b1 = load(b + k * bStride + kLanes);
 #pragma GCC unroll 16
-    for (int i = 0; i < kRows; i++) {
-      const Vec x = broadcast(a[k * aStride + i]);
-      sum[i][0] = fma(x, b0, sum[i][0]);
-      sum[i][1] = fma(x, b1, sum[i][1]);
+      for (int i = 0; i < kRows; i++) {
+        const Vec x = broadcast(a[k * aStride + i]);
+        sum[i][0] = Operand::multiplyAdd(x, b0, sum[i][0]);
+        sum[i][1] = Operand::multiplyAdd(x, b1, sum[i][1]);
+      }
     }
   }
 #pragma GCC unroll 16
@@ -45,28 +65,40 @@ void multiplyRows(const float* a, size_t aStride, const float* b, size_t bStride
   }
 }
 
-using MultiplyRows = void (*)(const float*, size_t, const float*, size_t, size_t, float*, size_t, Into,
-                              const float*);
-
-template <size_t... kRows>
-constexpr auto multiplyTable(std::index_sequence<kRows...>) {
-  struct Table {
-    MultiplyRows of[sizeof...(kRows)];
-  };
-  return Table{{&multiplyRows<static_cast<int>(kRows) + 1>...}};
+template <typename Operand, size_t... kRows>
+constexpr Operands operandsOf(std::index_sequence<kRows...>) {
+  return {Operand::kPerWord, &Operand::pack, {&multiplyRows<Operand, static_cast<int>(kRows) + 1>...}};
 }
 
+/// The products of one kind of operands.
+template <typename Operand>
+constexpr Operands kOperands = operandsOf<Operand>(std::make_index_sequence<kMaxRows>());
+
 /// The same for any number of rows, cut into pieces of about equal height.
-inline void multiply(const float* a, size_t aStride, const float* b, size_t bStride, size_t depth,
-                     size_t rows, float* c, size_t cStride, Into into, const float* scale = nullptr) {
-  static constexpr auto table = multiplyTable(std::make_index_sequence<kMaxRows>());
+inline void multiply(const Operands& operands, const float* a, size_t aStride, const float* b, size_t bStride,
+                     size_t depth, size_t rows, float* c, size_t cStride, Into into,
+                     const float* scale = nullptr) {
   const size_t pieces = (rows + kMaxRows - 1) / kMaxRows;
   size_t row = 0;
   for (size_t piece = 0; piece < pieces; piece++) {
     const size_t end = rows * (piece + 1) / pieces;
-    table.of[end - row - 1](a + row, aStride, b, bStride, depth, c + row * cStride, cStride, into, scale);
+    operands.multiply[end - row - 1](a + row, aStride, b, bStride, depth, c + row * cStride, cStride, into,
+                                     scale);
     row = end;
   }
+}
+
+/// Whether all numbers are finite as operands: bfloat16 rounds the last ones of float32 to infinity.
+inline bool fitsOperands(const Operands& operands, const float* x, size_t count) {
+  const float limit = operands.perWord == 1 ? INFINITY : kBfloat16Limit;
+  Vec outside = broadcast(0);
+  const size_t whole = count - count % kLanes;
+  for (size_t i = 0; i < whole; i += kLanes) {
+    outside = select(less(abs(load(x + i)), broadcast(limit)), outside, broadcast(1));
+  }
+  bool all = !any(less(broadcast(0), outside));
+  for (size_t i = whole; i < count; i++) all = all && std::fabs(x[i]) < limit;
+  return all;
 }
 
 }  // namespace attention::ISA

@@ -5,10 +5,11 @@
 
 #include "call.h"
 #include "microkernel.h"
+#include "scratch.h"
 
 namespace attention::ISA {
 
-/// Depth of a block of the sum over k: a block of W, kDepth x kPanel, stays in the first-level cache.
+/// Words of a block of the sum over k: a block of W, kDepth x kPanel, stays in the first-level cache.
 constexpr size_t kDepth = 256;
 /// Panels of tokens that are multiplied with a block of W while it is there.
 constexpr size_t kTokenPanels = 4;
@@ -26,53 +27,73 @@ inline bool isFinite(const float* x, size_t count) {
   return probe == 0;
 }
 
+/// Where `rows` of float32, kPanel wide, are put together that become words of a panel: in place, where the
+/// words are float32 themselves.
+inline float* beforePacking(const Operands& operands, Scratch& scratch, size_t rows, float* words) {
+  return operands.perWord == 1 ? words : scratch.take(rows * kPanel);
+}
+
 /// Tokens [from, to) of a sample as panels: Xᵀ, kPanel tokens side by side, zeros where there is no token.
-inline void packTokens(const Tokens& tokens, size_t batch, size_t from, size_t to) {
+inline void packTokens(const Call& call, const Tokens& tokens, size_t batch, size_t from, size_t to) {
+  static thread_local Scratch scratch;
   const size_t panels = panelsOf(tokens.rows, kPanel);
   for (size_t row = from; row < to; row += kPanel) {
-    float* panel = tokens.panels.data + (batch * panels + row / kPanel) * tokens.width * kPanel;
+    float* words = tokens.panels.data + (batch * panels + row / kPanel) * call.words(tokens.width) * kPanel;
+    float* panel = beforePacking(*call.operands, scratch, tokens.width, words);
     const size_t rows = std::min<size_t>(kPanel, tokens.rows - row);
     const float* x = tokens.data.data + (batch * tokens.rows + row) * tokens.width;
     if (rows < kPanel) std::fill_n(panel, tokens.width * kPanel, 0.0f);
     transpose(x, tokens.width, rows, tokens.width, panel, kPanel);
+    call.operands->pack(panel, tokens.width, kPanel, words);
+  }
+}
+
+/// Rows [k, k + depth) of W and the columns from `first`, in the order of the heads, side by side; zeros
+/// beyond the last column.
+inline void gatherColumns(const Linear& linear, size_t k, size_t depth, size_t first, float* panel) {
+  const size_t last = std::min(first + kPanel, linear.columns());
+  if (last - first < kPanel) std::fill_n(panel, depth * kPanel, 0.0f);
+  // Runs of columns that lie side by side in W: up to the end of a head.
+  for (size_t column = first; column < last;) {
+    const size_t head = column / linear.headSize;
+    const size_t count = std::min(last, (head + 1) * linear.headSize) - column;
+    const float* w = linear.weight.data + k * linear.inStride +
+                     (linear.headColumn[head] + column % linear.headSize) * linear.outStride;
+    if (linear.outStride == 1) {
+      for (size_t i = 0; i < depth; i++) {
+        std::copy_n(w + i * linear.inStride, count, panel + i * kPanel + column - first);
+      }
+    } else {
+      transpose(w, linear.outStride, count, depth, panel + column - first, kPanel);
+    }
+    column += count;
   }
 }
 
 /// Columns [from, to) of W, in the order of the heads, as panels: kPanel columns side by side, zeros beyond
 /// the last.
-inline void packWeight(const Linear& linear, size_t from, size_t to) {
-  const size_t columns = linear.columns();
+inline void packWeight(const Call& call, const Linear& linear, size_t from, size_t to) {
+  static thread_local Scratch scratch;
   for (size_t first = from; first < to; first += kPanel) {
-    float* panel = linear.packed.data + first * linear.inWidth;
-    const size_t last = std::min(first + kPanel, columns);
-    if (last - first < kPanel) std::fill_n(panel, linear.inWidth * kPanel, 0.0f);
-    // Runs of columns that lie side by side in W: up to the end of a head.
-    for (size_t column = first; column < last;) {
-      const size_t head = column / linear.headSize;
-      const size_t count = std::min(last, (head + 1) * linear.headSize) - column;
-      const float* w =
-          linear.weight.data + (linear.headColumn[head] + column % linear.headSize) * linear.outStride;
-      if (linear.outStride == 1) {
-        for (size_t k = 0; k < linear.inWidth; k++) {
-          std::copy_n(w + k * linear.inStride, count, panel + k * kPanel + column - first);
-        }
-      } else {
-        transpose(w, linear.outStride, count, linear.inWidth, panel + column - first, kPanel);
-      }
-      column += count;
+    float* words = linear.packed.data + first * linear.words;
+    for (size_t k = 0; k < linear.inWidth; k += linear.groupWidth) {
+      float* panel = beforePacking(*call.operands, scratch, linear.groupWidth, words);
+      gatherColumns(linear, k, linear.groupWidth, first, panel);
+      call.operands->pack(panel, linear.groupWidth, kPanel, words);
+      words += call.words(linear.groupWidth) * kPanel;
     }
   }
 }
 
 /// y = x·W + b for `count` tokens, whose panels begin at `tokenPanels`, and one panel of columns, into
 /// `result` [tokens][kPanel].
-inline void projectPanel(const Linear& linear, const float* tokenPanels, size_t count, size_t column,
-                         float* result) {
-  const float* w = linear.packed.data + column * linear.inWidth;
-  for (size_t k = 0; k < linear.inWidth; k += kDepth) {
-    const size_t depth = std::min(kDepth, linear.inWidth - k);
+inline void projectPanel(const Operands& operands, const Linear& linear, const float* tokenPanels,
+                         size_t count, size_t column, float* result) {
+  const float* w = linear.packed.data + column * linear.words;
+  for (size_t k = 0; k < linear.words; k += kDepth) {
+    const size_t depth = std::min(kDepth, linear.words - k);
     for (size_t row = 0; row < count; row += kPanel) {
-      multiply(tokenPanels + row * linear.inWidth + k * kPanel, kPanel, w + k * kPanel, kPanel, depth,
+      multiply(operands, tokenPanels + row * linear.words + k * kPanel, kPanel, w + k * kPanel, kPanel, depth,
                std::min<size_t>(kPanel, count - row), result + row * kPanel, kPanel,
                k == 0 ? Into::kOverwrite : Into::kAdd);
     }
@@ -99,7 +120,7 @@ void projectTokens(const Call& call, const Linear& linear, const float* panels, 
   for (size_t column = firstColumn; column < lastColumn; column += kPanel) {
     for (size_t row = from; row < to; row += kTokenPanels * kPanel) {
       const size_t end = std::min({row + kTokenPanels * kPanel, to, rows});
-      projectPanel(linear, panels + row * linear.inWidth, end - row, column, result);
+      projectPanel(*call.operands, linear, panels + row * linear.words, end - row, column, result);
       const size_t count = std::min(column + kPanel, linear.columns()) - column;
       finite = finite && isFinite(result, (end - row) * kPanel);
       for (size_t i = row; i < end; i++) {
@@ -122,7 +143,7 @@ inline void projectHeads(const Call& call, const Source& source, size_t batch, s
                          size_t from, size_t to) {
   const Tokens& tokens = source.tokens;
   const size_t panels = panelsOf(tokens.rows, kPanel);
-  const float* sample = tokens.panels.data + batch * panels * tokens.width * kPanel;
+  const float* sample = tokens.panels.data + batch * panels * source.linear.words * kPanel;
   const size_t last = std::min(firstColumn + kPanel, source.linear.columns());
   projectTokens(call, source.linear, sample, tokens.rows, from, to, firstColumn, last,
                 [&](size_t token, size_t head, size_t c, const float* values, size_t count) {
@@ -133,7 +154,7 @@ inline void projectHeads(const Call& call, const Source& source, size_t batch, s
 /// output = Concat(head_1 … head_H)·W_O + b_O for the tokens [from, to) and one panel of columns.
 inline void projectOutputColumns(const Call& call, size_t batch, size_t firstColumn, size_t from, size_t to) {
   const Linear& linear = call.outputProjection;
-  const float* sample = call.concat.data + batch * panelsOf(call.queries, kPanel) * linear.inWidth * kPanel;
+  const float* sample = call.concat.data + batch * panelsOf(call.queries, kPanel) * linear.words * kPanel;
   const size_t last = std::min(firstColumn + kPanel, linear.columns());
   projectTokens(call, linear, sample, call.queries, from, to, firstColumn, last,
                 [&](size_t token, size_t, size_t c, const float* values, size_t count) {

@@ -37,10 +37,12 @@ class QueryPanel {
     hasAddend_ = call.bias || call.allow || call.forbid;
   }
 
-  /// Qᵀ·scale, [headSize][kPanel].
+  /// Qᵀ·scale, [words(headSize)][kPanel]. In bfloat16 Q is what is rounded, and the scale is left to the
+  /// products: rounding the two together would move a query that is bfloat16 already.
   void packQueries(float scale) {
     static thread_local Scratch packed, rows;
     q_ = packed.take(call_.headSize * kPanel);
+    if (call_.operands->perWord > 1) std::swap(scale, scaleLeft_);
     float* gathered = rows.take(kPanel * call_.headSize);
     for (size_t lane = 0; lane < kPanel; lane++) {
       const float* row = call_.query.heads.row(batch_, head_, query_[lane]);
@@ -58,6 +60,9 @@ class QueryPanel {
       // NaN is larger than everything.
       if (!(sum <= size_)) size_ = sum;
     }
+    if (!fitsOperands(*call_.operands, q_, call_.headSize * kPanel)) size_ = INFINITY;
+    size_ *= std::max(1.0f, std::fabs(scaleLeft_));
+    call_.operands->pack(q_, call_.headSize, kPanel, q_);
   }
 
   /// Takes what packQueries has made of the same queries before.
@@ -87,11 +92,15 @@ class QueryPanel {
   /// cannot be taken for a forbidden key.
   void dotProducts(size_t block, size_t end, float* s) const {
     const size_t index = batch_ * call_.kvHeads + call_.kvHeadOf(head_);
-    const float* panels =
-        call_.keyPanels.data + index * panelsOf(call_.allKeys(), kPanel) * call_.headSize * kPanel;
+    const size_t depth = call_.words(call_.headSize);
+    const float* panels = call_.keyPanels.data + index * panelsOf(call_.allKeys(), kPanel) * depth * kPanel;
     for (size_t key = block; key < end; key += kPanel) {
-      multiply(panels + key * call_.headSize, kPanel, q_, kPanel, call_.headSize,
+      multiply(*call_.operands, panels + key * depth, kPanel, q_, kPanel, depth,
                std::min<size_t>(kPanel, end - key), s + (key - block) * kPanel, kPanel, Into::kOverwrite);
+    }
+    if (scaleLeft_ != 1) {
+      const Vec scale = broadcast(scaleLeft_);
+      for (size_t i = 0; i < (end - block) * kPanel; i += kLanes) store(s + i, load(s + i) * scale);
     }
     if (mayOverflow(block, end)) {
       for (size_t i = 0; i < (end - block) * kPanel; i++) s[i] += s[i] * 0;
@@ -208,6 +217,8 @@ class QueryPanel {
   int64_t allFrom_ = 0, allTo_ = std::numeric_limits<int64_t>::max();
   int64_t anyFrom_ = std::numeric_limits<int64_t>::max(), anyTo_ = 0;
   bool hasAddend_ = false;
+  /// What the products are still to be multiplied by.
+  float scaleLeft_ = 1;
   float* q_ = nullptr;
   /// Largest Σ|q_c| of a lane.
   float size_ = 0;

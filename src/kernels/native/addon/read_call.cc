@@ -18,13 +18,15 @@ std::vector<size_t> readColumns(const Reader& linear, const char* name, size_t h
   return {columns.begin(), columns.end()};
 }
 
-Linear readLinear(const Reader& linear, const Reader& memory, const char* packed, size_t inWidth,
-                  size_t heads, size_t size, size_t panel) {
+Linear readLinear(const Call& call, const Reader& linear, const Reader& memory, const char* packed,
+                  size_t inWidth, size_t groupWidth, size_t heads, size_t size, size_t panel) {
   Linear result;
   result.inWidth = linear.count("inWidth");
   result.headSize = linear.count("headSize");
   if (result.inWidth != inWidth) linear.fail("inWidth", std::to_string(inWidth));
   if (result.headSize != size) linear.fail("headSize", std::to_string(size));
+  result.groupWidth = groupWidth;
+  result.words = groupWidth == 0 ? 0 : product({inWidth / groupWidth, call.words(groupWidth)});
   result.inStride = linear.count("inStride");
   result.outStride = linear.count("outStride");
   result.headColumn = readColumns(linear, "headColumn", heads);
@@ -37,7 +39,7 @@ Linear readLinear(const Reader& linear, const Reader& memory, const char* packed
     result.bias = linear.array<float>("bias", last);
   }
   // In the memory of the job, or kept from an earlier one.
-  const size_t packedSize = product({panelsOf(result.columns(), panel), panel, inWidth});
+  const size_t packedSize = product({panelsOf(result.columns(), panel), panel, result.words});
   result.packed = memory.has(packed) ? memory.array<float>(packed, packedSize)
                                      : linear.member("packed").array<float>("data", packedSize);
   return result;
@@ -62,13 +64,14 @@ Source readSource(const Call& call, const Reader& job, const SourceNames& names,
     result.tokens.width = tokens.count("width");
     if (result.tokens.rows != rows) tokens.fail("rows", std::to_string(rows));
     result.tokens.data = tokens.array<float>("data", product({call.batch, rows, result.tokens.width}));
-    const size_t panelSize = product({call.batch, panelsOf(rows, panel), result.tokens.width, panel});
+    const size_t panelSize =
+        product({call.batch, panelsOf(rows, panel), call.words(result.tokens.width), panel});
     const auto there = [&](const char* name) { return memory.has(name); };
     const auto place = std::find_if(names.panels.begin(), names.panels.end(), there);
     if (place == names.panels.end()) memory.fail(names.panels[0], "the panels of the tokens");
     result.tokens.panels = memory.array<float>(*place, panelSize);
-    result.linear =
-        readLinear(source.member("linear"), memory, names.packed, result.tokens.width, heads, size, panel);
+    result.linear = readLinear(call, source.member("linear"), memory, names.packed, result.tokens.width,
+                               result.tokens.width, heads, size, panel);
   }
   if (memory.has(names.role)) {
     result.heads.batchStride = product({heads, rows, size});
@@ -158,11 +161,12 @@ void readReturns(Call& call, const Reader& returns, const Reader& memory) {
 
 }  // namespace
 
-Call readCall(const Reader& job, size_t panel) {
+Call readCall(const Reader& job, size_t panel, const Operands& operands) {
   const Reader input = job.member("call");
   const Reader memory = job.member("memory");
   const Reader sizes = input.member("sizes");
   Call call;
+  call.operands = &operands;
   call.batch = sizes.count("batch");
   call.queries = sizes.count("queries");
   call.keys = sizes.count("keys");
@@ -215,10 +219,11 @@ Call readCall(const Reader& job, size_t panel) {
   const size_t rows = product({call.batch, call.heads, call.queries});
   if (memory.has("native.key_panels")) {
     const size_t panelRows = product({kvRows, panelsOf(all, panel), panel});
-    call.keyPanels = memory.array<float>("native.key_panels", product({panelRows, call.headSize}) + 16);
+    call.keyPanels =
+        memory.array<float>("native.key_panels", product({panelRows, call.words(call.headSize)}) + 16);
     call.keyPanels.data = aligned(call.keyPanels);
     call.valueRows =
-        memory.array<float>("native.value_rows", product({kvRows, all, call.valueHeadSize}) + 16);
+        memory.array<float>("native.value_rows", product({kvRows, call.words(all), call.valueHeadSize}) + 16);
     call.valueRows.data = aligned(call.valueRows);
     call.poison = memory.array<int32_t>("native.poison", product({kvRows, all}));
     call.keySizes = memory.array<float>("native.key_sizes", panelRows / panel);
@@ -230,10 +235,11 @@ Call readCall(const Reader& job, size_t panel) {
   call.hasOutputProjection = input.has("outputProjection");
   const size_t headsWidth = product({call.heads, call.valueHeadSize});
   if (call.hasOutputProjection) {
-    call.outputProjection = readLinear(input.member("outputProjection"), memory, "packed.output", headsWidth,
-                                       1, call.outputWidth, panel);
+    call.outputProjection = readLinear(call, input.member("outputProjection"), memory, "packed.output",
+                                       headsWidth, call.valueHeadSize, 1, call.outputWidth, panel);
     call.concat = memory.array<float>(
-        "concat", product({call.batch, panelsOf(call.queries, panel), headsWidth, panel}) + 16);
+        "concat",
+        product({call.batch, panelsOf(call.queries, panel), call.outputProjection.words, panel}) + 16);
     call.concat.data = aligned(call.concat);
     call.output = readView(memory, "output", outputStrides, call.batch, 1, call.queries, call.outputWidth);
   } else {
@@ -242,7 +248,10 @@ Call readCall(const Reader& job, size_t panel) {
   }
   readReturns(call, input.member("returns"), memory);
   call.status = job.array<int32_t>("status", 4).data;
-  if (input.has("gradOutput")) readGradients(call, job, panel);
+  if (input.has("gradOutput")) {
+    if (operands.perWord != 1) input.fail("gradOutput", "no gradients in this precision");
+    readGradients(call, job, panel);
+  }
   return call;
 }
 

@@ -60,6 +60,7 @@ class Reader {
 size_t product(std::initializer_list<size_t> factors);
 
 /// Reads a job of src/kernels/kernel.ts: its call, memory and status.
-Call readCall(const Reader& job, size_t panel);
+/// Operands are what the kernels that are to compute it make the products of.
+Call readCall(const Reader& job, size_t panel, const Operands& operands);
 
 }  // namespace attention

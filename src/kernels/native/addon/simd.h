@@ -6,7 +6,10 @@
 #include <cstdint>
 #include <cstring>
 
-#if defined(__AVX512F__)
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+#define ISA avx512bf16
+#elif defined(__AVX512F__)
 #include <immintrin.h>
 #define ISA avx512
 #elif defined(__AVX2__) && defined(__FMA__)

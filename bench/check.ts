@@ -5,8 +5,8 @@ import { Pool } from './pool.ts';
 import type { Shape } from './shapes.ts';
 import { type Inputs, makeCall, resultNames } from './workload.ts';
 
-/** Largest difference that float32 arithmetic explains, as a part of the largest result. */
-export const TOLERANCE = 1e-5;
+/** Largest difference that the arithmetic explains, as a part of the largest result. */
+export const TOLERANCE = { float32: 1e-5, bfloat16: 1e-2 } as const;
 
 export type Results = Readonly<Record<string, ArrayLike<number>>>;
 

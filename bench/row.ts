@@ -58,19 +58,20 @@ export class Bench {
 
   /** Time of every stage of our kernel; empty where no kernel computes the shape. */
   stages(rounds: number): StageTime[] {
-    const call = makeCall(this.#shape, this.#inputs, 'float32');
+    const call = makeCall(this.#shape, this.#inputs, this.#shape.precision);
     const kernel = candidateFor(call, this.#options.kernel);
     return kernel === null ? [] : stageTimes(kernel, call, rounds);
   }
 
   async #open(threads: number, opened: Opened[]): Promise<void> {
-    const call = makeCall(this.#shape, this.#inputs, 'float32');
+    const call = makeCall(this.#shape, this.#inputs, this.#shape.precision);
     const kernel = candidateFor(call, this.#options.kernel);
     if (kernel === null) console.log(`  the kernel ${this.#options.kernel} does not compute this call`);
     else {
       await openOurs(kernel, call, threads, opened);
       opened.push(await openEngine(kernel, call, threads));
     }
+    if (this.#shape.precision !== 'float32') return;
     opened.push(...openOnnxRuntime(this.#shape, this.#inputs, threads));
     for (const peer of this.#options.peers) {
       const candidate = await openPeer(peer, this.#shape, this.#inputs, threads);
@@ -81,8 +82,9 @@ export class Bench {
   /** A wrong result of ours is an error; others are told and left out. */
   async #isRight({ contender: { name, family }, results }: Opened): Promise<boolean> {
     const error = relativeError(this.#expected, await results());
-    if (error <= TOLERANCE) return true;
-    const message = `${name}: relative error ${error.toExponential(1)}, more than ${TOLERANCE}`;
+    const tolerance = TOLERANCE[this.#shape.precision];
+    if (error <= tolerance) return true;
+    const message = `${name}: relative error ${error.toExponential(1)}, more than ${tolerance}`;
     if (OURS.has(family)) throw new Error(message);
     console.log(`  ${message}; left out`);
     return false;

@@ -19,6 +19,8 @@ export interface Shape {
   /** Whether the whole attention map is returned. */
   readonly weights: boolean;
   readonly gradients: boolean;
+  /** Of our own contenders, and then there are no others. */
+  readonly precision: 'float32' | 'bfloat16';
   /** The shape whose time or rate this one is to be seen beside. */
   readonly beside: { readonly shape: string; readonly by: 'time' | 'rate' } | null;
 }
@@ -31,6 +33,7 @@ const PLAIN = {
   biasAndPadding: false,
   weights: false,
   gradients: false,
+  precision: 'float32',
   beside: null,
 } as const;
 
@@ -72,7 +75,14 @@ function ragged(tokens: number, round: number): Shape[] {
   ];
 }
 
+/** A shape in bfloat16, beside itself in float32. */
+function inBfloat16(shape: Shape): Shape {
+  const beside = { shape: shape.name, by: 'time' } as const;
+  return { ...shape, name: `${shape.name}-bfloat16`, precision: 'bfloat16', beside };
+}
+
 const BASE = layer('base', 512, 768, 12);
+const LONG = layer('long', 2048, 768, 12);
 const CORE = attention('core', 4096, 12, 64);
 const DECODE = { queries: 1, keys: 4096, past: 4095, heads: 32, kvHeads: 8, headSize: 128, causal: true };
 
@@ -81,7 +91,7 @@ export const SHAPES: readonly Shape[] = [
   layer('small', 128, 384, 12),
   BASE,
   layer('batch', 128, 768, 12, 16),
-  layer('long', 2048, 768, 12),
+  LONG,
   CORE,
   { ...CORE, name: 'core-causal', causal: true },
   { ...CORE, name: 'core-window', causal: true, windowLeft: 255 },
@@ -91,6 +101,7 @@ export const SHAPES: readonly Shape[] = [
   { ...PLAIN, ...DECODE, name: 'decode', kind: 'attention' },
   { ...BASE, name: 'base-weights', weights: true, beside: { shape: 'base', by: 'time' } },
   { ...CORE, name: 'core-gradients', gradients: true },
+  ...[BASE, LONG].map(inBfloat16),
 ];
 
 /** The same with few tokens: to see that everything runs, not how fast. */

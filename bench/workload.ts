@@ -115,7 +115,7 @@ export function rowsOf<Data extends RealArray>(tensor: Tensor<Data>, from: numbe
 }
 
 function inPrecision(tensor: Float32Tensor, precision: Precision): Tensor<RealArray> {
-  if (precision === 'float32') return tensor;
+  if (precision !== 'float64') return tensor;
   const data = allocateReal('float64', tensor.data.length);
   data.set(tensor.data);
   return { ...tensor, data };

@@ -1,9 +1,12 @@
-import type { Precision, Tensor } from '../../domain/tensor.ts';
+import type { ElementKind, Precision, Tensor } from '../../domain/tensor.ts';
 import type { Decoded, DecodeOptions } from '../format.ts';
+import { Cursor } from './cursor.ts';
+import { DecimalScanner } from './decimal-scanner.ts';
 import { releaseScratch } from './elements.ts';
 import { EnvelopeScanner, type ScannedBody } from './envelope-scanner.ts';
 import { type FieldNode, fieldTree } from './fields.ts';
-import { settle } from './lifted-tensor.ts';
+import { type LiftedTensor, settle } from './lifted-tensor.ts';
+import { TensorReader } from './tensor-reader.ts';
 
 /**
  * Decodes a JSON body (RFC 8259, in UTF-8 without a byte order mark). The numbers of tensors go straight from
@@ -15,7 +18,11 @@ import { settle } from './lifted-tensor.ts';
 export function decodeJson(bytes: Uint8Array, { fields, limits }: DecodeOptions): Decoded {
   try {
     const tree = fieldTree(fields);
-    const scanned = new EnvelopeScanner(bytes, limits).scan(tree);
+    const cursor = new Cursor(bytes);
+    const numbers = new DecimalScanner(bytes);
+    const tensors = new TensorReader(cursor, numbers, limits.jsonDepth);
+    const scanner = new EnvelopeScanner(cursor, numbers, limits, (kind: ElementKind) => tensors.read(kind));
+    const scanned = scanner.scan(tree);
     return settleAll(scanned, tree);
   } finally {
     releaseScratch();
@@ -26,7 +33,7 @@ export function decodeJson(bytes: Uint8Array, { fields, limits }: DecodeOptions)
  * Parses the envelope, in which an ordinal stands for each tensor. What JSON.parse keeps of a member that was
  * given twice, the last one, thereby decides which tensor counts.
  */
-function settleAll({ envelope: text, lifted }: ScannedBody, tree: FieldNode): Decoded {
+function settleAll({ envelope: text, lifted }: ScannedBody<LiftedTensor>, tree: FieldNode): Decoded {
   const envelope = JSON.parse(text) as Record<string, unknown>;
   const precision: Precision = envelope.precision === 'float64' ? 'float64' : 'float32';
   const tensors: Record<string, Tensor> = {};

@@ -11,17 +11,15 @@ import {
   OPEN_BRACKET,
   QUOTE,
 } from './ascii.ts';
-import { Cursor } from './cursor.ts';
-import { DecimalScanner } from './decimal-scanner.ts';
+import type { Cursor } from './cursor.ts';
+import type { DecimalScanner } from './decimal-scanner.ts';
 import type { FieldNode } from './fields.ts';
-import type { LiftedTensor } from './lifted-tensor.ts';
 import { enterMember, skipString } from './strings.ts';
-import { TensorReader } from './tensor-reader.ts';
 
-export interface ScannedBody {
+export interface ScannedBody<Lifted> {
   /** The body with each tensor replaced by its ordinal in `lifted`; valid JSON. */
   readonly envelope: string;
-  readonly lifted: readonly LiftedTensor[];
+  readonly lifted: readonly Lifted[];
 }
 
 /** Far more than any operation has fields: a field may come twice, but a body is not to be made of such. */
@@ -37,35 +35,35 @@ const LITERALS: ReadonlyMap<number, string> = new Map([
  * One pass over a JSON body. Values at the paths of tensor fields are lifted out; all the rest, the envelope,
  * is checked against the grammar (RFC 8259) and kept as the bytes that it is, for JSON.parse.
  */
-export class EnvelopeScanner {
+export class EnvelopeScanner<Kind, Lifted> {
   readonly #cursor: Cursor;
   readonly #numbers: DecimalScanner;
-  readonly #tensors: TensorReader;
   readonly #limits: Limits;
-  readonly #lifted: LiftedTensor[] = [];
+  readonly #read: (kind: Kind) => Lifted;
+  readonly #lifted: Lifted[] = [];
   /** Pieces of the envelope, each followed by a tensor, and their bytes. */
   readonly #pieces: Uint8Array[] = [];
   #pieceBytes = 0;
   #pieceStart = 0;
   /** How many arrays of the envelope the cursor is in. */
   #arrays = 0;
-  /** Members of the envelope that are not objects: the one being read, and the largest one so far. */
+  /** Members that are not objects: the envelope's size where the one being read starts, and the largest one so far. */
   #member = { pathLength: 0, start: 0 };
   #largest = { pointer: '', bytes: 0 };
 
-  /** Throws `malformed_body` where the bytes are not one JSON object. */
-  constructor(bytes: Uint8Array, limits: Limits) {
-    this.#cursor = new Cursor(bytes);
-    this.#numbers = new DecimalScanner(bytes);
-    this.#tensors = new TensorReader(this.#cursor, this.#numbers, limits.jsonDepth);
+  /** `cursor` stands at the start of the body. `read` lifts out the value that it stands at, and steps over it. */
+  constructor(cursor: Cursor, numbers: DecimalScanner, limits: Limits, read: (kind: Kind) => Lifted) {
+    this.#cursor = cursor;
+    this.#numbers = numbers;
     this.#limits = limits;
+    this.#read = read;
   }
 
   /**
    * Throws `malformed_body` (not JSON, nested too deep, a forbidden name), `invalid_request` (an envelope
-   * larger than the limit) and `invalid_tensor`.
+   * larger than the limit) and what `read` throws.
    */
-  scan(fields: FieldNode): ScannedBody {
+  scan(fields: FieldNode<Kind>): ScannedBody<Lifted> {
     const cursor = this.#cursor;
     this.#object(fields, 1);
     if (cursor.position !== cursor.end) throw cursor.malformed('Expected nothing after the closing brace');
@@ -74,7 +72,7 @@ export class EnvelopeScanner {
     return { envelope: Buffer.concat(this.#pieces).toString('utf8'), lifted: this.#lifted };
   }
 
-  #object(fields: FieldNode | undefined, depth: number): void {
+  #object(fields: FieldNode<Kind> | undefined, depth: number): void {
     const cursor = this.#cursor;
     this.#checkDepth(depth);
     cursor.position++;
@@ -86,7 +84,7 @@ export class EnvelopeScanner {
     for (;;) {
       const name = enterMember(cursor);
       const field = fields?.members.get(name);
-      if (field?.kind !== undefined) this.#lift(field);
+      if (field?.kind !== undefined) this.#lift(field.kind);
       else this.#memberValue(field, depth + 1);
       cursor.path.pop();
       cursor.skipWhitespace();
@@ -96,43 +94,43 @@ export class EnvelopeScanner {
     cursor.position++;
   }
 
-  #lift(field: FieldNode): void {
+  #lift(kind: Kind): void {
     if (this.#lifted.length === MAX_TENSORS) {
       throw this.#cursor.malformed(`Expected at most ${MAX_TENSORS} tensors in a body`);
     }
     this.#checkSize();
     this.#keepPiece();
     this.#pieces.push(Buffer.from(String(this.#lifted.length)));
-    this.#lifted.push(this.#tensors.read(field.kind ?? 'real'));
+    this.#lifted.push(this.#read(kind));
     this.#pieceStart = this.#cursor.position;
   }
 
-  #memberValue(field: FieldNode | undefined, depth: number): void {
+  #memberValue(field: FieldNode<Kind> | undefined, depth: number): void {
     const cursor = this.#cursor;
     if (this.#arrays > 0 || cursor.peek() === OPEN_BRACE) {
       this.#value(field, depth);
       return;
     }
-    const start = cursor.position;
+    const start = this.#size();
     this.#member = { pathLength: cursor.path.length, start };
-    this.#value(undefined, depth);
+    this.#value(field, depth);
     this.#member.pathLength = 0;
-    const bytes = cursor.position - start;
+    const bytes = this.#size() - start;
     if (bytes > this.#largest.bytes) this.#largest = { pointer: cursor.pointer(), bytes };
   }
 
-  #value(fields: FieldNode | undefined, depth: number): void {
+  #value(fields: FieldNode<Kind> | undefined, depth: number): void {
     const cursor = this.#cursor;
     const byte = cursor.peek();
     if (byte === OPEN_BRACE) this.#object(fields, depth);
-    else if (byte === OPEN_BRACKET) this.#array(depth);
+    else if (byte === OPEN_BRACKET) this.#array(fields?.elements, depth);
     else if (byte === QUOTE) skipString(cursor);
     else if (LITERALS.has(byte)) this.#literal(LITERALS.get(byte) as string);
     else this.#number();
     this.#checkSize();
   }
 
-  #array(depth: number): void {
+  #array(elements: FieldNode<Kind> | undefined, depth: number): void {
     const cursor = this.#cursor;
     this.#checkDepth(depth);
     this.#arrays++;
@@ -141,7 +139,7 @@ export class EnvelopeScanner {
     if (cursor.peek() !== CLOSE_BRACKET) {
       for (let index = 0; ; index++) {
         cursor.path.push(index);
-        this.#value(undefined, depth + 1);
+        this.#value(elements, depth + 1);
         cursor.path.pop();
         cursor.skipWhitespace();
         if (cursor.peek() === CLOSE_BRACKET) break;
@@ -183,11 +181,10 @@ export class EnvelopeScanner {
   }
 
   #tooLarge(limit: number): Problem {
-    const { position } = this.#cursor;
     let { pointer, bytes } = this.#largest;
     const { pathLength, start } = this.#member;
-    if (pathLength > 0 && position - start > bytes) {
-      bytes = position - start;
+    if (pathLength > 0 && this.#size() - start > bytes) {
+      bytes = this.#size() - start;
       pointer = this.#cursor
         .pointer()
         .split('/')

@@ -1,13 +1,15 @@
 import type { TensorFields } from '../../contract/schemas/tensor.ts';
 import type { ElementKind } from '../../domain/tensor.ts';
 
-/** The tensor fields of an operation as a tree of member names, as the scanner walks down the body. */
-export interface FieldNode {
+/** What a body holds at known places, as a tree of member names: the scanner walks down it and the body together. */
+export interface FieldNode<Kind = ElementKind> {
   /** Dotted path from the top. */
   readonly path: string;
-  /** The kind of the tensor that stands here; undefined for an object on the way to some. */
-  readonly kind: ElementKind | undefined;
-  readonly members: ReadonlyMap<string, FieldNode>;
+  /** The kind of the value that is lifted out here; undefined for an object or array on the way to some. */
+  readonly kind?: Kind | undefined;
+  readonly members: ReadonlyMap<string, FieldNode<Kind>>;
+  /** What every element is, where an array of objects stands here. */
+  readonly elements?: FieldNode<Kind> | undefined;
 }
 
 interface GrowingNode extends FieldNode {

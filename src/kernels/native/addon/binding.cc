@@ -9,17 +9,23 @@
 
 namespace attention {
 
-#if defined(__x86_64__)
+// Those that scripts/build-native.mjs found a compiler for.
+#if defined(HAS_KERNELS_AVX2)
 namespace avx2 {
 extern const Kernels kernels;
 }
+#endif
+#if defined(HAS_KERNELS_AVX512)
 namespace avx512 {
 extern const Kernels kernels;
 }
+#endif
+#if defined(HAS_OPERANDS_AVX512BF16)
 namespace avx512bf16 {
 extern const Operands bfloat16;
 }
-#elif defined(__aarch64__)
+#endif
+#if defined(HAS_KERNELS_NEON)
 namespace neon {
 extern const Kernels kernels;
 }
@@ -35,30 +41,35 @@ struct InstructionSet {
   const Operands* operands;
 };
 
-/// What this machine runs, fastest first.
+/// What this machine runs of them, fastest first.
 std::vector<InstructionSet> instructionSets() {
-  std::vector<InstructionSet> sets;
+  std::vector<InstructionSet> float32, bfloat16;
+  [[maybe_unused]] const auto add = [&](const char* name, const char* roundingName, const Kernels& kernels) {
+    float32.push_back({name, "float32", &kernels, kernels.float32});
+    bfloat16.push_back({roundingName, "bfloat16", &kernels, kernels.bfloat16});
+  };
 #if defined(__x86_64__)
   __builtin_cpu_init();
+#endif
+#if defined(HAS_KERNELS_AVX512)
   const bool hasAvx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  const bool hasAvx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  const auto add = [&](const char* name, const char* precision, const Kernels& kernels,
-                       const Operands* operands) {
-    sets.push_back({name, precision, &kernels, operands});
-  };
-  if (hasAvx512) add("avx512", "float32", avx512::kernels, avx512::kernels.float32);
-  if (hasAvx2) add("avx2", "float32", avx2::kernels, avx2::kernels.float32);
+#if defined(HAS_OPERANDS_AVX512BF16)
   if (hasAvx512 && __builtin_cpu_supports("avx512bf16")) {
-    add("avx512bf16", "bfloat16", avx512::kernels, &avx512bf16::bfloat16);
+    bfloat16.push_back({"avx512bf16", "bfloat16", &avx512::kernels, &avx512bf16::bfloat16});
   }
-  if (hasAvx512) add("avx512-bfloat16", "bfloat16", avx512::kernels, avx512::kernels.bfloat16);
-  if (hasAvx2) add("avx2-bfloat16", "bfloat16", avx2::kernels, avx2::kernels.bfloat16);
-#elif defined(__aarch64__)
-  sets.push_back({"neon", "float32", &neon::kernels, neon::kernels.float32});
-  sets.push_back({"neon-bfloat16", "bfloat16", &neon::kernels, neon::kernels.bfloat16});
 #endif
-  return sets;
+  if (hasAvx512) add("avx512", "avx512-bfloat16", avx512::kernels);
+#endif
+#if defined(HAS_KERNELS_AVX2)
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    add("avx2", "avx2-bfloat16", avx2::kernels);
+#endif
+#if defined(HAS_KERNELS_NEON)
+  add("neon", "neon-bfloat16", neon::kernels);
+#endif
+  float32.insert(float32.end(), bfloat16.begin(), bfloat16.end());
+  return float32;
 }
 
 /// A call that has been read and checked, with the kernels that compute it. The JavaScript side keeps the

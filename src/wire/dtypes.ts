@@ -46,29 +46,38 @@ export interface ElementFault {
 }
 
 /**
- * Reads the little-endian bytes of a tensor, on a machine that is little-endian too (x86-64, ARM64). `bytes` starts its buffer and holds a whole number of elements;
- * where it lies on shared memory in the form that is wanted, it is used as it is. Returns the fault for NaN,
- * an infinity, a bool that is neither 0 nor 1, or an int64 beyond ±2^53.
+ * Reads the little-endian bytes of a tensor, on a machine that is little-endian too (x86-64, ARM64). `bytes` holds a
+ * whole number of elements; where it lies on shared memory in the form that is wanted, at a multiple of the size of an
+ * element, it is used as it is. Returns the fault for NaN, an infinity, a bool that is neither 0 nor 1, or an int64
+ * beyond ±2^53.
  */
 export function readLittleEndian(dtype: DType, bytes: Uint8Array): Elements | ElementFault {
-  const { buffer } = bytes;
-  const count = bytes.length / ELEMENT_BYTES[dtype];
+  const { buffer, byteOffset, length } = aligned(bytes, ELEMENT_BYTES[dtype]);
+  const count = length / ELEMENT_BYTES[dtype];
   switch (dtype) {
     case 'float32':
-      return finite(shared(new Float32Array(buffer, 0, count), sharedFloat32));
+      return finite(shared(new Float32Array(buffer, byteOffset, count), sharedFloat32));
     case 'float64':
-      return finite(shared(new Float64Array(buffer, 0, count), sharedFloat64));
+      return finite(shared(new Float64Array(buffer, byteOffset, count), sharedFloat64));
     case 'float16':
-      return finite(copied(new Float16Array(buffer, 0, count), sharedFloat32(count)));
+      return finite(copied(new Float16Array(buffer, byteOffset, count), sharedFloat32(count)));
     case 'bfloat16':
-      return finite(widenBfloat16(new Uint16Array(buffer, 0, count)));
+      return finite(widenBfloat16(new Uint16Array(buffer, byteOffset, count)));
     case 'int32':
-      return copied(new Int32Array(buffer, 0, count), sharedFloat64(count));
+      return copied(new Int32Array(buffer, byteOffset, count), sharedFloat64(count));
     case 'int64':
-      return readInt64(new Int32Array(buffer, 0, count * 2));
+      return readInt64(new Int32Array(buffer, byteOffset, count * 2));
     case 'bool':
       return zerosAndOnes(shared(bytes, sharedBytes));
   }
+}
+
+/** The bytes where a typed array of elements of this size may begin: as they are, or copied. */
+export function aligned(bytes: Uint8Array, elementBytes: number): Uint8Array {
+  if (bytes.byteOffset % elementBytes === 0) return bytes;
+  const copy = sharedBytes(bytes.length);
+  copy.set(bytes);
+  return copy;
 }
 
 function shared<Data extends Elements>(data: Data, allocate: (count: number) => Data): Data {

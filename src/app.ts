@@ -2,7 +2,6 @@ import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } 
 import packageJson from '../package.json' with { type: 'json' };
 import type { Config } from './config.ts';
 import { NAMED_SCHEMAS } from './contract/schemas/index.ts';
-import { TENSOR_SCHEMAS } from './contract/schemas/tensor.ts';
 import type { Engine } from './engine/engine.ts';
 import { answerClientError } from './http/client-errors.ts';
 import { documentation } from './http/plugins/documentation.ts';
@@ -47,7 +46,7 @@ export async function buildApp({ config, engine, logger }: AppOptions): Promise<
     frameworkErrors: refuseUnroutable,
   });
   for (const schema of NAMED_SCHEMAS) app.addSchema(schema);
-  app.setValidatorCompiler(createValidatorCompiler(NAMED_SCHEMAS, TENSOR_SCHEMAS));
+  app.setValidatorCompiler(createValidatorCompiler());
   app.setSerializerCompiler(() => JSON.stringify);
 
   await app.register(requestIdentity);

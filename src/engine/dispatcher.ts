@@ -118,6 +118,11 @@ export class Dispatcher {
     };
   }
 
+  /** Workers that have nothing to do. */
+  get idleWorkers(): number {
+    return this.#scheduler.workers.filter(({ phase }) => phase === 'idle').length;
+  }
+
   get pool(): WorkerPool {
     return this.#pool;
   }
@@ -241,7 +246,7 @@ export class Dispatcher {
     const job = this.#jobs.get(this.#slices[worker]!);
     this.#slices[worker] = undefined;
     if (job !== undefined) job.result = result;
-    if ('kind' in result && result.kind === 'computed') this.#tilesComputed += result.tiles;
+    if (result.kind === 'computed') this.#tilesComputed += result.tiles;
     this.#dispatch({ kind: 'finished', worker, failed: failureOf(result) !== null });
   }
 

@@ -7,7 +7,8 @@ import { Dispatcher } from './dispatcher.ts';
 import { type Logger, SILENT } from './logger.ts';
 import { Ticket } from './ticket.ts';
 
-export type { ComputeResult, Ticket, Timings } from './ticket.ts';
+export type { CallRequest } from './request.ts';
+export type { Ticket, Timings } from './ticket.ts';
 
 export interface EngineOptions {
   /** Number of worker threads. */
@@ -62,7 +63,8 @@ export class Engine {
   admit(bytes: number, { deadlineMs }: { readonly deadlineMs?: number | undefined } = {}): Ticket {
     const longest = this.#dispatcher.limits.deadlineMs;
     const lifetimeMs = Math.min(longest, deadlineMs ?? longest);
-    return new Ticket(this.#dispatcher, (call) => this.kernelOf(call), bytes, lifetimeMs);
+    const kernels = { forced: this.#forced?.name ?? null, of: (call: AttentionCall) => this.kernelOf(call) };
+    return new Ticket(this.#dispatcher, kernels, bytes, lifetimeMs);
   }
 
   /** The kernel that computes a call. */

@@ -3,11 +3,24 @@ import type { Answer } from '../domain/answer.ts';
 import type { Limits } from '../domain/limits.ts';
 import { Problem, type ProblemData } from '../domain/problem.ts';
 import type { Job } from '../kernels/kernel.ts';
-import type { Decoded, EncodeOptions } from '../wire/format.ts';
+import type { Decoded, Encoded, EncodeOptions } from '../wire/format.ts';
+import type { CallRequest, ReadRequest } from './request.ts';
 import type { Progress } from './shared-job.ts';
+import type { WholeAnswer } from './whole-call.ts';
 
 /** What a worker is given to do at a time. Tensor data lies on shared memory, so that no message copies it. */
-export type Item = DecodeItem | ComputeItem | EncodeItem | PingItem;
+export type Item = RequestItem | DecodeItem | ComputeItem | EncodeItem | PingItem;
+
+/** A whole request: to be read, and answered at once where it is small. */
+export interface RequestItem {
+  readonly kind: 'request';
+  readonly request: CallRequest;
+  readonly limits: Limits;
+  /** Name of the kernel that is preferred, null where none is. */
+  readonly kernel: string | null;
+  /** A call of no more arithmetic than this is computed and its answer written too. */
+  readonly mostFlops: number;
+}
 
 export interface DecodeItem {
   readonly kind: 'decode';
@@ -46,18 +59,19 @@ export interface PingItem {
   readonly kind: 'ping';
 }
 
-/** What comes back. Encoded bytes come alone, since only a result's top level can be transferred. */
+/** What comes back. */
 export type ItemResult =
-  | Uint8Array
+  | { readonly kind: 'read'; readonly read: ReadRequest; readonly readMs: number }
+  | { readonly kind: 'answered'; readonly answer: WholeAnswer; readonly readMs: number }
   | { readonly kind: 'decoded'; readonly decoded: Decoded }
   | { readonly kind: 'computed'; readonly tiles: number }
+  | { readonly kind: 'encoded'; readonly encoded: Encoded }
   | { readonly kind: 'up' }
   | { readonly kind: 'problem'; readonly problem: ProblemData }
   | { readonly kind: 'error'; readonly error: unknown };
 
 /** What an item threw, or null where it did not. */
 export function failureOf(result: ItemResult): unknown {
-  if (result instanceof Uint8Array) return null;
   if (result.kind === 'problem') return Problem.from(result.problem);
   return result.kind === 'error' ? result.error : null;
 }

@@ -1,29 +1,33 @@
 import type { TensorFields } from '../contract/schemas/tensor.ts';
+import { type ComputeResult, writeAnswer } from '../contract/write-answer.ts';
 import type { Answer } from '../domain/answer.ts';
 import type { AttentionCall } from '../domain/call.ts';
-import type { Kernel, Memory } from '../kernels/kernel.ts';
+import type { Kernel } from '../kernels/kernel.ts';
 import { allocate, planBytes } from '../kernels/memory.ts';
 import { createStatus, emptyRows, overflowed } from '../kernels/status.ts';
-import type { Decoded, EncodeOptions } from '../wire/format.ts';
+import type { Decoded, Encoded, EncodeOptions } from '../wire/format.ts';
 import { formatNamed } from '../wire/registry.ts';
 import { checkBudget } from './budget.ts';
 import { weigh, weighJob } from './counterweight.ts';
 import type { Dispatcher, JobReport, JobRequest } from './dispatcher.ts';
+import type { Item } from './item.ts';
+import { type CallRequest, type ReadRequest, readRequest } from './request.ts';
+import type { Work } from './scheduler-state.ts';
 import { createProgress } from './shared-job.ts';
-import { computeWork, decodeWork, encodeWork, isSmallAnswer, isSmallBody } from './work.ts';
+import {
+  computeWork,
+  decodeWork,
+  encodeWork,
+  isSmallAnswer,
+  isSmallBody,
+  requestWork,
+  wholeCallFlops,
+} from './work.ts';
 
-export interface ComputeResult {
-  /**
-   * The buffers of the kernel's plan by name, among them the results that the call asked for. They are another
-   * request's once this one is released.
-   */
-  readonly memory: Memory;
-  /** Queries that may see no key; `first` counts over [B, H, L]. */
-  readonly emptyRows: { readonly count: number; readonly first: number | null };
-  /** Whether a result is not finite although every input was. */
-  readonly overflowed: boolean;
-  /** Name of the kernel. */
-  readonly kernel: string;
+/** Which kernel computes a call, and the name of the one that is preferred to all others, if any. */
+export interface KernelChoice {
+  readonly forced: string | null;
+  of(call: AttentionCall): Kernel;
 }
 
 /** Milliseconds that a request has spent, for Server-Timing. `queueMs` is the waiting of all its steps. */
@@ -43,24 +47,59 @@ export class Ticket {
   readonly signal: AbortSignal;
   readonly #id: number;
   readonly #dispatcher: Dispatcher;
-  readonly #kernelOf: (call: AttentionCall) => Kernel;
+  readonly #kernels: KernelChoice;
   readonly #timings = { decodeMs: 0, queueMs: 0, computeMs: 0, encodeMs: 0 };
 
-  constructor(
-    dispatcher: Dispatcher,
-    kernelOf: (call: AttentionCall) => Kernel,
-    bytes: number,
-    lifetimeMs: number,
-  ) {
+  constructor(dispatcher: Dispatcher, kernels: KernelChoice, bytes: number, lifetimeMs: number) {
     const { id, signal } = dispatcher.admit(bytes, lifetimeMs);
     this.#id = id;
     this.signal = signal;
     this.#dispatcher = dispatcher;
-    this.#kernelOf = kernelOf;
+    this.#kernels = kernels;
   }
 
   get timings(): Timings {
     return this.#timings;
+  }
+
+  /**
+   * From the bytes of a body to the bytes of its answer, in as few hops to the workers as its size asks for: none where
+   * everything takes less time than a hop; one where a worker may do all of it; else the workers share the arithmetic.
+   * Throws the Problems of every step.
+   */
+  async call(request: CallRequest): Promise<Encoded> {
+    this.signal.throwIfAborted();
+    const read = isSmallBody(request.bytes) ? this.#readHere(request) : await this.#readInWorker(request);
+    if ('encoded' in read) return read.encoded;
+    weigh([request.bytes, read.call]);
+    this.reserve(read.tensorBytes);
+    const answer = writeAnswer(read.call, await this.compute(read.call));
+    return this.encode(request.answerFormat, answer, read.options);
+  }
+
+  #readHere(request: CallRequest): ReadRequest {
+    const { limits } = this.#dispatcher;
+    return this.#inline('decodeMs', () => readRequest(request, { limits }));
+  }
+
+  async #readInWorker(request: CallRequest): Promise<ReadRequest | { readonly encoded: Encoded }> {
+    const { limits } = this.#dispatcher;
+    const mostFlops = wholeCallFlops(this.#dispatcher.idleWorkers);
+    const kernel = this.#kernels.forced;
+    const item = () => ({ kind: 'request', request, limits, kernel, mostFlops }) as const;
+    const { result, queueMs } = await this.#task(requestWork(request), item);
+    this.#timings.queueMs += queueMs;
+    if (result.kind === 'read') {
+      this.#timings.decodeMs += result.readMs;
+      return result.read;
+    }
+    if (result.kind !== 'answered') throw new TypeError('Not an answered request.');
+    const { encoded, computeMs, encodeMs } = result.answer;
+    this.#timings.decodeMs += result.readMs;
+    this.#timings.computeMs += computeMs;
+    this.#timings.encodeMs += encodeMs;
+    this.reserve(encoded.bytes.byteLength);
+    return { encoded };
   }
 
   /**
@@ -77,13 +116,8 @@ export class Ticket {
       decoded = this.#inline('decodeMs', () => decode(bytes, { fields, limits }));
     } else {
       const item = () => ({ kind: 'decode', format, bytes, fields, limits }) as const;
-      const { result } = await this.#submit('decodeMs', {
-        work: decodeWork(format, bytes),
-        item,
-        status: null,
-      });
-      if (result instanceof Uint8Array || result.kind !== 'decoded')
-        throw new TypeError('Not a decoded body.');
+      const { result } = this.#timed('decodeMs', await this.#task(decodeWork(format, bytes), item));
+      if (result.kind !== 'decoded') throw new TypeError('Not a decoded body.');
       decoded = result.decoded;
     }
     weigh([bytes, decoded.tensors]);
@@ -97,7 +131,7 @@ export class Ticket {
    */
   async compute(call: AttentionCall): Promise<ComputeResult> {
     this.signal.throwIfAborted();
-    const kernel = this.#kernelOf(call);
+    const kernel = this.#kernels.of(call);
     const plan = kernel.plan(call);
     checkBudget(plan, this.#dispatcher.limits);
     const block = this.#dispatcher.takeMemory(this.#id, planBytes(plan));
@@ -109,7 +143,8 @@ export class Ticket {
     const item: JobRequest['item'] = (jobId, stage, from, to) => {
       return { kind: 'compute', jobId, job, kernel: kernel.name, tiles: progress ?? { stage, from, to } };
     };
-    await this.#submit('computeMs', { work: computeWork(kernel.name, plan, shares), item, status });
+    const work = computeWork(kernel.name, plan, shares);
+    this.#timed('computeMs', await this.#dispatcher.submit(this.#id, { work, item, status }));
     return {
       memory: job.memory,
       emptyRows: emptyRows(status),
@@ -119,20 +154,16 @@ export class Ticket {
   }
 
   /** Writes a response, whose tensors lie on shared memory; on this thread where it is small. */
-  async encode(format: string, answer: Answer, options: EncodeOptions): Promise<Uint8Array> {
+  async encode(format: string, answer: Answer, options: EncodeOptions): Promise<Encoded> {
     this.signal.throwIfAborted();
     const { encode } = formatNamed(format);
     if (encode === undefined) throw new TypeError(`The format ${format} does not write.`);
     if (isSmallAnswer(answer)) return this.#inline('encodeMs', () => encode(answer, options));
     const item = () => ({ kind: 'encode', format, answer, options }) as const;
-    const { result } = await this.#submit('encodeMs', {
-      work: encodeWork(format, answer),
-      item,
-      status: null,
-    });
-    if (!(result instanceof Uint8Array)) throw new TypeError('Not encoded bytes.');
-    this.reserve(result.byteLength);
-    return result;
+    const { result } = this.#timed('encodeMs', await this.#task(encodeWork(format, answer), item));
+    if (result.kind !== 'encoded') throw new TypeError('Not encoded bytes.');
+    this.reserve(result.encoded.bytes.byteLength);
+    return result.encoded;
   }
 
   /** Books bytes that the request allocates besides its body. Throws a Problem, `over_capacity`. */
@@ -159,8 +190,12 @@ export class Ticket {
     }
   }
 
-  async #submit(step: keyof Timings, request: JobRequest): Promise<JobReport> {
-    const report = await this.#dispatcher.submit(this.#id, request);
+  /** Has a worker do one thing, from its beginning to its end. */
+  #task(work: Work, item: () => Item): Promise<JobReport> {
+    return this.#dispatcher.submit(this.#id, { work, item, status: null });
+  }
+
+  #timed(step: keyof Timings, report: JobReport): JobReport {
     this.#timings.queueMs += report.queueMs;
     this.#timings[step] += report.runMs;
     return report;

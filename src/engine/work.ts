@@ -1,6 +1,7 @@
 import type { Answer } from '../domain/answer.ts';
 import type { Plan } from '../kernels/kernel.ts';
 import { planFlops } from './budget.ts';
+import type { CallRequest } from './request.ts';
 import type { Work } from './scheduler-state.ts';
 
 /** Speeds to begin with, in cost units per millisecond; the scheduler measures the real ones. */
@@ -33,6 +34,22 @@ export function sharesOf(plan: Plan, threads: number, flopsPerMs: number = FLOPS
   const flops = planFlops(plan);
   if (flops <= SMALL_JOB_FLOPS) return 1;
   return flops <= LONGEST_SHARE_MS * threads * flopsPerMs ? threads : null;
+}
+
+/** Longer calls are for all workers, even where all of them are busy: others should not wait so long for one. */
+const LONGEST_WHOLE_FLOPS = 3e8;
+
+/**
+ * Up to how much arithmetic the worker that reads a request also computes it and writes its answer, so that the
+ * request is one hop. Where no other worker is idle, sharing the call would only cost.
+ */
+export function wholeCallFlops(idleWorkers: number): number {
+  return idleWorkers > 1 ? SMALL_JOB_FLOPS : LONGEST_WHOLE_FLOPS;
+}
+
+/** Costs count in bytes of the body. */
+export function requestWork({ format, bytes }: CallRequest): Work {
+  return oneShot(`request ${format}`, DECODED_BYTES_PER_MS, bytes.byteLength);
 }
 
 /** Costs count in floating-point operations. */

@@ -1,12 +1,15 @@
-import { move } from 'piscina';
+import { move, transferableSymbol, valueSymbol } from 'piscina';
 import { Problem } from '../domain/problem.ts';
 import type { Job } from '../kernels/kernel.ts';
-import { kernelNamed } from '../kernels/registry.ts';
+import { kernelFor, kernelNamed } from '../kernels/registry.ts';
 import { isCancelled } from '../kernels/status.ts';
+import type { Encoded } from '../wire/format.ts';
 import { formatNamed } from '../wire/registry.ts';
 import { weigh, weighJob } from './counterweight.ts';
-import type { ComputeItem, DecodeItem, EncodeItem, Item, ItemResult } from './item.ts';
+import type { ComputeItem, DecodeItem, EncodeItem, Item, ItemResult, RequestItem } from './item.ts';
+import { readRequest } from './request.ts';
 import { takePart } from './shared-job.ts';
+import { answerWhole } from './whole-call.ts';
 
 /** The job of the last compute item: slices of a big job often come one after the other. */
 let current: { readonly id: number; readonly job: Job } | null = null;
@@ -23,15 +26,30 @@ export function perform(item: Item): unknown {
 
 function performed(item: Item): unknown {
   switch (item.kind) {
+    case 'request':
+      return serve(item);
     case 'decode':
       return { kind: 'decoded', decoded: decode(item) } satisfies ItemResult;
     case 'compute':
       return { kind: 'computed', tiles: compute(item) } satisfies ItemResult;
-    case 'encode':
-      return move(encode(item));
+    case 'encode': {
+      const encoded = encode(item);
+      return handOver({ kind: 'encoded', encoded }, encoded);
+    }
     case 'ping':
       return { kind: 'up' } satisfies ItemResult;
   }
+}
+
+function serve({ request, limits, kernel, mostFlops }: RequestItem): unknown {
+  const startMs = performance.now();
+  const read = readRequest(request, { limits });
+  weigh([request.bytes, read.call]);
+  const readMs = performance.now() - startMs;
+  const chosen = kernelFor(read.call, kernel === null ? undefined : kernelNamed(kernel));
+  const answer = answerWhole(read, request.answerFormat, chosen, limits, mostFlops);
+  if (answer === null) return { kind: 'read', read, readMs } satisfies ItemResult;
+  return handOver({ kind: 'answered', answer, readMs }, answer.encoded);
 }
 
 function decode({ format, bytes, fields, limits }: DecodeItem) {
@@ -42,11 +60,16 @@ function decode({ format, bytes, fields, limits }: DecodeItem) {
   return decoded;
 }
 
-function encode({ format, answer, options }: EncodeItem) {
+function encode({ format, answer, options }: EncodeItem): Encoded {
   const { encode } = formatNamed(format);
   if (encode === undefined) throw new TypeError(`The format ${format} does not write.`);
   weigh(answer.tensors);
   return encode(answer, options);
+}
+
+/** Hands a result over without copying its bytes. */
+function handOver(result: ItemResult, { bytes }: Encoded): unknown {
+  return move({ [transferableSymbol]: [bytes.buffer], [valueSymbol]: result } as never);
 }
 
 /** Returns how many tiles were computed: fewer than asked for where the job was cancelled meanwhile. */

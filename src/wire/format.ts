@@ -9,12 +9,24 @@ export interface Decoded {
   readonly envelope: Record<string, unknown>;
   /** By dotted path, such as `projections.w_q`; checked, and held as the kind of the field asks. */
   readonly tensors: Record<string, Tensor>;
+  /** What the body says about its answer's form, where the format keeps that apart from the envelope. */
+  readonly reply?: Omit<EncodeOptions, 'encoding'> | undefined;
 }
 
 export interface DecodeOptions {
   /** The tensor fields of the operation; what stands at these paths is read as a tensor, nothing else is. */
   readonly fields: TensorFields;
   readonly limits: Limits;
+  /** What an inference request says outside its body. */
+  readonly inference?: InferenceTarget | undefined;
+}
+
+/** What the address and the headers of an inference request say. */
+export interface InferenceTarget {
+  readonly model: string;
+  readonly version?: string | undefined;
+  /** Bytes of the part of the body that is JSON, where a header tells that binary tensors follow. */
+  readonly headerBytes?: number | undefined;
 }
 
 /** How tensors are written where the format leaves a choice. */
@@ -24,17 +36,24 @@ export interface EncodeOptions {
   readonly encoding: TensorEncoding;
 }
 
+export interface Encoded {
+  /** They fill an ArrayBuffer of their own from end to end, so that it can be transferred to another thread. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Bytes of the part that is JSON, where binary tensors follow and a header of the response has to tell. */
+  readonly headerBytes?: number | undefined;
+}
+
 /** One format of request and response bodies: one row of the registry, one folder or file. */
 export interface WireFormat {
   /** Short and stable: names the format to other threads. */
   readonly name: string;
-  /** Media type, without parameters, in lower case. */
-  readonly mediaType: string;
+  /**
+   * Media type, without parameters, in lower case, by which Content-Type and Accept choose the format; null where the
+   * address does.
+   */
+  readonly mediaType: string | null;
   /** Reads a request body, which may lie on shared memory. Throws a Problem where it cannot be used. */
   readonly decode?: (bytes: Uint8Array, options: DecodeOptions) => Decoded;
-  /**
-   * Writes a response body. The bytes fill an ArrayBuffer of their own from end to end, so that it can be
-   * transferred to another thread without a copy.
-   */
-  readonly encode?: (answer: Answer, options: EncodeOptions) => Uint8Array<ArrayBuffer>;
+  /** Writes a response body. */
+  readonly encode?: (answer: Answer, options: EncodeOptions) => Encoded;
 }

@@ -6,13 +6,21 @@ import { negotiate, parseMediaType } from './media-type.ts';
 /** Every format, the preferred one first. A new format is one row here and its own file. */
 export const FORMATS = [json] as const satisfies readonly WireFormat[];
 
-type With<Capability extends 'decode' | 'encode'> = WireFormat & Required<Pick<WireFormat, Capability>>;
+type With<Capability extends 'decode' | 'encode'> = WireFormat &
+  Required<Pick<WireFormat, Capability>> & { readonly mediaType: string };
 export type Decoder = With<'decode'>;
 export type Encoder = With<'encode'>;
 
 const ALL: readonly WireFormat[] = FORMATS;
-export const DECODERS = ALL.filter((format): format is Decoder => format.decode !== undefined);
-export const ENCODERS = ALL.filter((format): format is Encoder => format.encode !== undefined);
+
+/** Formats of request bodies that Content-Type may name. */
+export const DECODERS = ALL.filter(
+  (format): format is Decoder => format.mediaType !== null && format.decode !== undefined,
+);
+/** Formats of responses that Accept may name. */
+export const ENCODERS = ALL.filter(
+  (format): format is Encoder => format.mediaType !== null && format.encode !== undefined,
+);
 
 /** The format of this name, as given to another thread. */
 export function formatNamed(name: string): WireFormat {

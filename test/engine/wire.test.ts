@@ -38,7 +38,7 @@ test.each([2, 4096])('an answer of %i rows is encoded into bytes of its own', as
       envelope: { empty_rows: 0 },
     };
     const ticket = engine.admit(0);
-    const bytes = await ticket.encode('json', answer, OPTIONS);
+    const { bytes } = await ticket.encode('json', answer, OPTIONS);
     const read = JSON.parse(new TextDecoder().decode(bytes));
     expect(read.output.flat()).toEqual([...data]);
     expect(read.empty_rows).toBe(0);

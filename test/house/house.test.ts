@@ -15,7 +15,7 @@ const ROOMS = ['domain', 'contract', 'kernels', 'wire', 'engine', 'service', 'ht
 /** Packages that a room may use; a room that is not listed here may use any. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   domain: [],
-  contract: ['@sinclair/typebox'],
+  contract: ['@sinclair/typebox', 'ajv'],
   kernels: ['node:fs', 'node:module', 'node:url'],
   wire: ['node:buffer'],
 };

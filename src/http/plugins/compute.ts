@@ -1,21 +1,21 @@
 import type { IncomingMessage } from 'node:http';
 import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
-import type { TensorFields } from '../../contract/schemas/tensor.ts';
 import type { Limits } from '../../domain/limits.ts';
 import { Problem } from '../../domain/problem.ts';
 import type { Engine, Ticket } from '../../engine/engine.ts';
-import { graft } from '../../wire/graft.ts';
-import { DECODERS, type Encoder, formatForAccept, formatForContentType } from '../../wire/registry.ts';
+import {
+  DECODERS,
+  type Decoder,
+  type Encoder,
+  formatForAccept,
+  formatForContentType,
+} from '../../wire/registry.ts';
 import { announcedLength, readBody } from '../body.ts';
 import { readDeadline } from '../deadline.ts';
 import { serverTiming } from '../server-timing.ts';
 
 declare module 'fastify' {
-  interface FastifyContextConfig {
-    /** Tensor fields of the body, for the wire to lift out of its bytes. */
-    tensorFields?: TensorFields;
-  }
   interface FastifyRequest {
     /** The place in the engine, from before the body is read until the response is out; null on other routes. */
     ticket: Ticket | null;
@@ -29,8 +29,8 @@ export interface ComputeOptions {
 
 /**
  * How a compute request flows, for every route of the scope that this is registered in: headers are checked, a place
- * in the engine is taken, the body is read into shared memory and decoded there, and the place is given back, exactly
- * once, when the response is out or the client gone.
+ * in the engine is taken, the body is read into shared memory, and the place is given back, exactly once, when the
+ * response is out or the client gone. To a handler the body is its bytes.
  */
 export const compute = fp<ComputeOptions>(async (scope, { engine, limits }) => {
   scope.decorateRequest('ticket', null);
@@ -67,17 +67,6 @@ export const compute = fp<ComputeOptions>(async (scope, { engine, limits }) => {
     });
   }
 
-  scope.addHook('preValidation', async (request) => {
-    const format = formatForContentType(request.headers['content-type']);
-    const fields = request.routeOptions.config.tensorFields ?? {};
-    const { envelope, tensors } = await ticketOf(request).decode(
-      format.name,
-      request.body as Uint8Array,
-      fields,
-    );
-    request.body = graft(envelope, tensors);
-  });
-
   scope.addHook('onSend', async (request, reply) => {
     // Fastify closes the connection after an unread body; readBody has taken care of that.
     if (!scope.lifecycle.stopping && reply.hasHeader('connection')) reply.removeHeader('connection');
@@ -89,6 +78,11 @@ export const compute = fp<ComputeOptions>(async (scope, { engine, limits }) => {
 export function ticketOf({ ticket }: FastifyRequest): Ticket {
   if (ticket === null) throw new Error('The request has no place in the engine.');
   return ticket;
+}
+
+/** The format of the body. */
+export function requestFormat(request: FastifyRequest): Decoder {
+  return formatForContentType(request.headers['content-type']);
 }
 
 /** The format that the caller accepts best. */

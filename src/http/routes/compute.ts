@@ -8,7 +8,7 @@ import { scaledDotProductAttention } from './scaled-dot-product-attention.ts';
 /** Every compute operation. A new one is a file of its own and a line here. */
 export async function computeRoutes(scope: FastifyInstance, options: ComputeOptions): Promise<void> {
   await scope.register(compute, options);
-  addComputeRoute(scope, scaledDotProductAttention, options.limits);
-  addComputeRoute(scope, gradients, options.limits);
-  addComputeRoute(scope, multiHeadAttention, options.limits);
+  addComputeRoute(scope, scaledDotProductAttention);
+  addComputeRoute(scope, gradients);
+  addComputeRoute(scope, multiHeadAttention);
 }

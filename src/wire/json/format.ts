@@ -6,5 +6,5 @@ export const json = {
   name: 'json',
   mediaType: 'application/json',
   decode: decodeJson,
-  encode: encodeJson,
+  encode: (answer, options) => ({ bytes: encodeJson(answer, options) }),
 } as const satisfies WireFormat;

@@ -1,13 +1,26 @@
 import type { Answer, AnswerTensor } from '../domain/answer.ts';
 import { type AttentionCall, mapColumns } from '../domain/call.ts';
 import { problemAt } from '../domain/problem.ts';
-import { elementTypeOf } from '../domain/tensor.ts';
-import type { ComputeResult, Ticket } from '../engine/engine.ts';
+import { elementTypeOf, type RealArray } from '../domain/tensor.ts';
 import { appliedOf } from './applied.ts';
 
-/** Computes a call and says what came of it: the tensors asked for, the number of empty rows and what was applied. */
-export async function runAttention(ticket: Ticket, call: AttentionCall): Promise<Answer> {
-  const result = await ticket.compute(call);
+/** What was computed of a call. */
+export interface ComputeResult {
+  /** The buffers that the kernel worked in by name, among them the results that the call asked for. */
+  readonly memory: Readonly<Record<string, RealArray | Int32Array>>;
+  /** Queries that may see no key; `first` counts over [B, H, L]. */
+  readonly emptyRows: { readonly count: number; readonly first: number | null };
+  /** Whether a result is not finite although every input was. */
+  readonly overflowed: boolean;
+  /** Name of the kernel. */
+  readonly kernel: string;
+}
+
+/**
+ * Says what came of a call: the tensors asked for, the number of empty rows and what was applied. Throws a Problem:
+ * `numeric_overflow`, or `empty_row` where the call refuses such rows.
+ */
+export function writeAnswer(call: AttentionCall, result: ComputeResult): Answer {
   refuseOverflow(call, result);
   refuseEmptyRows(call, result);
   return {

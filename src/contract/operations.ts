@@ -1,0 +1,71 @@
+import type { TSchema } from '@sinclair/typebox';
+import type { AttentionCall } from '../domain/call.ts';
+import type { Limits } from '../domain/limits.ts';
+import type { Problem } from '../domain/problem.ts';
+import { readGradients, readMultiHeadAttention, readScaledDotProductAttention } from './read-attention.ts';
+import {
+  GradientsSchema,
+  MultiHeadAttentionSchema,
+  ScaledDotProductAttentionSchema,
+} from './schemas/compute.ts';
+import { tensorFieldsOf } from './schemas/index.ts';
+import type { AttentionOptions } from './schemas/options.ts';
+import type { TensorFields } from './schemas/tensor.ts';
+import { bodyValidator } from './validation/body-validator.ts';
+
+/** What reading a call needs to know besides the body. Plain data, so that it can be handed to another thread. */
+export interface CallContext {
+  readonly limits: Limits;
+}
+
+/** What can be computed: the schema of its body, and how that is read as a call. */
+export interface Operation<Body extends AttentionOptions = AttentionOptions> {
+  /** Names the operation to other threads. */
+  readonly name: string;
+  /** Has an $id. */
+  readonly body: TSchema & { static: Body };
+  /** The tensors that are to be lifted out of a body's bytes. */
+  readonly fields: TensorFields;
+  /** What is wrong with the form of a decoded body, or null. */
+  faultOf(body: unknown): Problem | null;
+  /** Throws Problems `shape_mismatch`, `invalid_option` and the like. */
+  read(body: Body, context: CallContext): AttentionCall;
+}
+
+/** Every operation that is a body in and a call out. A new one is a row here. */
+export const OPERATIONS: readonly Operation[] = [
+  operation('scaled_dot_product_attention', ScaledDotProductAttentionSchema, (body, { limits }) =>
+    readScaledDotProductAttention(body, limits),
+  ),
+  operation('scaled_dot_product_attention_gradients', GradientsSchema, (body, { limits }) =>
+    readGradients(body, limits),
+  ),
+  operation('multi_head_attention', MultiHeadAttentionSchema, (body, { limits }) =>
+    readMultiHeadAttention(body, limits),
+  ),
+];
+
+export function operationNamed(name: string): Operation {
+  const found = OPERATIONS.find((candidate) => candidate.name === name);
+  if (found === undefined) throw new Error(`There is no operation ${name}.`);
+  return found;
+}
+
+function operation<Body extends AttentionOptions>(
+  name: string,
+  body: TSchema & { static: Body },
+  read: (body: Body, context: CallContext) => AttentionCall,
+): Operation<Body> {
+  let validate: ReturnType<typeof bodyValidator> | undefined;
+  return {
+    name,
+    body,
+    fields: tensorFieldsOf(body),
+    // Compiled at the first use: a thread that never reads bodies has no use for it.
+    faultOf: (decoded) => {
+      validate ??= bodyValidator(body);
+      return validate(decoded);
+    },
+    read,
+  };
+}

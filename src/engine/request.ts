@@ -1,0 +1,47 @@
+import { type CallContext, operationNamed } from '../contract/operations.ts';
+import type { AttentionOptions } from '../contract/schemas/options.ts';
+import type { AttentionCall } from '../domain/call.ts';
+import type { EncodeOptions, InferenceTarget } from '../wire/format.ts';
+import { graft } from '../wire/graft.ts';
+import { formatNamed } from '../wire/registry.ts';
+
+/** A body that is a call, and in which format its answer is wanted. Plain data, so that it can be handed to a worker. */
+export interface CallRequest {
+  /** Name of a row of the operations. */
+  readonly operation: string;
+  readonly format: string;
+  /** On shared memory where the body is not small. */
+  readonly bytes: Uint8Array;
+  readonly inference?: InferenceTarget | undefined;
+  readonly answerFormat: string;
+}
+
+export interface ReadRequest {
+  readonly call: AttentionCall;
+  readonly options: EncodeOptions;
+  /** Memory of the tensors that were decoded. */
+  readonly tensorBytes: number;
+}
+
+/**
+ * From bytes to a call: decodes the body, checks its form and reads it. Throws the Problems of each step,
+ * `malformed_body`, `invalid_tensor`, `invalid_request`, `shape_mismatch`, `invalid_option` and the like.
+ */
+export function readRequest(request: CallRequest, context: CallContext): ReadRequest {
+  const operation = operationNamed(request.operation);
+  const { decode } = formatNamed(request.format);
+  if (decode === undefined) throw new TypeError(`The format ${request.format} does not read.`);
+  const { envelope, tensors, reply } = decode(request.bytes, {
+    fields: operation.fields,
+    limits: context.limits,
+    inference: request.inference,
+  });
+  const body = graft(envelope, tensors) as AttentionOptions;
+  const fault = operation.faultOf(body);
+  if (fault !== null) throw fault;
+  return {
+    call: operation.read(body, context),
+    options: { ...reply, encoding: body.response?.encoding ?? 'nested' },
+    tensorBytes: Object.values(tensors).reduce((sum, { data }) => sum + data.byteLength, 0),
+  };
+}

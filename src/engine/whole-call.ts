@@ -1,0 +1,57 @@
+import { writeAnswer } from '../contract/write-answer.ts';
+import type { Limits } from '../domain/limits.ts';
+import type { Kernel } from '../kernels/kernel.ts';
+import { allocate, planBytes } from '../kernels/memory.ts';
+import { createStatus, emptyRows, overflowed } from '../kernels/status.ts';
+import type { Encoded } from '../wire/format.ts';
+import { formatNamed } from '../wire/registry.ts';
+import { checkBudget, planFlops } from './budget.ts';
+import type { ReadRequest } from './request.ts';
+
+export interface WholeAnswer {
+  readonly encoded: Encoded;
+  readonly computeMs: number;
+  readonly encodeMs: number;
+}
+
+/** Workspace and results of more bytes than this are not for the memory that a thread keeps to itself. */
+const LARGEST_BYTES = 16 * 1024 * 1024;
+
+/** Memory of this thread for one call after the other; grows to what the largest one needed. */
+let arena = new SharedArrayBuffer(0);
+
+/**
+ * Computes a call and writes its answer, in this thread, at one go and in memory that belongs to the thread: for calls
+ * that cost less than their way through the workers, or that find all other workers busy. Returns null, and does
+ * nothing, where the call takes more than `mostFlops` of arithmetic or much memory.
+ */
+export function answerWhole(
+  { call, options }: ReadRequest,
+  answerFormat: string,
+  kernel: Kernel,
+  limits: Limits,
+  mostFlops: number,
+): WholeAnswer | null {
+  const plan = kernel.plan(call);
+  checkBudget(plan, limits);
+  const bytes = planBytes(plan);
+  if (planFlops(plan) > mostFlops || bytes > LARGEST_BYTES) return null;
+  const startMs = performance.now();
+  if (bytes > arena.byteLength) arena = new SharedArrayBuffer(bytes);
+  const status = createStatus();
+  const job = { call, plan, memory: allocate(plan, arena), status };
+  for (const [stage, { tiles }] of plan.stages.entries()) {
+    for (let tile = 0; tile < tiles; tile++) kernel.run(job, stage, tile);
+  }
+  const answer = writeAnswer(call, {
+    memory: job.memory,
+    emptyRows: emptyRows(status),
+    overflowed: overflowed(status),
+    kernel: kernel.name,
+  });
+  const computedMs = performance.now();
+  const { encode } = formatNamed(answerFormat);
+  if (encode === undefined) throw new TypeError(`The format ${answerFormat} does not write.`);
+  const encoded = encode(answer, options);
+  return { encoded, computeMs: computedMs - startMs, encodeMs: performance.now() - computedMs };
+}

@@ -1,4 +1,5 @@
 import { type DType, elementCount, type RealArray } from '../domain/tensor.ts';
+import { firstNotFinite } from './finite.ts';
 
 /** Size of one element in the little-endian bytes of a tensor. */
 export const ELEMENT_BYTES: Readonly<Record<DType, number>> = {
@@ -94,14 +95,6 @@ function finite<Data extends RealArray>(data: Data): Data | ElementFault {
   const element = firstNotFinite(data);
   if (element < 0) return data;
   return { element, expected: 'a finite number', got: String(data[element]) };
-}
-
-/** The first element that is NaN or infinite, or -1. */
-export function firstNotFinite(data: RealArray): number {
-  for (let element = 0; element < data.length; element++) {
-    if (!(Math.abs(data[element]) < Number.POSITIVE_INFINITY)) return element;
-  }
-  return -1;
 }
 
 /** A bfloat16 is the upper half of a float32. */

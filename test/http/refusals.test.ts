@@ -85,7 +85,13 @@ describe('what the service refuses', () => {
       'unsupported_media_type',
       /UTF-8/,
     ],
-    ['a Content-Encoding', { 'content-encoding': 'gzip' }, 415, 'unsupported_media_type', /gzip/],
+    [
+      'a Content-Encoding that is not read',
+      { 'content-encoding': 'compress' },
+      415,
+      'unsupported_media_type',
+      /gzip, deflate, br, zstd.*got "compress"/,
+    ],
     [
       'an Accept that rules everything out',
       { accept: 'text/csv' },

@@ -2,7 +2,6 @@ import type { IncomingMessage } from 'node:http';
 import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import type { Limits } from '../../domain/limits.ts';
-import { Problem } from '../../domain/problem.ts';
 import type { Engine, Ticket } from '../../engine/engine.ts';
 import {
   DECODERS,
@@ -11,7 +10,8 @@ import {
   formatForAccept,
   formatForContentType,
 } from '../../wire/registry.ts';
-import { announcedLength, readBody } from '../body.ts';
+import { announcedLength, type BodyBudget, readBody } from '../body.ts';
+import { readContentEncoding, readDecompressed } from '../content-encoding.ts';
 import { readDeadline } from '../deadline.ts';
 import { serverTiming } from '../server-timing.ts';
 
@@ -39,7 +39,7 @@ export const compute = fp<ComputeOptions>(async (scope, { engine, limits }) => {
     // curl and other clients that name no type mean JSON.
     request.headers['content-type'] ??= DECODERS[0].mediaType;
     formatForContentType(request.headers['content-type']);
-    refuseContentEncoding(request);
+    readContentEncoding(request.headers['content-encoding']);
     formatForAccept(request.headers.accept);
   });
 
@@ -59,11 +59,16 @@ export const compute = fp<ComputeOptions>(async (scope, { engine, limits }) => {
   for (const { mediaType } of DECODERS) {
     scope.addContentTypeParser(mediaType, async (request: FastifyRequest, stream: IncomingMessage) => {
       const ticket = ticketOf(request);
-      return readBody(stream, announcedLength(request.headers['content-length'], limits.bodyBytes), {
+      const length = announcedLength(request.headers['content-length'], limits.bodyBytes);
+      const coding = readContentEncoding(request.headers['content-encoding']);
+      const budget: BodyBudget = {
         limit: limits.bodyBytes,
         reserve: (bytes) => ticket.reserve(bytes),
         signal: ticket.signal,
-      });
+      };
+      return readDecompressed(stream, coding, budget, (plain) =>
+        readBody(plain, coding === null ? length : undefined, budget),
+      );
     });
   }
 
@@ -88,11 +93,4 @@ export function requestFormat(request: FastifyRequest): Decoder {
 /** The format that the caller accepts best. */
 export function responseFormat(request: FastifyRequest): Encoder {
   return formatForAccept(request.headers.accept);
-}
-
-function refuseContentEncoding(request: FastifyRequest): void {
-  const encoding = request.headers['content-encoding'] ?? 'identity';
-  if (encoding.toLowerCase() === 'identity') return;
-  const got = JSON.stringify(encoding.slice(0, 40));
-  throw new Problem('unsupported_media_type', `Content-Encoding: expected none, or "identity"; got ${got}.`);
 }

@@ -4,6 +4,7 @@ import type { Config } from './config.ts';
 import { NAMED_SCHEMAS } from './contract/schemas/index.ts';
 import type { Engine } from './engine/engine.ts';
 import { answerClientError } from './http/client-errors.ts';
+import { compression } from './http/plugins/compression.ts';
 import { documentation } from './http/plugins/documentation.ts';
 import { lifecycle } from './http/plugins/lifecycle.ts';
 import { problems, refuseUnroutable } from './http/plugins/problems.ts';
@@ -54,6 +55,7 @@ export async function buildApp({ config, engine, logger }: AppOptions): Promise<
   await app.register(securityHeaders);
   await app.register(lifecycle);
   await app.register(problems);
+  await app.register(compression);
   await app.register(documentation, { version });
   await app.register(computeRoutes, { engine, limits });
   await app.register(healthRoutes, { engine });

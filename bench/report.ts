@@ -141,7 +141,7 @@ function milliseconds(ms: number): string {
   return ms.toPrecision(3);
 }
 
-function printTable(lines: readonly (readonly string[])[]): void {
+export function printTable(lines: readonly (readonly string[])[]): void {
   const widths = lines[0].map((_, column) => Math.max(...lines.map((line) => line[column].length)));
   for (const line of lines)
     console.log(

@@ -1,0 +1,123 @@
+import { relativeError, TOLERANCE } from '../check.ts';
+import { Connection } from './connection.ts';
+import type { Exchange, Format } from './exchange.ts';
+import type { Generator, Load } from './generator.ts';
+import type { Service, ServiceName } from './services.ts';
+import type { Workload } from './workload.ts';
+
+export interface Contestant {
+  readonly service: ServiceName;
+  readonly title: string;
+  /** One for each round. */
+  readonly loads: readonly Load[];
+}
+
+/** One shape in one format with one number of connections. */
+export interface Row {
+  readonly shape: string;
+  readonly format: Format;
+  readonly concurrency: number;
+  readonly contestants: readonly Contestant[];
+}
+
+export interface RowOptions {
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly concurrency: readonly number[];
+}
+
+interface Candidate {
+  readonly service: Service;
+  readonly title: string;
+  readonly exchange: Exchange;
+  /** Milliseconds of the call whose answer was checked. */
+  readonly ms: number;
+}
+
+/** Part of the seconds of a measurement that is spent before it. */
+const WARM_UP = 0.4;
+/** Whoever takes longer for one call is measured once, and the call that was checked has warmed it up. */
+const SLOW_MS = 400;
+
+/** The rows of a shape and format: every answer is held against the reference, then all are measured in turns. */
+export async function measureRows(
+  services: readonly Service[],
+  workload: Workload,
+  format: Format,
+  generator: Generator,
+  options: RowOptions,
+): Promise<Row[]> {
+  const candidates: Candidate[] = [];
+  for (const service of services)
+    for (const exchange of service.exchanges(workload, format)) {
+      const candidate = await check(service, exchange, workload);
+      if (candidate !== null) candidates.push(candidate);
+    }
+  const rows: Row[] = [];
+  for (const concurrency of options.concurrency) {
+    const contestants = await measure(candidates, concurrency, generator, options);
+    rows.push({ shape: workload.shape.name, format, concurrency, contestants });
+  }
+  return rows;
+}
+
+/** A wrong answer of ours is an error; one of the others is told, and they are left out. */
+async function check(service: Service, exchange: Exchange, workload: Workload): Promise<Candidate | null> {
+  const title = exchange.variant === '' ? service.title : `${service.title}, ${exchange.variant}`;
+  const connection = await Connection.open(service.process.port, { keepBodies: true });
+  try {
+    const start = performance.now();
+    const answer = await connection.request(exchange.request);
+    const ms = performance.now() - start;
+    if (answer.status !== 200)
+      throw new Error(`answers ${answer.status} ${Buffer.from(answer.body).toString('utf8', 0, 300)}`);
+    const expected = service.name === 'echo' ? workload.inputs.x.data : workload.expected;
+    const error = relativeError({ output: expected }, { output: exchange.read(answer) });
+    const tolerance = service.name === 'echo' ? 0 : TOLERANCE.float32;
+    if (!(error <= tolerance)) throw new Error(`is off by ${error.toExponential(1)}, more than ${tolerance}`);
+    return { service, title, exchange, ms };
+  } catch (error) {
+    const message = `${title}, ${workload.shape.name}: ${(error as Error).message}`;
+    if (service.name === 'ours' && !message.includes('answers 4')) throw new Error(message);
+    console.log(`  ${message}; left out`);
+    return null;
+  } finally {
+    connection.close();
+  }
+}
+
+/** Forwards in one round and backwards in the next, so that what else happens on the machine meets all of them. */
+async function measure(
+  candidates: readonly Candidate[],
+  concurrency: number,
+  generator: Generator,
+  { rounds, seconds }: RowOptions,
+): Promise<Contestant[]> {
+  const loads = new Map(candidates.map((candidate) => [candidate, [] as Load[]]));
+  let turns = [...candidates];
+  for (let round = 0; round < rounds; round++) {
+    for (const candidate of turns) {
+      const { service, title, exchange, ms } = candidate;
+      const slow = ms > SLOW_MS;
+      if (slow && round > 0) continue;
+      try {
+        const load = await generator.run({
+          port: service.process.port,
+          request: exchange.request,
+          concurrency,
+          warmUp: slow ? 0 : WARM_UP * seconds,
+          seconds,
+          least: slow ? concurrency : 2 * concurrency,
+        });
+        loads.get(candidate)!.push(load);
+      } catch (error) {
+        // The other lines are wanted all the same.
+        console.error(`  ${title}, c=${concurrency}: ${(error as Error).message}; left out`);
+        if (service.name === 'ours') process.exitCode = 1;
+        loads.delete(candidate);
+      }
+    }
+    turns = turns.filter((candidate) => loads.has(candidate)).reverse();
+  }
+  return Array.from(loads, ([{ service, title }, list]) => ({ service: service.name, title, loads: list }));
+}

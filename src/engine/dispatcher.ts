@@ -15,7 +15,8 @@ import {
   type SchedulerState,
   type Work,
 } from './scheduler-state.ts';
-import { sharesOf } from './work.ts';
+import { speedOf } from './slices.ts';
+import { computeSpeed, sharesOf } from './work.ts';
 
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 /** Memory kept for coming requests: this part of what all requests together may hold. */
@@ -145,10 +146,10 @@ export class Dispatcher {
 
   /**
    * Books a block of shared memory and hands it out, holding anything; it goes back when the request is released and
-   * nothing of it is running. Throws a Problem, `over_capacity`.
+   * nothing of it is running. `booked` bytes of it are booked already. Throws a Problem, `over_capacity`.
    */
-  takeMemory(ticket: number, bytes: number): SharedArrayBuffer {
-    this.reserve(ticket, blockBytes(bytes));
+  takeMemory(ticket: number, bytes: number, booked = 0): SharedArrayBuffer {
+    this.reserve(ticket, blockBytes(bytes) - booked);
     const block = this.#memory.take(bytes);
     const blocks = this.#blocks.get(ticket);
     if (blocks === undefined) this.#blocks.set(ticket, [block]);
@@ -158,7 +159,17 @@ export class Dispatcher {
 
   /** Into how many parts a job of this kernel is divided; see sharesOf in work.ts. */
   sharesOf(kernel: string, plan: Plan): number | null {
-    return sharesOf(plan, this.#scheduler.workers.length, this.#scheduler.speeds.get(kernel));
+    return sharesOf(plan, this.idleWorkers, this.#scheduler.workers.length, this.flopsPerMs(kernel));
+  }
+
+  /** The measured speed of one thread with this kernel, in floating-point operations per millisecond. */
+  flopsPerMs(kernel: string): number {
+    return speedOf(this.#scheduler, computeSpeed(kernel));
+  }
+
+  /** Learns the speed of a kernel from a call that was computed outside the workers. */
+  measured(kernel: string, flops: number, runMs: number): void {
+    this.#dispatch({ kind: 'measured', work: computeSpeed(kernel), cost: flops, runMs });
   }
 
   cancel(ticket: number): void {
@@ -247,7 +258,8 @@ export class Dispatcher {
     this.#slices[worker] = undefined;
     if (job !== undefined) job.result = result;
     if (result.kind === 'computed') this.#tilesComputed += result.tiles;
-    this.#dispatch({ kind: 'finished', worker, failed: failureOf(result) !== null });
+    const runMs = result.kind === 'computed' ? result.runMs : undefined;
+    this.#dispatch({ kind: 'finished', worker, failed: failureOf(result) !== null, runMs });
   }
 
   #lost(worker: number): void {
@@ -265,7 +277,7 @@ export class Dispatcher {
         const endMs = performance.now();
         const startedMs = job.startedMs ?? endMs;
         const report = { queueMs: startedMs - submittedMs, runMs: endMs - startedMs };
-        resolve({ ...report, result: result ?? { kind: 'computed', tiles: 0 } });
+        resolve({ ...report, result: result ?? { kind: 'computed', tiles: 0, runMs: 0 } });
         break;
       }
       case 'failed':

@@ -86,7 +86,20 @@ export type SchedulerEvent =
   | { readonly kind: 'cancel'; readonly ticket: number }
   | { readonly kind: 'release'; readonly ticket: number }
   | { readonly kind: 'ready'; readonly worker: number }
-  | { readonly kind: 'finished'; readonly worker: number; readonly failed: boolean }
+  /** `runMs`: how long the worker says that it took, where it does. */
+  | {
+      readonly kind: 'finished';
+      readonly worker: number;
+      readonly failed: boolean;
+      readonly runMs?: number | undefined;
+    }
+  /** Work was done outside the workers, which tells something about its speed. */
+  | {
+      readonly kind: 'measured';
+      readonly work: Pick<Work, 'kind' | 'assumedSpeed'>;
+      readonly cost: number;
+      readonly runMs: number;
+    }
   | { readonly kind: 'lost'; readonly worker: number }
   | { readonly kind: 'tick' }
   | { readonly kind: 'drain' };

@@ -9,7 +9,7 @@ import type {
   TicketState,
   WorkerState,
 } from './scheduler-state.ts';
-import { cutSlice, learnSpeed } from './slices.ts';
+import { cutSlice, learnFromSlice, learnSpeed } from './slices.ts';
 
 /**
  * The scheduler: decides who is admitted, which worker computes what, and how each job ends. A deterministic
@@ -73,7 +73,10 @@ function handle(
       state.workers[event.worker].phase = 'idle';
       break;
     case 'finished':
-      finish(state, state.workers[event.worker], event.failed, nowMs, actions);
+      finish(state, event, nowMs, actions);
+      break;
+    case 'measured':
+      learnSpeed(state, event.work, event.cost, event.runMs);
       break;
     case 'lost':
       lose(state, state.workers[event.worker], actions);
@@ -138,11 +141,11 @@ function nextJob(state: SchedulerState, nowMs: number, actions: SchedulerAction[
 
 function finish(
   state: SchedulerState,
-  worker: WorkerState,
-  failed: boolean,
+  { worker: index, failed, runMs }: Extract<SchedulerEvent, { kind: 'finished' }>,
   nowMs: number,
   actions: SchedulerAction[],
 ): void {
+  const worker = state.workers[index];
   const { slice } = worker;
   if (slice === null) return;
   worker.slice = null;
@@ -154,7 +157,7 @@ function finish(
   } else if (failed) {
     settle(state, job, 'failed', actions);
   } else {
-    learnSpeed(state, slice, nowMs);
+    learnFromSlice(state, slice, runMs, nowMs);
     const stageDone = job.running === 0 && job.nextTile === job.work.stages[job.stage].tiles;
     if (stageDone) nextStage(state, job, actions);
   }

@@ -28,18 +28,34 @@ export function cutSlice(state: SchedulerState, job: JobState, nowMs: number): S
 }
 
 /**
- * Learns the speed from a slice that has run to its end. The time that the hand-over took makes short slices look
- * slower than they are, so these count only where they show that the work is faster than was believed.
+ * Learns the speed from a slice that has run to its end. Where the worker has not told how long it took, the time of
+ * the hand-over makes short slices look slower than they are, so these count only where they show that the work is
+ * faster than was believed.
  */
-export function learnSpeed(state: SchedulerState, slice: Slice, nowMs: number): void {
-  const elapsedMs = nowMs - slice.startedMs;
-  if (elapsedMs <= 0) return;
+export function learnFromSlice(
+  state: SchedulerState,
+  slice: Slice,
+  runMs: number | undefined,
+  nowMs: number,
+): void {
   const { work } = slice.job;
   const cost = (slice.toTile - slice.fromTile) * work.stages[slice.stage].costPerTile;
+  const elapsedMs = runMs ?? nowMs - slice.startedMs;
+  if (runMs === undefined && elapsedMs < SHORTEST_SLICE_MS && cost < elapsedMs * speedOf(state, work)) return;
+  learnSpeed(state, work, cost, elapsedMs);
+}
+
+/** Learns the speed of a kind of work from a piece of it. */
+export function learnSpeed(
+  state: SchedulerState,
+  work: Pick<Work, 'kind' | 'assumedSpeed'>,
+  cost: number,
+  elapsedMs: number,
+): void {
   const measured = cost / elapsedMs;
+  if (!(measured > 0 && measured < Number.POSITIVE_INFINITY)) return;
   const believed = speedOf(state, work);
-  if (elapsedMs < SHORTEST_SLICE_MS && measured < believed) return;
-  if (measured > 0) state.speeds.set(work.kind, believed + SMOOTHING * (measured - believed));
+  state.speeds.set(work.kind, believed + SMOOTHING * (measured - believed));
 }
 
 /** When a refused caller may try again: the time in which the workers get through the backlog. */
@@ -57,6 +73,7 @@ function remainingCost({ work, stage, nextTile }: JobState): number {
   return cost;
 }
 
-function speedOf(state: SchedulerState, work: Work): number {
+/** Cost units per millisecond, as far as is known. */
+export function speedOf(state: SchedulerState, work: Pick<Work, 'kind' | 'assumedSpeed'>): number {
   return state.speeds.get(work.kind) ?? work.assumedSpeed;
 }

@@ -2,7 +2,7 @@ import type { TensorFields } from '../contract/schemas/tensor.ts';
 import { type ComputeResult, writeAnswer } from '../contract/write-answer.ts';
 import type { Answer } from '../domain/answer.ts';
 import type { AttentionCall } from '../domain/call.ts';
-import type { Kernel } from '../kernels/kernel.ts';
+import type { Kernel, Plan } from '../kernels/kernel.ts';
 import { allocate, planBytes } from '../kernels/memory.ts';
 import { createStatus, emptyRows, overflowed } from '../kernels/status.ts';
 import type { Decoded, Encoded, EncodeOptions } from '../wire/format.ts';
@@ -14,13 +14,16 @@ import type { Item } from './item.ts';
 import { type CallRequest, type ReadRequest, readRequest } from './request.ts';
 import type { Work } from './scheduler-state.ts';
 import { createProgress } from './shared-job.ts';
+import { answerWhole, type WholeAnswer } from './whole-call.ts';
 import {
   computeWork,
   decodeWork,
   encodeWork,
+  hereFlops,
   isSmallAnswer,
   isSmallBody,
   requestWork,
+  SMALL_BODY_BYTES,
   wholeCallFlops,
 } from './work.ts';
 
@@ -36,6 +39,12 @@ export interface Timings {
   readonly queueMs: number;
   readonly computeMs: number;
   readonly encodeMs: number;
+}
+
+interface PlannedCall {
+  readonly call: AttentionCall;
+  readonly kernel: Kernel;
+  readonly plan: Plan;
 }
 
 /**
@@ -71,10 +80,27 @@ export class Ticket {
     this.signal.throwIfAborted();
     const read = isSmallBody(request.bytes) ? this.#readHere(request) : await this.#readInWorker(request);
     if ('encoded' in read) return read.encoded;
+    const planned = this.#plan(read.call);
+    const encoded = this.#answerHere(read, planned, request.answerFormat);
+    if (encoded !== null) return encoded;
     weigh([request.bytes, read.call]);
     this.reserve(read.tensorBytes);
-    const answer = writeAnswer(read.call, await this.compute(read.call));
+    const answer = writeAnswer(read.call, await this.#compute(planned));
     return this.encode(request.answerFormat, answer, read.options);
+  }
+
+  #answerHere(read: ReadRequest, { kernel, plan }: PlannedCall, answerFormat: string): Encoded | null {
+    const mostFlops = hereFlops(this.#dispatcher.flopsPerMs(kernel.name));
+    const answer = answerWhole(read, answerFormat, kernel, plan, mostFlops);
+    if (answer === null) return null;
+    this.#book(kernel.name, answer);
+    return answer.encoded;
+  }
+
+  #book(kernel: string, { flops, computeMs, encodeMs }: WholeAnswer): void {
+    this.#timings.computeMs += computeMs;
+    this.#timings.encodeMs += encodeMs;
+    this.#dispatcher.measured(kernel, flops, computeMs);
   }
 
   #readHere(request: CallRequest): ReadRequest {
@@ -94,10 +120,9 @@ export class Ticket {
       return result.read;
     }
     if (result.kind !== 'answered') throw new TypeError('Not an answered request.');
-    const { encoded, computeMs, encodeMs } = result.answer;
+    const { encoded } = result.answer;
     this.#timings.decodeMs += result.readMs;
-    this.#timings.computeMs += computeMs;
-    this.#timings.encodeMs += encodeMs;
+    this.#book(result.kernel, result.answer);
     this.reserve(encoded.bytes.byteLength);
     return { encoded };
   }
@@ -131,9 +156,17 @@ export class Ticket {
    */
   async compute(call: AttentionCall): Promise<ComputeResult> {
     this.signal.throwIfAborted();
+    return this.#compute(this.#plan(call));
+  }
+
+  #plan(call: AttentionCall): PlannedCall {
     const kernel = this.#kernels.of(call);
     const plan = kernel.plan(call);
     checkBudget(plan, this.#dispatcher.limits);
+    return { call, kernel, plan };
+  }
+
+  async #compute({ call, kernel, plan }: PlannedCall): Promise<ComputeResult> {
     const block = this.#dispatcher.takeMemory(this.#id, planBytes(plan));
     const status = createStatus();
     const job = { call, plan, memory: allocate(plan, block), status };
@@ -164,6 +197,15 @@ export class Ticket {
     if (result.kind !== 'encoded') throw new TypeError('Not encoded bytes.');
     this.reserve(result.encoded.bytes.byteLength);
     return result.encoded;
+  }
+
+  /**
+   * Memory for a body of the size that the request was admitted with, which may hold anything. Bodies that are read on
+   * this thread lie in memory of their own, others on shared memory that goes back when the request is released.
+   */
+  takeBody(bytes: number): Uint8Array {
+    if (bytes <= SMALL_BODY_BYTES) return new Uint8Array(bytes);
+    return new Uint8Array(this.#dispatcher.takeMemory(this.#id, bytes, bytes), 0, bytes);
   }
 
   /** Books bytes that the request allocates besides its body. Throws a Problem, `over_capacity`. */

@@ -1,15 +1,15 @@
 import { writeAnswer } from '../contract/write-answer.ts';
-import type { Limits } from '../domain/limits.ts';
-import type { Kernel } from '../kernels/kernel.ts';
+import type { Kernel, Plan } from '../kernels/kernel.ts';
 import { allocate, planBytes } from '../kernels/memory.ts';
 import { createStatus, emptyRows, overflowed } from '../kernels/status.ts';
 import type { Encoded } from '../wire/format.ts';
 import { formatNamed } from '../wire/registry.ts';
-import { checkBudget, planFlops } from './budget.ts';
+import { planFlops } from './budget.ts';
 import type { ReadRequest } from './request.ts';
 
 export interface WholeAnswer {
   readonly encoded: Encoded;
+  readonly flops: number;
   readonly computeMs: number;
   readonly encodeMs: number;
 }
@@ -29,13 +29,12 @@ export function answerWhole(
   { call, options }: ReadRequest,
   answerFormat: string,
   kernel: Kernel,
-  limits: Limits,
+  plan: Plan,
   mostFlops: number,
 ): WholeAnswer | null {
-  const plan = kernel.plan(call);
-  checkBudget(plan, limits);
+  const flops = planFlops(plan);
   const bytes = planBytes(plan);
-  if (planFlops(plan) > mostFlops || bytes > LARGEST_BYTES) return null;
+  if (flops > mostFlops || bytes > LARGEST_BYTES) return null;
   const startMs = performance.now();
   if (bytes > arena.byteLength) arena = new SharedArrayBuffer(bytes);
   const status = createStatus();
@@ -43,15 +42,15 @@ export function answerWhole(
   for (const [stage, { tiles }] of plan.stages.entries()) {
     for (let tile = 0; tile < tiles; tile++) kernel.run(job, stage, tile);
   }
+  const computedMs = performance.now();
   const answer = writeAnswer(call, {
     memory: job.memory,
     emptyRows: emptyRows(status),
     overflowed: overflowed(status),
     kernel: kernel.name,
   });
-  const computedMs = performance.now();
   const { encode } = formatNamed(answerFormat);
   if (encode === undefined) throw new TypeError(`The format ${answerFormat} does not write.`);
   const encoded = encode(answer, options);
-  return { encoded, computeMs: computedMs - startMs, encodeMs: performance.now() - computedMs };
+  return { encoded, flops, computeMs: computedMs - startMs, encodeMs: performance.now() - computedMs };
 }

@@ -10,7 +10,7 @@ const DECODED_BYTES_PER_MS = 5e4;
 const ENCODED_ELEMENTS_PER_MS = 5e3;
 
 /** Decoding or encoding this much takes well below a millisecond, and less than the way to a worker and back. */
-const SMALL_BODY_BYTES = 16 * 1024;
+export const SMALL_BODY_BYTES = 32 * 1024;
 const SMALL_ANSWER_ELEMENTS = 2048;
 
 export function isSmallBody(bytes: Uint8Array): boolean {
@@ -28,12 +28,31 @@ const LONGEST_SHARE_MS = 10;
 
 /**
  * Into how many parts a job is divided that workers take part in from its first stage to its last; null where it is
- * so long that it is cut into slices instead. `flopsPerMs` is the speed of one worker.
+ * so long that it is cut into slices instead. It is shared by the workers that are idle: one that is busy would come
+ * when the others are nearly done. `flopsPerMs` is the speed of one worker.
  */
-export function sharesOf(plan: Plan, threads: number, flopsPerMs: number = FLOPS_PER_MS): number | null {
+export function sharesOf(
+  plan: Plan,
+  idleWorkers: number,
+  threads: number,
+  flopsPerMs: number,
+): number | null {
   const flops = planFlops(plan);
   if (flops <= SMALL_JOB_FLOPS) return 1;
-  return flops <= LONGEST_SHARE_MS * threads * flopsPerMs ? threads : null;
+  return flops <= LONGEST_SHARE_MS * threads * flopsPerMs ? Math.max(1, idleWorkers) : null;
+}
+
+/** A call that is computed this quickly is computed where it is: the way to a worker and back takes longer. */
+const LONGEST_HERE_MS = 0.1;
+
+/** Up to how much arithmetic the event loop computes a call itself. */
+export function hereFlops(flopsPerMs: number): number {
+  return LONGEST_HERE_MS * flopsPerMs;
+}
+
+/** How fast a kernel is, before and after it has been measured. */
+export function computeSpeed(kernel: string): Pick<Work, 'kind' | 'assumedSpeed'> {
+  return { kind: kernel, assumedSpeed: FLOPS_PER_MS };
 }
 
 /** Longer calls are for all workers, even where all of them are busy: others should not wait so long for one. */
@@ -58,7 +77,7 @@ export function computeWork(kernel: string, plan: Plan, shares: number | null): 
     shares === null
       ? plan.stages.map(({ tiles, flopsPerTile }) => ({ tiles, costPerTile: flopsPerTile }))
       : [{ tiles: shares, costPerTile: planFlops(plan) / shares }];
-  return { kind: kernel, assumedSpeed: FLOPS_PER_MS, stages };
+  return { ...computeSpeed(kernel), stages };
 }
 
 /** Costs count in bytes. */

@@ -5,6 +5,7 @@ import { kernelFor, kernelNamed } from '../kernels/registry.ts';
 import { isCancelled } from '../kernels/status.ts';
 import type { Encoded } from '../wire/format.ts';
 import { formatNamed } from '../wire/registry.ts';
+import { checkBudget } from './budget.ts';
 import { weigh, weighJob } from './counterweight.ts';
 import type { ComputeItem, DecodeItem, EncodeItem, Item, ItemResult, RequestItem } from './item.ts';
 import { readRequest } from './request.ts';
@@ -30,8 +31,11 @@ function performed(item: Item): unknown {
       return serve(item);
     case 'decode':
       return { kind: 'decoded', decoded: decode(item) } satisfies ItemResult;
-    case 'compute':
-      return { kind: 'computed', tiles: compute(item) } satisfies ItemResult;
+    case 'compute': {
+      const startMs = performance.now();
+      const tiles = compute(item);
+      return { kind: 'computed', tiles, runMs: performance.now() - startMs } satisfies ItemResult;
+    }
     case 'encode': {
       const encoded = encode(item);
       return handOver({ kind: 'encoded', encoded }, encoded);
@@ -47,9 +51,11 @@ function serve({ request, limits, kernel, mostFlops }: RequestItem): unknown {
   weigh([request.bytes, read.call]);
   const readMs = performance.now() - startMs;
   const chosen = kernelFor(read.call, kernel === null ? undefined : kernelNamed(kernel));
-  const answer = answerWhole(read, request.answerFormat, chosen, limits, mostFlops);
+  const plan = chosen.plan(read.call);
+  checkBudget(plan, limits);
+  const answer = answerWhole(read, request.answerFormat, chosen, plan, mostFlops);
   if (answer === null) return { kind: 'read', read, readMs } satisfies ItemResult;
-  return handOver({ kind: 'answered', answer, readMs }, answer.encoded);
+  return handOver({ kind: 'answered', answer, readMs, kernel: chosen.name }, answer.encoded);
 }
 
 function decode({ format, bytes, fields, limits }: DecodeItem) {

@@ -9,6 +9,8 @@ export interface BodyBudget {
   readonly limit: number;
   /** Told how many bytes more are about to be held; throws where there is no room for them. */
   readonly reserve: (bytes: number) => void;
+  /** Memory for a body of an announced length, which has been booked. */
+  readonly memoryOf: (bytes: number) => Uint8Array;
   /** Ends the waiting for bytes that do not come. */
   readonly signal: AbortSignal;
 }
@@ -64,9 +66,11 @@ class GrowingBody {
   #filled = 0;
 
   constructor(length: number | undefined, budget: BodyBudget) {
-    if (length === undefined) budget.reserve(FIRST_BYTES);
     this.#budget = budget;
-    this.#buffer = new Uint8Array(new SharedArrayBuffer(length ?? FIRST_BYTES));
+    if (length === undefined) {
+      budget.reserve(FIRST_BYTES);
+      this.#buffer = new Uint8Array(new SharedArrayBuffer(FIRST_BYTES));
+    } else this.#buffer = budget.memoryOf(length);
   }
 
   get bytes(): Uint8Array {

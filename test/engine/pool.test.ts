@@ -66,7 +66,7 @@ test('a slice whose job is cancelled stops after the tile it is at', async () =>
   cancel(job.status);
   await until(() => seen.results.length === last + 1);
   const result = seen.results[last];
-  if (result instanceof Uint8Array || result.kind !== 'computed') throw new Error('Expected tiles.');
+  if (result.kind !== 'computed') throw new Error('Expected tiles.');
   expect(result.tiles).toBeGreaterThan(0);
   expect(result.tiles).toBeLessThan(job.plan.stages[last].tiles);
 });
@@ -78,7 +78,7 @@ test('a cancelled slice that has not begun computes nothing', async () => {
   cancel(job.status);
   startStage(0, 1, job);
   await until(() => seen.results.length === 1);
-  expect(seen.results).toEqual([{ kind: 'computed', tiles: 0 }]);
+  expect(seen.results).toMatchObject([{ kind: 'computed', tiles: 0 }]);
 });
 
 test('what is thrown in a worker comes back with its message, and the worker stays', async () => {

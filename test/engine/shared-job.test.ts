@@ -50,13 +50,15 @@ test('who waits for a tile that never comes leaves when the job is cancelled', (
   expect(takePart(cancelling, job, progress)).toBe(job.plan.stages[0].tiles - 1);
 });
 
-test('small jobs are for one worker, middling ones shared, long ones cut into slices', () => {
+test('small jobs are for one worker, middling ones for all that are idle, long ones cut into slices', () => {
   const plan = (flops: number) => ({
     stages: [{ name: 'all', tiles: 10, flopsPerTile: flops / 10 }],
     buffers: {},
   });
   const speed = 1e8;
-  expect(sharesOf(plan(1e6), 4, speed)).toBe(1);
-  expect(sharesOf(plan(1e9), 4, speed)).toBe(4);
-  expect(sharesOf(plan(1e11), 4, speed)).toBeNull();
+  expect(sharesOf(plan(1e6), 4, 4, speed)).toBe(1);
+  expect(sharesOf(plan(1e9), 4, 4, speed)).toBe(4);
+  expect(sharesOf(plan(1e9), 3, 4, speed)).toBe(3);
+  expect(sharesOf(plan(1e9), 0, 4, speed)).toBe(1);
+  expect(sharesOf(plan(1e11), 4, 4, speed)).toBeNull();
 });

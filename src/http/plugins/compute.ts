@@ -16,6 +16,10 @@ import { readDeadline } from '../deadline.ts';
 import { serverTiming } from '../server-timing.ts';
 
 declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Whether nothing of the body is kept when the response is out, so that its memory may be used again. */
+    transientBody?: boolean;
+  }
   interface FastifyRequest {
     /** The place in the engine, from before the body is read until the response is out; null on other routes. */
     ticket: Ticket | null;
@@ -64,6 +68,10 @@ export const compute = fp<ComputeOptions>(async (scope, { engine, limits }) => {
       const budget: BodyBudget = {
         limit: limits.bodyBytes,
         reserve: (bytes) => ticket.reserve(bytes),
+        memoryOf: (bytes) =>
+          request.routeOptions.config.transientBody
+            ? ticket.takeBody(bytes)
+            : new Uint8Array(new SharedArrayBuffer(bytes)),
         signal: ticket.signal,
       };
       return readDecompressed(stream, coding, budget, (plain) =>

@@ -47,6 +47,7 @@ export function addComputeRoute(scope: FastifyInstance, route: ComputeRoute): vo
   scope.route({
     method: 'POST',
     url: route.url,
+    config: { transientBody: true },
     schema: {
       operationId: route.operationId,
       tags: ['attention'],

@@ -1,4 +1,6 @@
+import type { AnswerTensor } from '../domain/answer.ts';
 import type { RealArray } from '../domain/tensor.ts';
+import { assertWritable } from './json/byte-writer.ts';
 
 const FLOAT32_EXPONENT = 0x7f800000;
 /** In the upper half of a float64, which is the second on a little-endian machine. */
@@ -13,6 +15,14 @@ export function firstNotFinite(data: RealArray): number {
   const { buffer, byteOffset, length } = data;
   if (data instanceof Float32Array) return firstFull32(new Int32Array(buffer, byteOffset, length));
   return firstFull64(new Int32Array(buffer, byteOffset, length * 2));
+}
+
+/** Throws for NaN and Infinity among results, a kernel's fault; -Infinity is a masked logit. */
+export function assertAllWritable(data: AnswerTensor['data']): void {
+  if (data instanceof Int32Array) return;
+  const first = firstNotFinite(data);
+  if (first < 0) return;
+  for (let element = first; element < data.length; element++) assertWritable(data[element], element);
 }
 
 function firstFull32(words: Int32Array): number {

@@ -157,7 +157,10 @@ describe('addresses and methods', () => {
     const { json } = await send(`${service.url}/v1/info`);
     expect(json).toMatchObject({
       name: 'attention-api',
-      formats: { request: ['application/json'], response: ['application/json'] },
+      formats: {
+        request: ['application/json', 'application/vnd.safetensors'],
+        response: ['application/json', 'application/vnd.safetensors', 'application/x-npy'],
+      },
       limits: { body_bytes: 64 * 2 ** 20, deadline_ms: 60_000 },
       threads: 1,
       engine: { threads_up: 1 },

@@ -21,7 +21,7 @@ function faultOf(error: ErrorObject, named: ReadonlyMap<string, SchemaNode>): Fa
   switch (error.keyword) {
     case 'additionalProperties': {
       const name = String(error.params.additionalProperty);
-      return { pointer: below(error, name), detail: unknownField(name, Object.keys(properties)) };
+      return { pointer: below(error, name), detail: unknownName('field', name, Object.keys(properties)) };
     }
     case 'required': {
       const name = String(error.params.missingProperty);
@@ -42,11 +42,12 @@ function below(error: ErrorObject, name: string): string {
   return `${error.instancePath}/${pointerToken(name)}`;
 }
 
-function unknownField(name: string, known: readonly string[]): string {
+/** `Unknown field "scal"; did you mean "scale"?`, or what there is where none is near. */
+export function unknownName(what: 'field' | 'tensor', name: string, known: readonly string[]): string {
   const shown = JSON.stringify(name.length > 64 ? `${name.slice(0, 64)}…` : name);
   const near = suggest(name, known);
-  if (near.length > 0) return `Unknown field ${shown}; did you mean ${listWords(near.map(quote))}?`;
-  return `Unknown field ${shown}; the fields are ${known.join(', ')}.`;
+  if (near.length > 0) return `Unknown ${what} ${shown}; did you mean ${listWords(near.map(quote))}?`;
+  return `Unknown ${what} ${shown}; the ${what}s are ${known.join(', ')}.`;
 }
 
 const quote = (name: string) => JSON.stringify(name);

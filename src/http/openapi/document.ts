@@ -1,6 +1,7 @@
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger';
 import { Type } from '@sinclair/typebox';
 import { NAMED_SCHEMAS } from '../../contract/schemas/index.ts';
+import { describeBinaryBodies } from './binary-bodies.ts';
 import type { Examples } from './examples/example.ts';
 import { gradientsExamples } from './examples/gradients.ts';
 import { multiHeadAttentionExamples } from './examples/multi-head-attention.ts';
@@ -86,14 +87,25 @@ type Document = Extract<
   { openapiObject: unknown }
 >['openapiObject'];
 
-/** Adds what the generator has no place for: request examples, and descriptions of fields that are references. */
+/**
+ * Adds what the generator has no place for: request examples, binary bodies, and descriptions of fields that are
+ * references.
+ */
 function complete(document: Document): Document {
   for (const path of Object.values(document.paths ?? {})) {
-    const body = path?.post?.requestBody;
-    const json = body !== undefined && 'content' in body ? body.content['application/json'] : undefined;
+    const content = contentOf(path?.post?.requestBody);
+    const json = content?.['application/json'];
     if (json !== undefined) json.examples = EXAMPLES[path?.post?.operationId ?? ''] ?? {};
+    describeBinaryBodies(content, 'request');
+    for (const response of Object.values(path?.post?.responses ?? {})) {
+      describeBinaryBodies(contentOf(response), 'response');
+    }
   }
   const schemas = (document.components?.schemas ?? {}) as Record<string, object>;
   for (const schema of NAMED_SCHEMAS) restoreDescriptions(schemas[schema.$id as string], schema);
   return document;
+}
+
+function contentOf<Content>(body: object | { readonly content?: Content } | undefined): Content | undefined {
+  return body !== undefined && 'content' in body ? body.content : undefined;
 }

@@ -8,8 +8,8 @@ export interface LiftedTensor {
   readonly dtype: DType;
   readonly shape: readonly number[];
   readonly data: Elements;
-  /** Tells where the JSON Pointer of an element leads: in base64 there is none. */
-  readonly form: 'nested' | 'flat' | 'base64';
+  /** Tells where the JSON Pointer of an element leads: in base64 there is none, in binary only that of the tensor. */
+  readonly form: 'nested' | 'flat' | 'base64' | 'binary';
 }
 
 /** The dtype of elements that do not say theirs. */
@@ -39,9 +39,13 @@ export function settle(
   const narrow = copied(data, sharedFloat32(data.length));
   const element = firstNotFinite(narrow);
   if (element >= 0) {
-    const below = lifted.form === 'base64' ? '/data' : `/data/${element}`;
-    const where = { pointer: `${pointer}${below}`, index: unravel(element, shape) };
+    const where = { pointer: `${pointer}${placeIn(lifted.form, element)}`, index: unravel(element, shape) };
     throw overflow(where, 'float32', String(data[element]));
   }
   return { dtype, shape, data: narrow };
+}
+
+function placeIn(form: LiftedTensor['form'], element: number): string {
+  if (form === 'binary') return '';
+  return form === 'base64' ? '/data' : `/data/${element}`;
 }

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { MAX_HEADER_BYTES, readSafetensors } from '../../../src/wire/safetensors/read.ts';
 import { writeSafetensors } from '../../../src/wire/safetensors/write.ts';
+import { bytesOf, f32, fileOf, pack, shared } from '../../support/safetensors.ts';
 import { refused } from '../json/helpers.ts';
-import { bytesOf, f32, fileOf, pack, shared } from './files.ts';
 
 const entry = (dtype: string, shape: unknown, offsets: unknown) => ({ dtype, shape, data_offsets: offsets });
 const refusedFile = (file: Uint8Array, pointer: string, detail: string | RegExp) =>

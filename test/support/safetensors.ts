@@ -1,4 +1,8 @@
-/** A tensor of a file that a test puts together by hand. */
+/*
+ * safetensors files as a test needs them, by code of its own: as plain a writer and reader as can be.
+ */
+
+/** A tensor of a file. */
 export interface Part {
   readonly dtype: string;
   readonly shape: readonly number[];
@@ -18,7 +22,7 @@ export function fileOf(
   return new Uint8Array(Buffer.concat([length, bytes, typeof data === 'number' ? Buffer.alloc(data) : data]));
 }
 
-/** A file of these tensors, one after the other, without padding: as plain a writer as can be. */
+/** A file of these tensors, one after the other, without padding. */
 export function pack(
   parts: Readonly<Record<string, Part>>,
   metadata?: Readonly<Record<string, string>>,
@@ -30,6 +34,26 @@ export function pack(
     end += bytes.length;
   }
   return fileOf(header, Buffer.concat(Object.values(parts).map(({ bytes }) => bytes)));
+}
+
+/** The tensors and the metadata of a file that is known to be one. */
+export function unpack(file: Uint8Array): { parts: Record<string, Part>; metadata: Record<string, string> } {
+  const bytes = Buffer.from(file);
+  const data = 8 + Number(bytes.readBigUInt64LE());
+  const { __metadata__: metadata = {}, ...entries } = JSON.parse(bytes.toString('utf8', 8, data));
+  const parts = Object.entries<{ dtype: string; shape: number[]; data_offsets: [number, number] }>(
+    entries,
+  ).map(
+    ([
+      name,
+      {
+        dtype,
+        shape,
+        data_offsets: [from, to],
+      },
+    ]) => [name, { dtype, shape, bytes: Uint8Array.from(bytes.subarray(data + from, data + to)) }] as const,
+  );
+  return { parts: Object.fromEntries(parts), metadata };
 }
 
 /** The bytes of a typed array. */

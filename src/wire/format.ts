@@ -2,6 +2,7 @@ import type { TensorFields } from '../contract/schemas/tensor.ts';
 import type { Answer } from '../domain/answer.ts';
 import type { Limits } from '../domain/limits.ts';
 import type { Tensor } from '../domain/tensor.ts';
+import type { InferenceResponse } from './kserve/inference.ts';
 
 /** The one form that every format is decoded to: named tensors, and a small plain rest. */
 export interface Decoded {
@@ -11,6 +12,8 @@ export interface Decoded {
   readonly tensors: Record<string, Tensor>;
   /** What the body says about its answer's form, where the format keeps that apart from the envelope. */
   readonly reply?: Omit<EncodeOptions, 'encoding'> | undefined;
+  /** Milliseconds from its arrival after which the answer is of no use, where the body says so. */
+  readonly timeoutMs?: number | undefined;
 }
 
 export interface DecodeOptions {
@@ -34,6 +37,8 @@ export type TensorEncoding = 'nested' | 'flat' | 'base64';
 
 export interface EncodeOptions {
   readonly encoding: TensorEncoding;
+  /** What the answer of an inference request is to look like. */
+  readonly inference?: InferenceResponse | undefined;
 }
 
 export interface Encoded {

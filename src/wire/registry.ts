@@ -1,12 +1,13 @@
 import { Problem } from '../domain/problem.ts';
 import type { WireFormat } from './format.ts';
 import { json } from './json/format.ts';
+import { kserve } from './kserve/format.ts';
 import { negotiate, parseMediaType } from './media-type.ts';
 import { npy } from './npy.ts';
 import { safetensors } from './safetensors/format.ts';
 
 /** Every format, the preferred one first. A new format is one row here and its own file. */
-export const FORMATS = [json, safetensors, npy] as const satisfies readonly WireFormat[];
+export const FORMATS = [json, safetensors, npy, kserve] as const satisfies readonly WireFormat[];
 
 type With<Capability extends 'decode' | 'encode'> = WireFormat &
   Required<Pick<WireFormat, Capability>> & { readonly mediaType: string };

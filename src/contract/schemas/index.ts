@@ -6,6 +6,7 @@ import {
   ProjectionsSchema,
   ScaledDotProductAttentionSchema,
 } from './compute.ts';
+import { INFERENCE_SCHEMAS } from './inference.ts';
 import { InfoSchema, LivenessSchema, ReadinessSchema } from './info.ts';
 import { CausalSchema, ResponseOptionsSchema, ReturnSchema, RopeSchema, WindowSchema } from './options.ts';
 import { ProblemSchema } from './problem.ts';
@@ -28,6 +29,7 @@ export const NAMED_SCHEMAS: readonly TSchema[] = [
   InfoSchema,
   LivenessSchema,
   ReadinessSchema,
+  ...INFERENCE_SCHEMAS,
 ];
 
 const byId = Object.fromEntries(NAMED_SCHEMAS.map((schema) => [schema.$id as string, schema]));

@@ -1,0 +1,125 @@
+import { type InferenceRequestBody, InferenceRequestSchema } from '../../contract/schemas/inference.ts';
+import { bodyValidator } from '../../contract/validation/body-validator.ts';
+import { problemAt } from '../../domain/problem.ts';
+import { type ElementKind, formatShape, type Precision, type Tensor } from '../../domain/tensor.ts';
+import { type Elements, unravel } from '../dtypes.ts';
+import type { Decoded, DecodeOptions } from '../format.ts';
+import { Cursor } from '../json/cursor.ts';
+import { DecimalScanner } from '../json/decimal-scanner.ts';
+import { invalidTensor } from '../json/element-faults.ts';
+import { releaseScratch } from '../json/elements.ts';
+import { EnvelopeScanner } from '../json/envelope-scanner.ts';
+import type { FieldNode } from '../json/fields.ts';
+import { settle } from '../json/lifted-tensor.ts';
+import { type DataPlaces, type PlacedInput, placeInputs } from './inputs.ts';
+import { readData, skipData } from './json-data.ts';
+import { readOutputs } from './outputs.ts';
+import { readParameters } from './parameters.ts';
+
+const none: ReadonlyMap<string, FieldNode<'data'>> = new Map();
+const data: FieldNode<'data'> = { path: 'inputs.data', kind: 'data', members: none };
+const input: FieldNode<'data'> = { path: 'inputs', members: new Map([['data', data]]) };
+const inputs: FieldNode<'data'> = { path: 'inputs', members: none, elements: input };
+/** Elements stand at `inputs[i].data`, whatever they are. */
+const BODY: FieldNode<'data'> = { path: '', members: new Map([['inputs', inputs]]) };
+
+let validator: ReturnType<typeof bodyValidator> | undefined;
+
+/**
+ * Decodes an inference request to what JSON gives for the same call: inputs are tensors by the path of their field, and
+ * parameters the options beside them. Elements that are JSON numbers go from the bytes into typed arrays; those behind
+ * the JSON are views on the body where they lie as they are needed.
+ *
+ * Throws `malformed_body` (400) for what is not JSON, nests too deep, or has missing or left-over bytes; `invalid_request`
+ * (400) for what is no request of this operation; and `invalid_tensor` (422) for elements that cannot be used.
+ */
+export function decodeInference(bytes: Uint8Array, options: DecodeOptions): Decoded {
+  const { fields, limits, inference } = options;
+  const { json, binary } = split(bytes, inference?.headerBytes);
+  try {
+    const cursor = new Cursor(json);
+    const numbers = new DecimalScanner(json);
+    const scanner = new EnvelopeScanner(cursor, numbers, limits, () => skipData(cursor));
+    const { envelope: text, lifted } = scanner.scan(BODY);
+    const { request, places } = checked(JSON.parse(text), lifted);
+    const {
+      envelope,
+      binary: byDefault,
+      timeoutMs,
+    } = readParameters(request.parameters ?? {}, fields, limits);
+    const outputs = readOutputs(request.outputs, envelope, fields, byDefault);
+    const placed = placeInputs(request.inputs, places, binary, fields);
+    const precision: Precision = envelope.precision === 'float64' ? 'float64' : 'float32';
+    const tensors: Record<string, Tensor> = {};
+    for (const one of placed) {
+      tensors[one.path] = readInput(one, fields[one.path], precision, cursor, numbers);
+    }
+    const { model = '', version } = inference ?? {};
+    const response = { model, version, id: request.id, outputs, binary: byDefault };
+    return { envelope, tensors, reply: { inference: response }, timeoutMs };
+  } finally {
+    releaseScratch();
+  }
+}
+
+function split(bytes: Uint8Array, headerBytes: number | undefined) {
+  if (headerBytes === undefined) return { json: bytes, binary: undefined };
+  if (headerBytes > bytes.length) {
+    const detail = `Inference-Header-Content-Length: expected at most the ${bytes.length} bytes of the body; got ${headerBytes}.`;
+    throw problemAt('malformed_body', '', detail);
+  }
+  return { json: bytes.subarray(0, headerBytes), binary: bytes.subarray(headerBytes) };
+}
+
+/** Checks the form of a request in which an ordinal stands for the elements of each input. */
+function checked(
+  envelope: Record<string, unknown>,
+  lifted: readonly number[],
+): { request: InferenceRequestBody; places: DataPlaces } {
+  const entries: unknown[] = Array.isArray(envelope.inputs) ? envelope.inputs : [];
+  const places = entries.map((entry) => {
+    if (!isObject(entry) || !Object.hasOwn(entry, 'data')) return undefined;
+    const start = lifted[entry.data as number];
+    delete entry.data;
+    return start;
+  });
+  validator ??= bodyValidator(InferenceRequestSchema);
+  const fault = validator(envelope);
+  if (fault !== null) throw fault;
+  return { request: envelope as InferenceRequestBody, places };
+}
+
+function readInput(
+  { pointer, datatype, shape, source }: PlacedInput,
+  kind: ElementKind,
+  precision: Precision,
+  cursor: Cursor,
+  numbers: DecimalScanner,
+): Tensor {
+  const { dtype } = datatype;
+  if ('bytes' in source) {
+    const elements = readBytes(source.bytes, datatype, shape, pointer);
+    return settle({ dtype, shape, data: elements, form: 'binary' }, kind, precision, pointer);
+  }
+  cursor.position = source.start;
+  const [, ...names] = `${pointer}/data`.split('/');
+  cursor.path.splice(0, cursor.path.length, ...names);
+  const elements = readData(cursor, numbers, datatype, shape);
+  return settle({ dtype, shape, data: elements, form: 'flat' }, kind, precision, pointer);
+}
+
+function readBytes(
+  bytes: Uint8Array,
+  datatype: PlacedInput['datatype'],
+  shape: readonly number[],
+  pointer: string,
+): Elements {
+  const elements = datatype.read(bytes);
+  if (!('element' in elements)) return elements;
+  const index = formatShape(unravel(elements.element, shape));
+  throw invalidTensor(pointer, `Expected ${elements.expected} at index ${index}; got ${elements.got}`);
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,102 @@
+import type { Answer, AnswerTensor, Json } from '../../domain/answer.ts';
+import { problemAt } from '../../domain/problem.ts';
+import { elementCount } from '../../domain/tensor.ts';
+import type { Encoded, EncodeOptions } from '../format.ts';
+import { COMMA } from '../json/ascii.ts';
+import { assertWritable, ByteWriter, releaseBytes } from '../json/byte-writer.ts';
+import type { InferenceResponse } from './inference.ts';
+
+const DATATYPE: Readonly<Record<AnswerTensor['dtype'], string>> = {
+  float32: 'FP32',
+  float64: 'FP64',
+  int32: 'INT32',
+};
+
+/** The binary part begins at a multiple of this, so that clients need no copy to look at it as numbers. */
+const ALIGNMENT = 8;
+
+interface Output {
+  readonly name: string;
+  readonly tensor: AnswerTensor;
+  readonly binary: boolean;
+}
+
+/**
+ * Encodes an answer as an inference response: JSON in UTF-8, and behind it the little-endian bytes of the outputs that
+ * are wanted so, in the order of `outputs`. Where there are such, the JSON is padded with spaces, which count, to a
+ * multiple of 8. Members of the answer that are no tensors are parameters, objects among them as JSON strings.
+ *
+ * As JSON, a float32 is the shortest decimal that reads back as it, and -Infinity is null. Throws `invalid_request` for
+ * an output that was asked for and that the call does not have, and an Error where a result holds NaN or Infinity.
+ */
+export function encodeInference(answer: Answer, { inference }: EncodeOptions): Encoded {
+  if (inference === undefined) throw new TypeError('An inference response belongs to an inference request.');
+  const outputs = selectOutputs(answer, inference);
+  const writer = new ByteWriter();
+  try {
+    writer.text(head(answer, inference));
+    for (const [ordinal, output] of outputs.entries()) {
+      if (ordinal > 0) writer.byte(COMMA);
+      writeOutput(writer, output);
+    }
+    writer.text(']}');
+    const json = writer.finish();
+    const tensors = outputs.filter(({ binary }) => binary).map(({ tensor }) => tensor);
+    return tensors.length === 0 ? { bytes: json } : withTensors(json, tensors);
+  } finally {
+    releaseBytes();
+  }
+}
+
+function selectOutputs({ tensors }: Answer, { outputs, binary }: InferenceResponse): readonly Output[] {
+  if (outputs === null) return Object.entries(tensors).map(([name, tensor]) => ({ name, tensor, binary }));
+  return outputs.map((output, ordinal) => {
+    const tensor = tensors[output.name];
+    if (tensor !== undefined) return { ...output, tensor };
+    const detail = `Expected an output of this call, ${Object.keys(tensors).join(', ')}; got "${output.name}"`;
+    throw problemAt('invalid_request', `/outputs/${ordinal}/name`, detail);
+  });
+}
+
+/** The response up to its first output. */
+function head({ envelope }: Answer, { model, version, id }: InferenceResponse): string {
+  const members = { model_name: model, model_version: version, id, parameters: parametersOf(envelope) };
+  return `${JSON.stringify(members).slice(0, -1)},"outputs":[`;
+}
+
+/** Parameters are numbers, strings, true or false. */
+function parametersOf(envelope: Answer['envelope']): Record<string, Json> {
+  const entries = Object.entries(envelope).map(([name, value]) => {
+    return [name, typeof value === 'object' ? JSON.stringify(value) : value];
+  });
+  return Object.fromEntries(entries);
+}
+
+function writeOutput(writer: ByteWriter, { name, tensor, binary }: Output): void {
+  const { dtype, shape, data } = tensor;
+  const count = elementCount(shape);
+  if (count !== data.length) throw new Error(`A result of shape [${shape}] has ${data.length} elements`);
+  const described = { name, datatype: DATATYPE[dtype], shape };
+  if (binary) {
+    for (let element = 0; element < count; element++) assertWritable(data[element], element);
+    writer.text(JSON.stringify({ ...described, parameters: { binary_data_size: data.byteLength } }));
+    return;
+  }
+  writer.text(`${JSON.stringify(described).slice(0, -1)},"data":[`);
+  writer.numbers(data, 0, count);
+  writer.text(']}');
+}
+
+function withTensors(json: Uint8Array, tensors: readonly AnswerTensor[]): Encoded {
+  const headerBytes = Math.ceil(json.length / ALIGNMENT) * ALIGNMENT;
+  const dataBytes = tensors.reduce((sum, { data }) => sum + data.byteLength, 0);
+  const bytes = new Uint8Array(headerBytes + dataBytes);
+  bytes.set(json);
+  bytes.fill(0x20, json.length, headerBytes);
+  let at = headerBytes;
+  for (const { data } of tensors) {
+    bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at);
+    at += data.byteLength;
+  }
+  return { bytes, headerBytes };
+}

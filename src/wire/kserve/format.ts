@@ -1,0 +1,11 @@
+import type { WireFormat } from '../format.ts';
+import { decodeInference } from './decode.ts';
+import { encodeInference } from './encode.ts';
+
+/** The Open Inference Protocol, version 2, as KServe and Triton speak it. Its addresses choose it. */
+export const kserve = {
+  name: 'kserve',
+  mediaType: null,
+  decode: decodeInference,
+  encode: encodeInference,
+} as const satisfies WireFormat;

@@ -6,8 +6,12 @@ const SHORTEST_SLICE_MS = 1;
 const LONGEST_SLICE_MS = 5;
 const WATCHDOG_MS = 10_000;
 const WATCHDOG_FACTOR = 20;
-/** Weight of a new measurement of the speed. */
-const SMOOTHING = 0.2;
+/**
+ * Weights of a new measurement of the speed. A piece of work may take longer than it needs, since something else had
+ * the processor, but never shorter: so good news counts at once, and bad news when it keeps coming.
+ */
+const FASTER_WEIGHT = 0.5;
+const SLOWER_WEIGHT = 0.05;
 const LONGEST_RETRY_SECONDS = 60;
 
 /**
@@ -55,7 +59,8 @@ export function learnSpeed(
   const measured = cost / elapsedMs;
   if (!(measured > 0 && measured < Number.POSITIVE_INFINITY)) return;
   const believed = speedOf(state, work);
-  state.speeds.set(work.kind, believed + SMOOTHING * (measured - believed));
+  const weight = measured > believed ? FASTER_WEIGHT : SLOWER_WEIGHT;
+  state.speeds.set(work.kind, believed + weight * (measured - believed));
 }
 
 /** When a refused caller may try again: the time in which the workers get through the backlog. */

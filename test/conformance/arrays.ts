@@ -38,6 +38,13 @@ export function numbers(tensor: CaseTensor): Numbers {
   return { shape: tensor.shape, values };
 }
 
+/** The little-endian bytes of a tensor of a body, whose numbers are base64 or int32. */
+export function tensorBytes({ dtype, data }: BodyTensor): Uint8Array {
+  if (typeof data === 'string') return Buffer.from(data, 'base64');
+  if (dtype !== 'int32') throw new Error(`Flat numbers are int32 here; got ${dtype}`);
+  return new Uint8Array(Int32Array.from(data, Number).buffer);
+}
+
 export function sizeOf(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1);
 }

@@ -1,12 +1,27 @@
 import { Pool } from 'undici';
 import { startService as startProcess } from './service-process.ts';
 
-/** The running service, spoken to over HTTP as JSON clients do. */
+/** The running service, spoken to over HTTP. */
 export interface Service {
+  /** Posts bytes as they stand. */
+  send(request: RawRequest): Promise<RawAnswer>;
+  /** Posts JSON. */
   post(path: string, body: object): Promise<JsonAnswer>;
   /** Posts a body that must be taken, and gives the answer. */
   ask(path: string, body: object): Promise<JsonAnswer['json']>;
   close(): Promise<void>;
+}
+
+export interface RawRequest {
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Uint8Array | string;
+}
+
+export interface RawAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly body: Buffer;
 }
 
 export interface JsonAnswer {
@@ -19,16 +34,18 @@ export interface JsonAnswer {
 export async function startService(env: NodeJS.ProcessEnv = {}): Promise<Service> {
   const service = await startProcess({ env });
   const pool = new Pool(service.url, { connections: 4 });
+  const send = async ({ path, headers, body }: RawRequest): Promise<RawAnswer> => {
+    const answer = await pool.request({ path, method: 'POST', headers: { ...headers }, body });
+    const { statusCode: status, headers: answered } = answer;
+    return { status, headers: answered, body: Buffer.from(await answer.body.arrayBuffer()) };
+  };
   const post = async (path: string, body: object): Promise<JsonAnswer> => {
-    const { statusCode, body: answer } = await pool.request({
-      path,
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(body),
-    });
-    return { status: statusCode, json: await answer.json() };
+    const headers = { 'content-type': 'application/json' };
+    const answer = await send({ path, headers, body: JSON.stringify(body) });
+    return { status: answer.status, json: JSON.parse(answer.body.toString()) };
   };
   return {
+    send,
     post,
     async ask(path, body) {
       const { status, json } = await post(path, body);

@@ -50,7 +50,8 @@ interface PendingJob {
 }
 
 interface TicketEntry {
-  readonly lifetimeMs: number;
+  readonly admittedMs: number;
+  lifetimeMs: number;
   readonly controller: AbortController;
 }
 
@@ -131,11 +132,12 @@ export class Dispatcher {
   /** Takes a request in. Throws a Problem, `over_capacity` or `stopping`, where there is no room. */
   admit(bytes: number, lifetimeMs: number): { id: number; signal: AbortSignal } {
     const id = this.#nextId++;
-    const deadlineMs = performance.now() + lifetimeMs;
+    const admittedMs = performance.now();
+    const deadlineMs = admittedMs + lifetimeMs;
     const actions = this.#dispatch({ kind: 'admit', ticket: id, bytes, deadlineMs });
     this.#throwIfRefused(actions, bytes);
     const controller = new AbortController();
-    this.#tickets.set(id, { lifetimeMs, controller });
+    this.#tickets.set(id, { admittedMs, lifetimeMs, controller });
     return { id, signal: controller.signal };
   }
 
@@ -170,6 +172,14 @@ export class Dispatcher {
   /** Learns the speed of a kernel from a call that was computed outside the workers. */
   measured(kernel: string, flops: number, runMs: number): void {
     this.#dispatch({ kind: 'measured', work: computeSpeed(kernel), cost: flops, runMs });
+  }
+
+  /** Ends a request this long after its admission, where that is sooner than its deadline. */
+  hasten(ticket: number, lifetimeMs: number): void {
+    const entry = this.#tickets.get(ticket);
+    if (entry === undefined || lifetimeMs >= entry.lifetimeMs) return;
+    entry.lifetimeMs = lifetimeMs;
+    this.#dispatch({ kind: 'hasten', ticket, deadlineMs: entry.admittedMs + lifetimeMs });
   }
 
   cancel(ticket: number): void {

@@ -19,6 +19,8 @@ export interface CallRequest {
 export interface ReadRequest {
   readonly call: AttentionCall;
   readonly options: EncodeOptions;
+  /** Milliseconds from the admission of the request after which its answer is of no use, where the body says so. */
+  readonly timeoutMs: number | undefined;
   /** Memory of the tensors that were decoded. */
   readonly tensorBytes: number;
 }
@@ -31,7 +33,7 @@ export function readRequest(request: CallRequest, context: CallContext): ReadReq
   const operation = operationNamed(request.operation);
   const { decode } = formatNamed(request.format);
   if (decode === undefined) throw new TypeError(`The format ${request.format} does not read.`);
-  const { envelope, tensors, reply } = decode(request.bytes, {
+  const { envelope, tensors, reply, timeoutMs } = decode(request.bytes, {
     fields: operation.fields,
     limits: context.limits,
     inference: request.inference,
@@ -42,6 +44,7 @@ export function readRequest(request: CallRequest, context: CallContext): ReadReq
   return {
     call: operation.read(body, context),
     options: { ...reply, encoding: body.response?.encoding ?? 'nested' },
+    timeoutMs,
     tensorBytes: Object.values(tensors).reduce((sum, { data }) => sum + data.byteLength, 0),
   };
 }

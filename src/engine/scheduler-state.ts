@@ -40,7 +40,7 @@ export interface Slice {
 
 export interface TicketState {
   readonly id: number;
-  readonly deadlineMs: number;
+  deadlineMs: number;
   /** Jobs that have not settled, and settled ones whose slices are still running. */
   readonly jobs: Set<JobState>;
   bytes: number;
@@ -83,6 +83,8 @@ export type SchedulerEvent =
   | { readonly kind: 'admit'; readonly ticket: number; readonly bytes: number; readonly deadlineMs: number }
   | { readonly kind: 'reserve'; readonly ticket: number; readonly bytes: number }
   | { readonly kind: 'submit'; readonly ticket: number; readonly job: number; readonly work: Work }
+  /** The deadline comes sooner; a later one changes nothing. */
+  | { readonly kind: 'hasten'; readonly ticket: number; readonly deadlineMs: number }
   | { readonly kind: 'cancel'; readonly ticket: number }
   | { readonly kind: 'release'; readonly ticket: number }
   | { readonly kind: 'ready'; readonly worker: number }

@@ -63,6 +63,9 @@ function handle(
     case 'submit':
       submit(state, event, actions);
       break;
+    case 'hasten':
+      if (ticket !== undefined) hasten(state, ticket, event.deadlineMs, nowMs, actions);
+      break;
     case 'cancel':
       if (ticket !== undefined) close(state, ticket, 'cancelled', actions);
       break;
@@ -200,6 +203,19 @@ function close(
   ticket.closed = reason;
   actions.push({ kind: 'abort', ticket: ticket.id, reason });
   settleAll(state, ticket, reason, actions);
+}
+
+function hasten(
+  state: SchedulerState,
+  ticket: TicketState,
+  deadlineMs: number,
+  nowMs: number,
+  actions: SchedulerAction[],
+): void {
+  if (ticket.closed !== null || ticket.released) return;
+  ticket.deadlineMs = Math.min(ticket.deadlineMs, deadlineMs);
+  if (nowMs >= ticket.deadlineMs) close(state, ticket, 'deadline', actions);
+  else wakeBy(state, ticket.deadlineMs, actions);
 }
 
 function release(state: SchedulerState, ticket: TicketState, actions: SchedulerAction[]): void {

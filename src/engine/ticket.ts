@@ -80,6 +80,7 @@ export class Ticket {
     this.signal.throwIfAborted();
     const read = isSmallBody(request.bytes) ? this.#readHere(request) : await this.#readInWorker(request);
     if ('encoded' in read) return read.encoded;
+    this.#hasten(read);
     const planned = this.#plan(read.call);
     const encoded = this.#answerHere(read, planned, request.answerFormat);
     if (encoded !== null) return encoded;
@@ -87,6 +88,13 @@ export class Ticket {
     this.reserve(read.tensorBytes);
     const answer = writeAnswer(read.call, await this.#compute(planned));
     return this.encode(request.answerFormat, answer, read.options);
+  }
+
+  /** Throws at once where the deadline that the body names has passed already. */
+  #hasten({ timeoutMs }: ReadRequest): void {
+    if (timeoutMs === undefined) return;
+    this.#dispatcher.hasten(this.#id, timeoutMs);
+    this.signal.throwIfAborted();
   }
 
   #answerHere(read: ReadRequest, { kernel, plan }: PlannedCall, answerFormat: string): Encoded | null {

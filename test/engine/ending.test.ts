@@ -56,6 +56,38 @@ test('nothing is done for a ticket that was cancelled before', async () => {
   });
 });
 
+test('a deadline that the body names is counted from the admission, and only ever comes sooner', async () => {
+  const inputs = ['query', 'key', 'value'].map((name) => {
+    return { name, shape: [2048, 64], datatype: 'FP32', parameters: { binary_data_size: 2048 * 64 * 4 } };
+  });
+  const requestOf = (timeout: number) => {
+    const json = JSON.stringify({ inputs, parameters: { precision: 'float64', timeout } });
+    const bytes = new Uint8Array(new SharedArrayBuffer(json.length + inputs.length * 2048 * 64 * 4));
+    bytes.set(Buffer.from(json));
+    return {
+      operation: 'scaled_dot_product_attention',
+      format: 'kserve',
+      bytes,
+      inference: { model: 'm', headerBytes: json.length },
+      answerFormat: 'kserve',
+    };
+  };
+  await withEngine({ threads: 1 }, async (engine) => {
+    const ticket = engine.admit(0);
+    await expect(ticket.call(requestOf(1))).rejects.toThrow(/not done within 0\.001 ms/);
+    ticket.release();
+    const soon = engine.admit(0, { deadlineMs: 40 });
+    await expect(soon.call(requestOf(60e6))).rejects.toThrow(/not done within 40 ms/);
+    soon.release();
+    const running = engine.admit(0);
+    const answer = running.call(requestOf(60_000));
+    await expect(answer).rejects.toThrow(/not done within 60 ms/);
+    running.release();
+    await until(() => engine.stats().bytes === 0);
+    expect(engine.stats()).toMatchObject({ requests: 0, jobs: 0, workersLost: 0 });
+  });
+});
+
 test('a released ticket does no more work', async () => {
   await withEngine({ threads: 1 }, async (engine) => {
     const ticket = engine.admit(0);

@@ -13,7 +13,7 @@ export const WATCHDOG_MS = 10_000;
 type Start = Extract<SchedulerAction, { kind: 'start' }>;
 
 interface TicketRecord {
-  readonly deadlineMs: number;
+  deadlineMs: number;
   bytes: number;
   released: boolean;
   left: boolean;
@@ -87,6 +87,12 @@ export class Ledger {
       aborts: 0,
       running: 0,
     });
+  }
+
+  hastened(id: number, deadlineMs: number): void {
+    const ticket = this.tickets.get(id);
+    if (ticket === undefined || ticket.ended || ticket.released) return;
+    ticket.deadlineMs = Math.min(ticket.deadlineMs, deadlineMs);
   }
 
   submitted(id: number, ticket: TicketRecord, work: Work): void {

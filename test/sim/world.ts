@@ -130,6 +130,7 @@ export class World {
     if (this.#step({ kind: 'admit', ticket, bytes, deadlineMs }).some(({ kind }) => kind === 'refuse'))
       return;
     if (this.#random.chance(0.2)) this.#time.in(this.#random.integer(0, 30), () => this.#cancel(ticket));
+    if (this.#random.chance(0.2)) this.#time.in(this.#random.integer(0, 10), () => this.#hasten(ticket));
     if (this.#random.chance(0.1)) this.#time.in(this.#random.integer(0, 30), () => this.#release(ticket));
     let left = this.#random.integer(1, 3);
     const proceed = () => {
@@ -178,6 +179,13 @@ export class World {
       costPerTile: this.#random.integer(0, 3) ** 2,
     }));
     return { kind: this.#random.chance(0.5) ? 'fast' : 'slow', assumedSpeed: 1, stages };
+  }
+
+  #hasten(ticket: number): void {
+    const { nowMs } = this.#time;
+    const deadlineMs = nowMs + this.#random.integer(0, 20);
+    this.ledger.hastened(ticket, deadlineMs);
+    this.#step({ kind: 'hasten', ticket, deadlineMs });
   }
 
   #cancel(ticket: number): void {

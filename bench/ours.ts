@@ -29,7 +29,7 @@ async function openJob(
 ): Promise<Opened> {
   const job = makeJob(kernel, call);
   const memory = () => job.memory;
-  if (threads === 1) return open(family, kernel, () => runTiles(kernel, job), memory);
+  if (threads === 1) return open(family, kernel, () => kernel.runAll(job), memory);
   const pool = await Pool.start(threads, kernel, job);
   const close = () => pool.close();
   return open(family, kernel, () => pool.run(), memory, close);
@@ -39,7 +39,7 @@ function openFresh(kernel: Kernel, call: AttentionCall): Opened {
   let job: Job;
   const run = () => {
     job = makeJob(kernel, call);
-    runTiles(kernel, job);
+    kernel.runAll(job);
   };
   return open('fresh', kernel, run, () => job.memory);
 }
@@ -62,19 +62,13 @@ function open(
 function withPackedWeights(kernel: Kernel, call: AttentionCall): AttentionCall | null {
   if (kernel.keepPacked === undefined || call.operation !== 'multi_head_attention') return null;
   const job = makeJob(kernel, call);
-  runTiles(kernel, job);
+  kernel.runAll(job);
   return kernel.keepPacked(job);
 }
 
 function makeJob(kernel: Kernel, call: AttentionCall): Job {
   const plan = kernel.plan(call);
   return { call, plan, memory: allocate(plan), status: createStatus() };
-}
-
-function runTiles(kernel: Kernel, job: Job): void {
-  job.plan.stages.forEach((_, stage) => {
-    runStage(kernel, job, stage);
-  });
 }
 
 function runStage(kernel: Kernel, job: Job, stage: number): void {

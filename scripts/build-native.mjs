@@ -25,7 +25,7 @@ export const ADDONS = [
     what: 'the native kernels',
     otherwise: 'WebAssembly serves',
     sources: 'src/kernels/native/addon',
-    units: ['binding', 'reader', 'read_call', 'read_gradients'],
+    units: ['binding', 'instruction_sets', 'reader', 'read_call', 'read_gradients'],
     sets: {
       x64: {
         kernels_avx2: AVX2,

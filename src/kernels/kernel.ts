@@ -23,6 +23,8 @@ export interface Kernel {
   keepPacked?(job: Pick<Job, 'call' | 'memory'>): AttentionCall;
   /** Computes one tile, 0 <= tile < stage.tiles. Reports empty rows and overflows in `job.status`. */
   run(job: Job, stage: number, tile: number): void;
+  /** Computes all tiles of a job in this thread, or fewer where it is cancelled meanwhile. */
+  runAll(job: Job): void;
 }
 
 export interface Plan {

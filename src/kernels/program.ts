@@ -2,6 +2,7 @@ import type { AttentionCall } from '../domain/call.ts';
 import type { Precision } from '../domain/tensor.ts';
 import { planBuffers } from './buffers.ts';
 import type { BufferPlan, Job, Kernel } from './kernel.ts';
+import { isCancelled } from './status.ts';
 
 /** Rows of every head of every sample, cut into tiles of up to `tileRows` rows. */
 export interface Grid {
@@ -30,7 +31,7 @@ export interface StageProgram {
 }
 
 /** A part of one call: where its tiles are among those of the stage. */
-interface PlacedPart {
+export interface PlacedPart {
   readonly run: Part['run'];
   readonly grid: Grid;
   readonly firstTile: number;
@@ -60,22 +61,58 @@ function placeParts({ parts }: StageProgram, call: AttentionCall): readonly Plac
   return placed;
 }
 
-/** A kernel from its stages: the plan counts tiles, `run` finds the part and the rows that a tile stands for. */
+/** One stage of one call, in one of its rounds. */
+export interface PlacedStage {
+  readonly name: string;
+  readonly parts: readonly PlacedPart[];
+  readonly round: number;
+}
+
+/** Computes all tiles of a part, until the job is cancelled. */
+export function runPart(job: Job, { run, grid }: PlacedPart, round: number): void {
+  const { batch, heads, rows, tileRows } = grid;
+  for (let sample = 0; sample < batch; sample++)
+    for (let head = 0; head < heads; head++)
+      for (let from = 0; from < rows && !isCancelled(job.status); from += tileRows)
+        run(job, sample, head, from, Math.min(from + tileRows, rows), round);
+}
+
+function runStages(job: Job, stages: readonly PlacedStage[]): void {
+  for (const { parts, round } of stages) for (const part of parts) runPart(job, part, round);
+}
+
+/** What a kernel does in a way of its own. */
+export interface KernelOptions {
+  readonly buffersOf?: (call: AttentionCall) => Readonly<Record<string, BufferPlan>>;
+  /** Computes all tiles of all stages, in this order. */
+  readonly runStages?: (job: Job, stages: readonly PlacedStage[]) => void;
+}
+
+/**
+ * A kernel from its stages: the plan counts tiles, `run` finds the part and the rows that a tile stands for, `runAll`
+ * goes through all of them.
+ */
 export function defineKernel(
   name: string,
   precision: Precision,
   programs: readonly StageProgram[],
-  buffersOf: (call: AttentionCall) => Readonly<Record<string, BufferPlan>> = planBuffers,
+  { buffersOf = planBuffers, runStages: runAllStages = runStages }: KernelOptions = {},
 ): Kernel {
-  const stagesOf = (call: AttentionCall) =>
-    programs
-      .map((program) => ({ program, parts: placeParts(program, call) }))
-      .filter(({ parts }) => parts.length > 0)
-      .flatMap(({ program: { name, rounds }, parts }) =>
-        Array.from({ length: rounds?.(call) ?? 1 }, (_, round) => ({ name, parts, round })),
-      );
+  const placed = new WeakMap<AttentionCall, readonly PlacedStage[]>();
 
-  const stagesOfJob = new WeakMap<Job, ReturnType<typeof stagesOf>>();
+  function stagesOf(call: AttentionCall): readonly PlacedStage[] {
+    const known = placed.get(call);
+    if (known !== undefined) return known;
+    const stages: PlacedStage[] = [];
+    for (const program of programs) {
+      const parts = placeParts(program, call);
+      if (parts.length === 0) continue;
+      const rounds = program.rounds?.(call) ?? 1;
+      for (let round = 0; round < rounds; round++) stages.push({ name: program.name, parts, round });
+    }
+    placed.set(call, stages);
+    return stages;
+  }
 
   return {
     name,
@@ -91,12 +128,7 @@ export function defineKernel(
     },
 
     run(job, stage, tile) {
-      let stages = stagesOfJob.get(job);
-      if (stages === undefined) {
-        stages = stagesOf(job.call);
-        stagesOfJob.set(job, stages);
-      }
-      const { parts, round } = stages[stage];
+      const { parts, round } = stagesOf(job.call)[stage];
       const part = parts.find(({ endTile }) => tile < endTile);
       if (part === undefined) throw new RangeError(`Stage ${stage} of kernel ${name} has no tile ${tile}.`);
       const { grid } = part;
@@ -107,5 +139,7 @@ export function defineKernel(
       const to = Math.min(from + grid.tileRows, grid.rows);
       part.run(job, Math.floor(head / grid.heads), head % grid.heads, from, to, round);
     },
+
+    runAll: (job) => runAllStages(job, stagesOf(job.call)),
   };
 }

@@ -18,6 +18,14 @@ export function run(kernel: Kernel, call: AttentionCall, order: TileOrder = IN_O
   return job;
 }
 
+/** The same by the kernel itself, in one go. */
+export function runAll(kernel: Kernel, call: AttentionCall): Job {
+  const plan = kernel.plan(call);
+  const job: Job = { call, plan, memory: poisoned(plan), status: createStatus() };
+  kernel.runAll(job);
+  return job;
+}
+
 /** Memory as an earlier job may leave it: every element is NaN, or a number that no index reaches. */
 export function poisoned(plan: Plan): Memory {
   const memory = allocate(plan);

@@ -1,16 +1,21 @@
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import type { Precision } from '../../domain/tensor.ts';
-import type { Job } from '../kernel.ts';
+import type { Description } from './description.ts';
 
 /** The face of the C++ addon; addon/binding.cc. */
 export interface Addon {
   /** What this machine runs, fastest first: instruction sets with a precision, and the width of their panels. */
   instructionSets(): InstructionSet[];
-  /** Reads and checks a job once. Throws a RangeError that names what does not fit. */
-  open(job: Job, instructionSet: string): OpenedCall;
+  /** Reads and checks the description of a job, once. Throws a RangeError that names what does not fit. */
+  open(numbers: Description['numbers'], arrays: Description['arrays'], instructionSet: string): OpenedCall;
   /** Computes rows [from, to) of one head of a part. */
   run(call: OpenedCall, part: number, batch: number, head: number, from: number, to: number): void;
+  /**
+   * Computes all tiles of the parts, one part after the other, until the job is cancelled. Five numbers for each: the
+   * part, its samples, heads and rows, and the rows of a tile.
+   */
+  runAll(call: OpenedCall, steps: Float64Array): void;
   /** Names of the parts, by number. */
   readonly parts: readonly string[];
 }

@@ -1,11 +1,19 @@
 import type { AttentionCall, Linear } from '../../domain/call.ts';
 import { headShape, isPrepared, type Role, sourceOf } from '../heads.ts';
 import type { Job, Kernel } from '../kernel.ts';
-import { defineKernel, type Grid, type Part, type StageProgram } from '../program.ts';
+import {
+  defineKernel,
+  type Grid,
+  type Part,
+  type PlacedStage,
+  runPart,
+  type StageProgram,
+} from '../program.ts';
 import { copyPresent, prepareHeads } from '../reference/project.ts';
 import { rotateHeads } from '../rotate.ts';
 import { type Addon, type InstructionSet, loadAddon, type OpenedCall } from './addon.ts';
 import { hasFewQueries, isPacked, ownsPanels, packsKeys, planNativeBuffers } from './buffers.ts';
+import { describeJob } from './description.ts';
 import { gradientStages } from './gradients.ts';
 import { keepPacked } from './packed.ts';
 
@@ -17,13 +25,15 @@ const PROJECTION_PANELS = 4;
 /** Query panels of one attention tile. */
 const ATTENTION_PANELS = 2;
 
-/** One way for few queries, another for many. */
-function either(few: Part['run'], many: Part['run']): Part['run'] {
-  return (job, ...rows) => (hasFewQueries(job.call) ? few : many)(job, ...rows);
-}
-
 const NAMES = { query: 'Query', key: 'Key', value: 'Value' } as const;
 const ROLES = ['query', 'key', 'value'] as const;
+
+const hasManyQueries = (call: AttentionCall) => !hasFewQueries(call);
+/** Few queries over many keys go another way; by the names of the addon's parts. */
+const WAYS = [
+  ['', hasManyQueries],
+  ['Few', hasFewQueries],
+] as const;
 
 const loaded = loadAddon();
 
@@ -40,20 +50,45 @@ function nativeKernel(addon: Addon, { name: set, precision, panel }: Instruction
   const open = (job: Job): OpenedCall => {
     let call = opened.get(job);
     if (call === undefined) {
-      call = addon.open(job, set);
+      const { numbers, arrays } = describeJob(job);
+      call = addon.open(numbers, arrays, set);
       opened.set(job, call);
     }
     return call;
   };
+  /** The parts that the addon computes, by its numbers. */
+  const partNumbers = new Map<Part['run'], number>();
   const part = (name: string): Part['run'] => {
-    const index = addon.parts.indexOf(name);
-    return (job, batch, head, from, to) => addon.run(open(job), index, batch, head, from, to);
+    const number = addon.parts.indexOf(name);
+    const run: Part['run'] = (job, batch, head, from, to) =>
+      addon.run(open(job), number, batch, head, from, to);
+    partNumbers.set(run, number);
+    return run;
+  };
+  /** What lies between parts in TypeScript is one call of the addon: a call costs as much as a tile of a small layer. */
+  const runStages = (job: Job, stages: readonly PlacedStage[]): void => {
+    let steps: number[] = [];
+    const runSteps = () => {
+      if (steps.length > 0) addon.runAll(open(job), Float64Array.from(steps));
+      steps = [];
+    };
+    for (const { parts, round } of stages) {
+      for (const part of parts) {
+        const number = partNumbers.get(part.run);
+        const { batch, heads, rows, tileRows } = part.grid;
+        if (number !== undefined) steps.push(number, batch, heads, rows, tileRows);
+        else {
+          runSteps();
+          runPart(job, part, round);
+        }
+      }
+    }
+    runSteps();
   };
   const name = `native-${set}`;
+  const buffersOf = (call: AttentionCall) => planNativeBuffers(call, name, panel);
   return {
-    ...defineKernel(name, precision, stages(part, name, panel), (call) =>
-      planNativeBuffers(call, name, panel),
-    ),
+    ...defineKernel(name, precision, stages(part, name, panel), { buffersOf, runStages }),
     keepPacked: ({ call, memory }) => keepPacked(call, memory, name),
     supports: ({ sizes, visibility, gradOutput }) =>
       (gradOutput === null || precision === 'float32') &&
@@ -161,7 +196,7 @@ function stages(part: (name: string) => Part['run'], kernel: string, panel: numb
         {
           grid: (call) => rowGrid(call, call.sizes.heads, call.sizes.queries, ATTENTION_PANELS),
           flopsPerRow: attentionFlops,
-          applies: (call) => !hasFewQueries(call),
+          applies: hasManyQueries,
           run: part('attend'),
         },
         {
@@ -187,8 +222,8 @@ function stages(part: (name: string) => Part['run'], kernel: string, panel: numb
           applies: (call) => call.outputProjection !== null,
           run: part('projectOutput'),
         },
-        {
-          grid: (call) => {
+        ...WAYS.map(([few, isOf]) => ({
+          grid: (call: AttentionCall) => {
             const weights = call.returns.weights!;
             return rowGrid(
               call,
@@ -197,19 +232,20 @@ function stages(part: (name: string) => Part['run'], kernel: string, panel: numb
               ATTENTION_PANELS,
             );
           },
-          flopsPerRow: (call) => {
+          flopsPerRow: (call: AttentionCall) => {
             const weights = call.returns.weights!;
             return (weights.reduce === null ? 1 : weights.heads.length) * attentionFlops(call);
           },
-          applies: (call) => call.returns.weights !== null,
-          run: either(part('writeFewWeights'), part('writeWeights')),
-        },
-        {
-          grid: (call) => rowGrid(call, call.sizes.heads, call.sizes.queries, ATTENTION_PANELS),
+          applies: (call: AttentionCall) => call.returns.weights !== null && isOf(call),
+          run: part(`write${few}Weights`),
+        })),
+        ...WAYS.map(([few, isOf]) => ({
+          grid: (call: AttentionCall) =>
+            rowGrid(call, call.sizes.heads, call.sizes.queries, ATTENTION_PANELS),
           flopsPerRow: attentionFlops,
-          applies: (call) => call.returns.logits !== null,
-          run: either(part('writeFewLogits'), part('writeLogits')),
-        },
+          applies: (call: AttentionCall) => call.returns.logits !== null && isOf(call),
+          run: part(`write${few}Logits`),
+        })),
         ...(['key', 'value'] as const).map((role) => ({
           grid: (call: AttentionCall) => rowGrid(call, call.sizes.kvHeads, call.sizes.keys, 1),
           flopsPerRow: (call: AttentionCall) => headShape(call, role).size,

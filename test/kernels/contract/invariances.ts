@@ -1,19 +1,22 @@
 import { expect, it } from 'vitest';
 import type { AttentionCall } from '../../../src/domain/call.ts';
-import type { Kernel } from '../../../src/kernels/kernel.ts';
+import type { Job, Kernel } from '../../../src/kernels/kernel.ts';
+import { cancel, createStatus } from '../../../src/kernels/status.ts';
 import {
   type CallOptions,
   causal,
+  computesGradients,
   everything,
   makeCall,
   randomMask,
   range,
   real,
+  withGradients,
 } from '../../support/calls.ts';
 import { expectSameBits, expectWithin } from '../../support/expect.ts';
 import { oracle } from '../../support/oracle/oracle.ts';
 import { seeded, shuffled } from '../../support/random.ts';
-import { outputRows, REVERSED, resultsOf, run } from '../../support/run.ts';
+import { outputRows, poisoned, REVERSED, resultsOf, run, runAll } from '../../support/run.ts';
 import { prefixOf, reordered, sampleOf } from '../../support/slices.ts';
 import { OPTION_SETS } from './options.ts';
 
@@ -123,6 +126,30 @@ export function invariances(kernel: Kernel): void {
       for (const [name, result] of Object.entries(resultsOf(inOrder.memory)))
         expectSameBits(name, other.memory[name], result);
     }
+  });
+
+  it.each(Object.entries(OPTION_SETS))(
+    'computes in one go what it computes tile by tile, to the bit, with %s',
+    (_name, options) => {
+      const call = everything(makeCall(options(precision)));
+      const differentiated = call.operation === 'scaled_dot_product_attention' && computesGradients(kernel);
+      for (const asked of differentiated ? [call, withGradients(call)] : [call]) {
+        const byTiles = run(kernel, asked);
+        const whole = runAll(kernel, asked);
+        for (const [name, result] of Object.entries(resultsOf(byTiles.memory)))
+          expectSameBits(name, whole.memory[name], result);
+        expect(whole.status).toEqual(byTiles.status);
+      }
+    },
+  );
+
+  it('computes nothing more of a job in one go once it is cancelled', () => {
+    const call = makeCall({ precision, queries: 40, heads: 4 });
+    const plan = kernel.plan(call);
+    const job: Job = { call, plan, memory: poisoned(plan), status: createStatus() };
+    cancel(job.status);
+    kernel.runAll(job);
+    expect(job.memory.output.every(Number.isNaN)).toBe(true);
   });
 
   it('does not mind how heads lie in memory, to the bit', () => {

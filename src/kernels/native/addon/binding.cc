@@ -1,76 +1,18 @@
-// The Node-API face of the kernels: instructionSets(), open(job, set) and run(opened, part, batch, head,
-// from, to).
+// The Node-API face of the kernels: instructionSets(), open(numbers, arrays, set), run(opened, part, batch,
+// head, from, to) and runAll(opened, steps).
 #include <node_api.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 
+#include "bounds.h"
+#include "instruction_sets.h"
 #include "reader.h"
 
 namespace attention {
 
-// Those that scripts/build-native.mjs found a compiler for.
-#if defined(HAS_KERNELS_AVX2)
-namespace avx2 {
-extern const Kernels kernels;
-}
-#endif
-#if defined(HAS_KERNELS_AVX512)
-namespace avx512 {
-extern const Kernels kernels;
-}
-#endif
-#if defined(HAS_OPERANDS_AVX512BF16)
-namespace avx512bf16 {
-extern const Operands bfloat16;
-}
-#endif
-#if defined(HAS_KERNELS_NEON)
-namespace neon {
-extern const Kernels kernels;
-}
-#endif
-
 namespace {
-
-/// Kernels for one instruction set and one kind of operands.
-struct InstructionSet {
-  const char* name;
-  const char* precision;
-  const Kernels* kernels;
-  const Operands* operands;
-};
-
-/// What this machine runs of them, fastest first.
-std::vector<InstructionSet> instructionSets() {
-  std::vector<InstructionSet> float32, bfloat16;
-  [[maybe_unused]] const auto add = [&](const char* name, const char* roundingName, const Kernels& kernels) {
-    float32.push_back({name, "float32", &kernels, kernels.float32});
-    bfloat16.push_back({roundingName, "bfloat16", &kernels, kernels.bfloat16});
-  };
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-#endif
-#if defined(HAS_KERNELS_AVX512)
-  const bool hasAvx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-#if defined(HAS_OPERANDS_AVX512BF16)
-  if (hasAvx512 && __builtin_cpu_supports("avx512bf16")) {
-    bfloat16.push_back({"avx512bf16", "bfloat16", &avx512::kernels, &avx512bf16::bfloat16});
-  }
-#endif
-  if (hasAvx512) add("avx512", "avx512-bfloat16", avx512::kernels);
-#endif
-#if defined(HAS_KERNELS_AVX2)
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-    add("avx2", "avx2-bfloat16", avx2::kernels);
-#endif
-#if defined(HAS_KERNELS_NEON)
-  add("neon", "neon-bfloat16", neon::kernels);
-#endif
-  float32.insert(float32.end(), bfloat16.begin(), bfloat16.end());
-  return float32;
-}
 
 /// A call that has been read and checked, with the kernels that compute it. The JavaScript side keeps the
 /// arrays alive.
@@ -95,66 +37,6 @@ Part partOf(const Kernels& kernels, size_t index) {
 #undef X
   };
   return parts[index];
-}
-
-/// Samples, heads and rows that a part may be asked for; 0 heads where the call has no such part.
-struct Bounds {
-  size_t batch, heads, rows;
-};
-
-Bounds boundsOf(const Opened& opened, const char* part) {
-  const Call& call = opened.call;
-  const size_t panel = opened.kernels->panel;
-  const auto is = [part](const char* name) { return std::strcmp(part, name) == 0; };
-  const Bounds none{0, 0, 0};
-  const auto tokens = [&](const Source& source) {
-    return source.isProjected ? Bounds{call.batch, 1, source.tokens.rows} : none;
-  };
-  const auto weight = [&](const Linear& linear, bool there) {
-    return there ? Bounds{1, 1, linear.columns()} : none;
-  };
-  const auto projection = [&](const Source& source) {
-    return source.isProjected
-               ? Bounds{call.batch, panelsOf(source.linear.columns(), panel), source.tokens.rows}
-               : none;
-  };
-  if (is("packQueryTokens")) return tokens(call.query);
-  if (is("packKeyTokens")) return tokens(call.key);
-  if (is("packValueTokens")) return tokens(call.value);
-  if (is("packQueryWeight")) return weight(call.query.linear, call.query.isProjected);
-  if (is("packKeyWeight")) return weight(call.key.linear, call.key.isProjected);
-  if (is("packValueWeight")) return weight(call.value.linear, call.value.isProjected);
-  if (is("packOutputWeight")) return weight(call.outputProjection, call.hasOutputProjection);
-  if (is("projectQuery")) return projection(call.query);
-  if (is("projectKey")) return projection(call.key);
-  if (is("projectValue")) return projection(call.value);
-  // Few queries read the keys where they lie; all else needs them in panels.
-  const bool hasPanels = static_cast<bool>(call.keyPanels);
-  const bool readsInPlace = call.operands->perWord == 1;
-  if (is("packKeys")) return hasPanels ? Bounds{call.batch, call.kvHeads, call.allKeys()} : none;
-  if (is("attend")) return hasPanels ? Bounds{call.batch, call.heads, call.queries} : none;
-  if (is("attendFew")) return readsInPlace ? Bounds{call.batch, call.kvHeads, call.queries} : none;
-  if (is("projectOutput")) {
-    return call.hasOutputProjection ? Bounds{call.batch, panelsOf(call.outputWidth, panel), call.queries}
-                                    : none;
-  }
-  if (is("packGradients") || is("gradQuery")) {
-    return call.hasGradients() ? Bounds{call.batch, call.heads, call.queries} : none;
-  }
-  if (is("gradKeyValue"))
-    return call.hasGradients() ? Bounds{call.batch, call.kvHeads, call.allKeys()} : none;
-  if (is("writeLogits") || is("writeFewLogits")) {
-    const bool canWrite = call.logits && (is("writeFewLogits") ? readsInPlace : hasPanels);
-    return canWrite ? Bounds{call.batch, call.heads, call.queries} : none;
-  }
-  if (is("writeWeights") || is("writeFewWeights")) {
-    const bool canWrite =
-        (call.weights || call.topIndices) && (is("writeFewWeights") ? readsInPlace : hasPanels);
-    if (!canWrite) return none;
-    return {call.batch, call.reduce == Reduce::kNone ? call.selectedHeads.size() : 1,
-            call.selectedQueries.size()};
-  }
-  return none;
 }
 
 /// Runs `body`, turning what it throws into a JavaScript exception.
@@ -207,53 +89,106 @@ napi_value listInstructionSets(napi_env env, napi_callback_info) {
 
 napi_value open(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
-    napi_value arguments[2];
+    napi_value arguments[3];
     readArguments(env, info, arguments);
     char name[32] = {};
     size_t length;
-    if (napi_get_value_string_utf8(env, arguments[1], name, sizeof name, &length) != napi_ok) {
+    if (napi_get_value_string_utf8(env, arguments[2], name, sizeof name, &length) != napi_ok) {
       throw BadCall("Expected the name of an instruction set.");
     }
-    for (const InstructionSet& set : instructionSets()) {
-      if (std::strcmp(set.name, name) != 0) continue;
-      const Reader job(env, arguments[0], "job");
-      auto opened =
-          std::make_unique<Opened>(Opened{set.kernels, readCall(job, set.kernels->panel, *set.operands)});
-      napi_value external;
-      const auto destroy = [](napi_env, void* data, void*) { delete static_cast<Opened*>(data); };
-      if (napi_create_external(env, opened.get(), destroy, nullptr, &external) != napi_ok)
-        throw BadCall("No memory.");
-      opened.release();
-      napi_type_tag_object(env, external, &kOpenedTag);
-      return external;
+    const std::vector<InstructionSet>& sets = instructionSets();
+    const auto set =
+        std::find_if(sets.begin(), sets.end(), [&](const auto& set) { return !std::strcmp(set.name, name); });
+    if (set == sets.end()) {
+      throw BadCall(std::string("This machine does not run the instruction set ") + name + ".");
     }
-    throw BadCall(std::string("This machine does not run the instruction set ") + name + ".");
+    const Reader job(env, arguments[0], arguments[1]);
+    auto opened =
+        std::make_unique<Opened>(Opened{set->kernels, readCall(job, set->kernels->panel, *set->operands)});
+    napi_value external;
+    const auto destroy = [](napi_env, void* data, void*) { delete static_cast<Opened*>(data); };
+    if (napi_create_external(env, opened.get(), destroy, nullptr, &external) != napi_ok)
+      throw BadCall("No memory.");
+    opened.release();
+    napi_type_tag_object(env, external, &kOpenedTag);
+    return external;
   });
+}
+
+const Opened& readOpened(napi_env env, napi_value value) {
+  bool isOpened = false;
+  void* data = nullptr;
+  if (napi_check_object_type_tag(env, value, &kOpenedTag, &isOpened) != napi_ok || !isOpened ||
+      napi_get_value_external(env, value, &data) != napi_ok) {
+    throw BadCall("Expected what open() returned.");
+  }
+  return *static_cast<const Opened*>(data);
+}
+
+Bounds boundsOf(const Opened& opened, size_t part) {
+  return boundsOf(opened.call, opened.kernels->panel, static_cast<PartId>(part));
+}
+
+[[noreturn]] void refuseRows(size_t part) {
+  throw BadCall(std::string(kPartNames[part]) + ": there are no such rows.");
 }
 
 napi_value run(napi_env env, napi_callback_info info) {
   return guarded(env, [&]() -> napi_value {
     napi_value arguments[6];
     readArguments(env, info, arguments);
-    bool isOpened = false;
-    void* data = nullptr;
-    if (napi_check_object_type_tag(env, arguments[0], &kOpenedTag, &isOpened) != napi_ok || !isOpened ||
-        napi_get_value_external(env, arguments[0], &data) != napi_ok) {
-      throw BadCall("Expected what open() returned.");
-    }
-    const auto& opened = *static_cast<const Opened*>(data);
+    const Opened& opened = readOpened(env, arguments[0]);
     const size_t part = readCount(env, arguments[1], "part");
     if (part >= kPartCount) throw BadCall("part: there is no such part.");
     const size_t batch = readCount(env, arguments[2], "batch");
     const size_t head = readCount(env, arguments[3], "head");
     const size_t from = readCount(env, arguments[4], "from");
     const size_t to = readCount(env, arguments[5], "to");
-    const Bounds bounds = boundsOf(opened, kPartNames[part]);
+    const Bounds bounds = boundsOf(opened, part);
     if (batch >= bounds.batch || head >= bounds.heads || from > to || to > bounds.rows ||
         from % opened.kernels->panel != 0) {
-      throw BadCall(std::string(kPartNames[part]) + ": there are no such rows.");
+      refuseRows(part);
     }
     partOf(*opened.kernels, part)(opened.call, batch, head, from, to);
+    return nullptr;
+  });
+}
+
+/// All tiles of a part: every head of every sample, `tileRows` rows at a time.
+void runStep(const Opened& opened, size_t part, const Bounds& grid, size_t tileRows) {
+  const Bounds bounds = boundsOf(opened, part);
+  const bool isWhole = tileRows > 0 && (tileRows % opened.kernels->panel == 0 || tileRows >= grid.rows);
+  if (grid.batch > bounds.batch || grid.heads > bounds.heads || grid.rows > bounds.rows || !isWhole) {
+    refuseRows(part);
+  }
+  if (grid.rows == 0) return;
+  const Part compute = partOf(*opened.kernels, part);
+  for (size_t batch = 0; batch < grid.batch; batch++) {
+    for (size_t head = 0; head < grid.heads; head++) {
+      for (size_t from = 0; from < grid.rows; from += tileRows) {
+        if (isCancelled(opened.call)) return;
+        compute(opened.call, batch, head, from, std::min(from + tileRows, grid.rows));
+      }
+    }
+  }
+}
+
+/// Steps are five numbers each: the part, its samples, heads and rows, and the rows of a tile.
+napi_value runAll(napi_env env, napi_callback_info info) {
+  return guarded(env, [&]() -> napi_value {
+    napi_value arguments[2];
+    readArguments(env, info, arguments);
+    const Opened& opened = readOpened(env, arguments[0]);
+    Reader steps(env, arguments[1]);
+    while (!steps.isAtEnd()) {
+      const size_t part = steps.count("part");
+      if (part >= kPartCount) throw BadCall("part: there is no such part.");
+      const size_t batch = steps.count("batch");
+      const size_t heads = steps.count("heads");
+      const size_t rows = steps.count("rows");
+      const size_t tileRows = steps.count("tileRows");
+      runStep(opened, part, {batch, heads, rows}, tileRows);
+    }
     return nullptr;
   });
 }
@@ -267,6 +202,7 @@ napi_value initialise(napi_env env, napi_value exports) {
   addFunction("instructionSets", listInstructionSets);
   addFunction("open", open);
   addFunction("run", run);
+  addFunction("runAll", runAll);
   napi_value parts;
   napi_create_array(env, &parts);
   for (uint32_t i = 0; i < kPartCount; i++) {

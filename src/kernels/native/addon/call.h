@@ -164,6 +164,8 @@ inline KeyRange rangeOf(const Call& call, size_t batch, size_t query) {
 inline size_t panelsOf(size_t rows, size_t panel) { return (rows + panel - 1) / panel; }
 
 // Reports of src/kernels/status.ts.
+inline bool isCancelled(const Call& call) { return __atomic_load_n(&call.status[0], __ATOMIC_SEQ_CST) != 0; }
+
 inline void reportOverflow(const Call& call) { __atomic_fetch_add(&call.status[3], 1, __ATOMIC_SEQ_CST); }
 
 inline void reportEmptyRow(const Call& call, size_t row) {

@@ -17,25 +17,28 @@ inline size_t reach(std::initializer_list<std::pair<size_t, size_t>> axes, size_
   return place;
 }
 
-inline HeadView readView(const Reader& view, const char* data, const Reader& strides, size_t batch,
-                         size_t heads, size_t rows, size_t size) {
+/// The strides of a tensor [B, heads, rows, size], and its data.
+inline HeadView readView(Reader& job, const char* name, size_t batch, size_t heads, size_t rows,
+                         size_t size) {
   HeadView result;
-  result.batchStride = strides.count("batchStride");
-  result.headStride = strides.count("headStride");
-  result.rowStride = strides.count("rowStride");
+  result.batchStride = job.count(name);
+  result.headStride = job.count(name);
+  result.rowStride = job.count(name);
   const size_t least =
       reach({{batch, result.batchStride}, {heads, result.headStride}, {rows, result.rowStride}}, size);
-  result.data = view.array<float>(data, least);
+  result.data = job.array<float>(name, least);
   return result;
 }
 
-/// The first place in a buffer that lies at a multiple of 64 bytes; plans leave room for it.
-inline float* aligned(Span<float>& span) {
+/// The part of a buffer that begins at a multiple of 64 bytes; plans leave room for it.
+inline Span<float> readAligned(Reader& job, const char* name, size_t size) {
+  Span<float> span = job.array<float>(name, size + 16);
   const auto address = reinterpret_cast<uintptr_t>(span.data);
-  return reinterpret_cast<float*>((address + 63) & ~uintptr_t{63});
+  span.data = reinterpret_cast<float*>((address + 63) & ~uintptr_t{63});
+  return span;
 }
 
 /// Reads what the gradients of a call need into it, when all else has been read.
-void readGradients(Call& call, const Reader& job, size_t panel);
+void readGradients(Call& call, Reader& job, size_t panel);
 
 }  // namespace attention

@@ -1,0 +1,88 @@
+// How far each part of a call goes.
+#pragma once
+
+#include "call.h"
+
+namespace attention {
+
+enum class PartId {
+#define X(name) name,
+  ATTENTION_PARTS(X)
+#undef X
+};
+
+/// Samples, heads and rows that a part may be asked for; 0 heads where the call has no such part.
+struct Bounds {
+  size_t batch, heads, rows;
+};
+
+inline Bounds boundsOf(const Call& call, size_t panel, PartId part) {
+  const Bounds none{0, 0, 0};
+  const auto tokens = [&](const Source& source) {
+    return source.isProjected ? Bounds{call.batch, 1, source.tokens.rows} : none;
+  };
+  const auto weight = [&](const Linear& linear, bool there) {
+    return there ? Bounds{1, 1, linear.columns()} : none;
+  };
+  const auto projection = [&](const Source& source) {
+    return source.isProjected
+               ? Bounds{call.batch, panelsOf(source.linear.columns(), panel), source.tokens.rows}
+               : none;
+  };
+  const auto rows = [&](bool there, size_t heads, size_t count) {
+    return there ? Bounds{call.batch, heads, count} : none;
+  };
+  const auto weights = [&](bool there) {
+    const size_t slots = call.reduce == Reduce::kNone ? call.selectedHeads.size() : 1;
+    return rows(there && (call.weights || call.topIndices), slots, call.selectedQueries.size());
+  };
+  // Few queries read the keys where they lie; all else needs them in panels.
+  const bool hasPanels = static_cast<bool>(call.keyPanels);
+  const bool readsInPlace = call.operands->perWord == 1;
+  switch (part) {
+    case PartId::packQueryTokens:
+      return tokens(call.query);
+    case PartId::packKeyTokens:
+      return tokens(call.key);
+    case PartId::packValueTokens:
+      return tokens(call.value);
+    case PartId::packQueryWeight:
+      return weight(call.query.linear, call.query.isProjected);
+    case PartId::packKeyWeight:
+      return weight(call.key.linear, call.key.isProjected);
+    case PartId::packValueWeight:
+      return weight(call.value.linear, call.value.isProjected);
+    case PartId::packOutputWeight:
+      return weight(call.outputProjection, call.hasOutputProjection);
+    case PartId::projectQuery:
+      return projection(call.query);
+    case PartId::projectKey:
+      return projection(call.key);
+    case PartId::projectValue:
+      return projection(call.value);
+    case PartId::packKeys:
+      return rows(hasPanels, call.kvHeads, call.allKeys());
+    case PartId::attend:
+      return rows(hasPanels, call.heads, call.queries);
+    case PartId::attendFew:
+      return rows(readsInPlace, call.kvHeads, call.queries);
+    case PartId::projectOutput:
+      return rows(call.hasOutputProjection, panelsOf(call.outputWidth, panel), call.queries);
+    case PartId::packGradients:
+    case PartId::gradQuery:
+      return rows(call.hasGradients(), call.heads, call.queries);
+    case PartId::gradKeyValue:
+      return rows(call.hasGradients(), call.kvHeads, call.allKeys());
+    case PartId::writeLogits:
+      return rows(hasPanels && call.logits, call.heads, call.queries);
+    case PartId::writeFewLogits:
+      return rows(readsInPlace && call.logits, call.heads, call.queries);
+    case PartId::writeWeights:
+      return weights(hasPanels);
+    case PartId::writeFewWeights:
+      return weights(readsInPlace);
+  }
+  return none;
+}
+
+}  // namespace attention

@@ -1,0 +1,66 @@
+#include "instruction_sets.h"
+
+namespace attention {
+
+// Those that scripts/build-native.mjs found a compiler for.
+#if defined(HAS_KERNELS_AVX2)
+namespace avx2 {
+extern const Kernels kernels;
+}
+#endif
+#if defined(HAS_KERNELS_AVX512)
+namespace avx512 {
+extern const Kernels kernels;
+}
+#endif
+#if defined(HAS_OPERANDS_AVX512BF16)
+namespace avx512bf16 {
+extern const Operands bfloat16;
+}
+#endif
+#if defined(HAS_KERNELS_NEON)
+namespace neon {
+extern const Kernels kernels;
+}
+#endif
+
+namespace {
+
+std::vector<InstructionSet> findSets() {
+  std::vector<InstructionSet> float32, bfloat16;
+  [[maybe_unused]] const auto add = [&](const char* name, const char* roundingName, const Kernels& kernels) {
+    float32.push_back({name, "float32", &kernels, kernels.float32});
+    bfloat16.push_back({roundingName, "bfloat16", &kernels, kernels.bfloat16});
+  };
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+#endif
+#if defined(HAS_KERNELS_AVX512)
+  const bool hasAvx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+#if defined(HAS_OPERANDS_AVX512BF16)
+  if (hasAvx512 && __builtin_cpu_supports("avx512bf16")) {
+    bfloat16.push_back({"avx512bf16", "bfloat16", &avx512::kernels, &avx512bf16::bfloat16});
+  }
+#endif
+  if (hasAvx512) add("avx512", "avx512-bfloat16", avx512::kernels);
+#endif
+#if defined(HAS_KERNELS_AVX2)
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    add("avx2", "avx2-bfloat16", avx2::kernels);
+#endif
+#if defined(HAS_KERNELS_NEON)
+  add("neon", "neon-bfloat16", neon::kernels);
+#endif
+  float32.insert(float32.end(), bfloat16.begin(), bfloat16.end());
+  return float32;
+}
+
+}  // namespace
+
+const std::vector<InstructionSet>& instructionSets() {
+  static const std::vector<InstructionSet> sets = findSets();
+  return sets;
+}
+
+}  // namespace attention

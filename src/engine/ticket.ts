@@ -20,8 +20,8 @@ import {
   decodeWork,
   encodeWork,
   hereFlops,
-  isSmallAnswer,
-  isSmallBody,
+  isReadHere,
+  isWrittenHere,
   requestWork,
   SMALL_BODY_BYTES,
   wholeCallFlops,
@@ -78,7 +78,7 @@ export class Ticket {
    */
   async call(request: CallRequest): Promise<Encoded> {
     this.signal.throwIfAborted();
-    const read = isSmallBody(request.bytes) ? this.#readHere(request) : await this.#readInWorker(request);
+    const read = isReadHere(request) ? this.#readHere(request) : await this.#readInWorker(request);
     if ('encoded' in read) return read.encoded;
     this.#hasten(read);
     const planned = this.#plan(read.call);
@@ -145,7 +145,7 @@ export class Ticket {
     const { decode } = formatNamed(format);
     if (decode === undefined) throw new TypeError(`The format ${format} does not read.`);
     let decoded: Decoded;
-    if (isSmallBody(bytes)) {
+    if (isReadHere({ format, bytes })) {
       decoded = this.#inline('decodeMs', () => decode(bytes, { fields, limits }));
     } else {
       const item = () => ({ kind: 'decode', format, bytes, fields, limits }) as const;
@@ -199,7 +199,8 @@ export class Ticket {
     this.signal.throwIfAborted();
     const { encode } = formatNamed(format);
     if (encode === undefined) throw new TypeError(`The format ${format} does not write.`);
-    if (isSmallAnswer(answer)) return this.#inline('encodeMs', () => encode(answer, options));
+    if (isWrittenHere(format, answer, options))
+      return this.#inline('encodeMs', () => encode(answer, options));
     const item = () => ({ kind: 'encode', format, answer, options }) as const;
     const { result } = this.#timed('encodeMs', await this.#task(encodeWork(format, answer), item));
     if (result.kind !== 'encoded') throw new TypeError('Not encoded bytes.');

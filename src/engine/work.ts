@@ -1,5 +1,7 @@
 import type { Answer } from '../domain/answer.ts';
 import type { Plan } from '../kernels/kernel.ts';
+import type { EncodeOptions } from '../wire/format.ts';
+import { formatNamed } from '../wire/registry.ts';
 import { planFlops } from './budget.ts';
 import type { CallRequest } from './request.ts';
 import type { Work } from './scheduler-state.ts';
@@ -9,16 +11,26 @@ const FLOPS_PER_MS = 1e6;
 const DECODED_BYTES_PER_MS = 5e4;
 const ENCODED_ELEMENTS_PER_MS = 5e3;
 
-/** Decoding or encoding this much takes well below a millisecond, and less than the way to a worker and back. */
+/** Reading or writing this much takes well below a millisecond, and less than the way to a worker and back. */
 export const SMALL_BODY_BYTES = 32 * 1024;
 const SMALL_ANSWER_ELEMENTS = 2048;
+/** Raw numbers pass at several gigabytes a second: this much takes some tenths of a millisecond. */
+const SMALL_RAW_BYTES = 2 * 1024 * 1024;
 
-export function isSmallBody(bytes: Uint8Array): boolean {
-  return bytes.byteLength <= SMALL_BODY_BYTES;
+/** Whether a body is read on the event loop. */
+export function isReadHere({
+  format,
+  bytes,
+  inference,
+}: Pick<CallRequest, 'format' | 'bytes' | 'inference'>): boolean {
+  const isRaw = formatNamed(format).readsRaw?.(inference) === true;
+  return bytes.byteLength <= (isRaw ? SMALL_RAW_BYTES : SMALL_BODY_BYTES);
 }
 
-export function isSmallAnswer(answer: Answer): boolean {
-  return answerElements(answer) <= SMALL_ANSWER_ELEMENTS;
+/** Whether an answer is written on the event loop. */
+export function isWrittenHere(format: string, answer: Answer, options: EncodeOptions): boolean {
+  const isRaw = formatNamed(format).writesRaw?.(options) === true;
+  return answerElements(answer) <= (isRaw ? SMALL_RAW_BYTES / 4 : SMALL_ANSWER_ELEMENTS);
 }
 
 /** A job whose arithmetic takes no longer than handing it over a few times is for one worker. */

@@ -59,6 +59,13 @@ export interface WireFormat {
   readonly mediaType: string | null;
   /** Reads a request body, which may lie on shared memory. Throws a Problem where it cannot be used. */
   readonly decode?: (bytes: Uint8Array, options: DecodeOptions) => Decoded;
+  /**
+   * Whether such a body holds tensors as they are used, so that reading it costs little more than a look at each number
+   * (some gigabytes a second); not, where not given.
+   */
+  readonly readsRaw?: (inference: InferenceTarget | undefined) => boolean;
   /** Writes a response body. */
   readonly encode?: (answer: Answer, options: EncodeOptions) => Encoded;
+  /** Whether such an answer holds tensors as they are, so that writing it costs little more than a copy. */
+  readonly writesRaw?: (options: EncodeOptions) => boolean;
 }

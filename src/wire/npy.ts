@@ -48,4 +48,5 @@ export const npy = {
   name: 'npy',
   mediaType: 'application/x-npy',
   encode: (answer) => ({ bytes: encodeNpy(answer) }),
+  writesRaw: () => true,
 } as const satisfies WireFormat;

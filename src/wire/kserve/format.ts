@@ -7,5 +7,8 @@ export const kserve = {
   name: 'kserve',
   mediaType: null,
   decode: decodeInference,
+  readsRaw: (inference) => inference?.headerBytes !== undefined,
   encode: encodeInference,
+  writesRaw: ({ inference }) =>
+    inference?.outputs?.every(({ binary }) => binary) ?? inference?.binary === true,
 } as const satisfies WireFormat;

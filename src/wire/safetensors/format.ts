@@ -6,5 +6,7 @@ export const safetensors = {
   name: 'safetensors',
   mediaType: 'application/vnd.safetensors',
   decode: decodeSafetensors,
+  readsRaw: () => true,
   encode: (answer) => ({ bytes: encodeSafetensors(answer) }),
+  writesRaw: () => true,
 } as const satisfies WireFormat;

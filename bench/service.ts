@@ -5,7 +5,7 @@ import { measureLoop } from './service/loop.ts';
 import { type Options, readOptions, USAGE } from './service/options.ts';
 import { printLoops, printRows, printTargets } from './service/report.ts';
 import { measureRows, type Row } from './service/row.ts';
-import { type Service, startService } from './service/services.ts';
+import { type Service, startService, TITLES } from './service/services.ts';
 import { makeWorkload, type Workload } from './service/workload.ts';
 
 async function main(options: Options): Promise<void> {
@@ -17,7 +17,7 @@ async function main(options: Options): Promise<void> {
   try {
     for (const name of options.services) {
       const service = await startService(name, { workloads, pythons: options.pythons });
-      if (service === null) console.log(`  ${name}: not found`);
+      if (service === null) console.log(`${TITLES[name]}: not found`);
       else services.push(service);
     }
     const rows: Row[] = [];

@@ -13,7 +13,6 @@ export async function startEcho(): Promise<Service> {
   });
   return {
     name: 'echo',
-    title: 'bare Fastify echo',
     process: service,
     exchanges: (workload, format) => [
       format === 'raw'

@@ -31,7 +31,6 @@ export async function startFastApi({ workloads, pythons }: StartOptions): Promis
   });
   return {
     name: 'fastapi',
-    title: 'FastAPI + PyTorch',
     process: service,
     exchanges: (workload, format) => [
       format === 'raw'

@@ -9,9 +9,10 @@ export interface LoadRequest {
   readonly concurrency: number;
   /** Seconds before times are taken. */
   readonly warmUp: number;
+  /** Seconds of the measurement; longer where each connection has not had two answers by then. */
   readonly seconds: number;
-  /** Goes on after `seconds` until so many requests are answered. */
-  readonly least: number;
+  /** Every connection asks once, without a warm-up. */
+  readonly once: boolean;
 }
 
 /** Times in milliseconds, from before the first byte is sent until the last one of the answer has come. */

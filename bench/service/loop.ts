@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Connection, requestBytes } from './connection.ts';
 import type { Generator, Load } from './generator.ts';
 import type { LoopDelay } from './loop-delay.ts';
-import type { Service } from './services.ts';
+import { type Service, type ServiceName, TITLES } from './services.ts';
 import type { Workload } from './workload.ts';
 
 /** Milliseconds of a small request, alone and while large bodies flow. */
@@ -19,8 +19,7 @@ interface Latencies {
 
 /** What large bodies do to a service that others use at the same time. */
 export interface Loop {
-  readonly service: Service['name'];
-  readonly title: string;
+  readonly service: ServiceName;
   readonly load: Load;
   readonly delay: LoopDelay;
   readonly probes: readonly Probe[];
@@ -47,7 +46,7 @@ export async function measureLoop(
   if (base === undefined || tiny === undefined) return [];
   const loops: Loop[] = [];
   for (const service of services.filter(({ process }) => process.watched)) {
-    console.log(`${service.title}: watching the event loop`);
+    console.log(`${TITLES[service.name]}: watching the event loop`);
     const [exchange] = service.exchanges(base, 'json');
     const [small] = service.exchanges(tiny, 'raw');
     const requests = new Map([
@@ -64,7 +63,7 @@ export async function measureLoop(
         concurrency: CONCURRENCY,
         warmUp: SETTLE_MS / 1000,
         seconds: SECONDS + 1,
-        least: 2 * CONCURRENCY,
+        once: false,
       });
       await sleep(SETTLE_MS);
       service.process.watchLoop();
@@ -74,7 +73,7 @@ export async function measureLoop(
       const probes = [...requests.keys()].map((name) => {
         return { name, idle: idle.get(name)!, loaded: loaded.get(name)! };
       });
-      loops.push({ service: service.name, title: service.title, load, delay, probes });
+      loops.push({ service: service.name, load, delay, probes });
     } finally {
       connection.close();
     }

@@ -23,7 +23,6 @@ export async function startOnnxRuntime({ workloads }: StartOptions): Promise<Ser
   });
   return {
     name: 'ort',
-    title: 'Fastify + ONNX Runtime',
     process: service,
     exchanges: (workload, format) => [
       format === 'raw'

@@ -37,7 +37,7 @@ export async function startOurs({ workloads }: StartOptions): Promise<Service> {
   }
   if (!registered) console.log('  ours keeps no layers: the weights are in every call');
   const exchanges = registered ? exchangesOfLayer : exchangesWithWeights;
-  return { name: 'ours', title: 'ours', process: service, exchanges, stop };
+  return { name: 'ours', process: service, exchanges, stop };
 }
 
 async function register(port: number, { shape, width, inputs }: Workload): Promise<boolean> {

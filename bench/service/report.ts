@@ -3,6 +3,7 @@ import { printTable } from '../report.ts';
 import type { Load } from './generator.ts';
 import type { Loop } from './loop.ts';
 import type { Contestant, Row } from './row.ts';
+import { TITLES } from './services.ts';
 import { LOOP_TARGETS, RATE_TARGETS, TINY_P99_MS } from './targets.ts';
 
 const COLUMNS = [
@@ -14,7 +15,7 @@ const COLUMNS = [
   'p50 ms',
   'p99 ms',
   'max ms',
-  'ours, medians',
+  'ours / it, medians',
   'best',
 ];
 
@@ -63,12 +64,12 @@ export function printLoops(loops: readonly Loop[]): void {
   console.log('\nBase as JSON at c=8: the event loop, and small requests alone -> meanwhile, ms');
   printTable([
     ['who', 'req/s', 'loop p50', 'p99', 'max', 'probe', 'p50', '', 'p99', ''],
-    ...loops.flatMap(({ title, load, delay, probes }) =>
+    ...loops.flatMap(({ service, load, delay, probes }) =>
       probes.map(({ name, idle, loaded }, at) => [
         ...(at > 0
           ? ['', '', '', '', '']
           : [
-              title,
+              TITLES[service],
               significant(load.requestsPerSecond),
               ...[delay.p50, delay.p99, delay.max].map(significant),
             ]),
@@ -99,10 +100,11 @@ function rateLines(rows: readonly Row[]): string[][] {
     });
     const ours = bestOfOurs(row?.contestants ?? []);
     const other = row?.contestants.find(({ service }) => service === against);
-    if (ours === null || other === undefined) return [];
+    if (row === undefined || ours === null) return [];
+    const what = `${shape} ${format} c=${concurrency} / ${TITLES[against]}`;
+    if (other === undefined) return [[what, `>= ${ratio}`, 'not measured', '']];
     const best = rates(ours).best / rates(other).best;
     const middle = rates(ours).median / rates(other).median;
-    const what = `${shape} ${format} c=${concurrency} / ${other.title}`;
     return [[what, `>= ${ratio}`, `${significant(best)} (${significant(middle)})`, verdict(best >= ratio)]];
   });
 }

@@ -1,8 +1,8 @@
 import { relativeError, TOLERANCE } from '../check.ts';
-import { Connection } from './connection.ts';
+import { type Answer, Connection } from './connection.ts';
 import type { Exchange, Format } from './exchange.ts';
 import type { Generator, Load } from './generator.ts';
-import type { Service, ServiceName } from './services.ts';
+import { type Service, type ServiceName, TITLES } from './services.ts';
 import type { Workload } from './workload.ts';
 
 export interface Contestant {
@@ -30,13 +30,13 @@ interface Candidate {
   readonly service: Service;
   readonly title: string;
   readonly exchange: Exchange;
-  /** Milliseconds of the call whose answer was checked. */
+  /** Milliseconds of a single call. */
   readonly ms: number;
 }
 
 /** Part of the seconds of a measurement that is spent before it. */
 const WARM_UP = 0.4;
-/** Whoever takes longer for one call is measured once, and the call that was checked has warmed it up. */
+/** Whoever takes longer for one call is asked once by every connection: a wave instead of a stream, and no more rounds. */
 const SLOW_MS = 400;
 
 /** The rows of a shape and format: every answer is held against the reference, then all are measured in turns. */
@@ -61,29 +61,38 @@ export async function measureRows(
   return rows;
 }
 
-/** A wrong answer of ours is an error; one of the others is told, and they are left out. */
+/** null, and a line that says so, where the answer is wrong. */
 async function check(service: Service, exchange: Exchange, workload: Workload): Promise<Candidate | null> {
-  const title = exchange.variant === '' ? service.title : `${service.title}, ${exchange.variant}`;
+  const title = TITLES[service.name] + (exchange.variant === '' ? '' : `, ${exchange.variant}`);
   const connection = await Connection.open(service.process.port, { keepBodies: true });
   try {
-    const start = performance.now();
-    const answer = await connection.request(exchange.request);
-    const ms = performance.now() - start;
-    if (answer.status !== 200)
-      throw new Error(`answers ${answer.status} ${Buffer.from(answer.body).toString('utf8', 0, 300)}`);
+    const { answer, ms } = await ask(connection, exchange.request);
+    if (answer.status !== 200) throw new Error(`${answer.status} ${Buffer.from(answer.body)}`);
     const expected = service.name === 'echo' ? workload.inputs.x.data : workload.expected;
     const error = relativeError({ output: expected }, { output: exchange.read(answer) });
     const tolerance = service.name === 'echo' ? 0 : TOLERANCE.float32;
-    if (!(error <= tolerance)) throw new Error(`is off by ${error.toExponential(1)}, more than ${tolerance}`);
-    return { service, title, exchange, ms };
+    if (!(error <= tolerance)) throw new Error(`off by ${error.toExponential(1)}, more than ${tolerance}`);
+    // The first call may have met code that had never run.
+    const again = ms > SLOW_MS ? await ask(connection, exchange.request) : { ms };
+    return { service, title, exchange, ms: again.ms };
   } catch (error) {
-    const message = `${title}, ${workload.shape.name}: ${(error as Error).message}`;
-    if (service.name === 'ours' && !message.includes('answers 4')) throw new Error(message);
-    console.log(`  ${message}; left out`);
+    leaveOut(service, title, error as Error);
     return null;
   } finally {
     connection.close();
   }
+}
+
+/** The other lines are wanted all the same. */
+function leaveOut({ name }: Service, title: string, { message }: Error): void {
+  console.error(`  ${title}: ${message}; left out`);
+  if (name === 'ours') process.exitCode = 1;
+}
+
+async function ask(connection: Connection, request: Uint8Array): Promise<{ answer: Answer; ms: number }> {
+  const start = performance.now();
+  const answer = await connection.request(request);
+  return { answer, ms: performance.now() - start };
 }
 
 /** Forwards in one round and backwards in the next, so that what else happens on the machine meets all of them. */
@@ -105,15 +114,13 @@ async function measure(
           port: service.process.port,
           request: exchange.request,
           concurrency,
-          warmUp: slow ? 0 : WARM_UP * seconds,
+          warmUp: WARM_UP * seconds,
           seconds,
-          least: slow ? concurrency : 2 * concurrency,
+          once: slow,
         });
         loads.get(candidate)!.push(load);
       } catch (error) {
-        // The other lines are wanted all the same.
-        console.error(`  ${title}, c=${concurrency}: ${(error as Error).message}; left out`);
-        if (service.name === 'ours') process.exitCode = 1;
+        leaveOut(service, `${title}, c=${concurrency}`, error as Error);
         loads.delete(candidate);
       }
     }

@@ -9,11 +9,17 @@ import type { Workload } from './workload.ts';
 export const SERVICE_NAMES = ['ours', 'ort', 'fastapi', 'echo'] as const;
 export type ServiceName = (typeof SERVICE_NAMES)[number];
 
+/** What people call them. */
+export const TITLES: Readonly<Record<ServiceName, string>> = {
+  ours: 'ours',
+  ort: 'Fastify + ONNX Runtime',
+  fastapi: 'FastAPI + PyTorch',
+  echo: 'bare Fastify echo',
+};
+
 /** A service that is running and has the layers of all workloads. */
 export interface Service {
   readonly name: ServiceName;
-  /** For people. */
-  readonly title: string;
   readonly process: ServiceProcess;
   exchanges(workload: Workload, format: Format): readonly Exchange[];
   stop(): Promise<void>;

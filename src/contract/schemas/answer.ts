@@ -1,4 +1,5 @@
-import { type TSchema, Type } from '@sinclair/typebox';
+import { type Static, type TSchema, Type } from '@sinclair/typebox';
+import type { AnswerTensor } from '../../domain/answer.ts';
 import { PRECISIONS } from '../../domain/tensor.ts';
 
 const closed = { additionalProperties: false } as const;
@@ -9,7 +10,7 @@ function nested(rank: number): object {
 }
 
 /** A tensor as responses write it; `response.encoding` chooses the form. */
-export const ResultTensorSchema = Type.Unsafe<unknown>({
+export const ResultTensorSchema = Type.Unsafe<AnswerTensor>({
   $id: 'ResultTensor',
   title: 'ResultTensor',
   description:
@@ -37,11 +38,12 @@ export const ResultTensorSchema = Type.Unsafe<unknown>({
   ],
 });
 
-const Result = (description: string): TSchema => ({ ...Type.Ref('ResultTensor'), description });
+const Result = (description: string) =>
+  Type.Unsafe<AnswerTensor>({ ...Type.Ref('ResultTensor'), description });
 
 const WeightsResultSchema = Type.Union(
   [
-    Type.Ref('ResultTensor'),
+    Type.Unsafe<AnswerTensor>(Type.Ref('ResultTensor')),
     Type.Object(
       {
         indices: Result('Keys, strongest first; ties by lower index.'),
@@ -97,16 +99,18 @@ const AppliedSchema = Type.Object(
 
 const result = {
   output: Result('[B, H, L, d_v], [B, L, D_out] or [L, D_out]: of the rank of the query.'),
-  weights: Type.Optional({
-    ...Type.Ref('WeightsResult'),
-    description: 'Where `return.weights` asks for it.',
-  }),
+  weights: Type.Optional(
+    Type.Unsafe<Static<typeof WeightsResultSchema>>({
+      ...Type.Ref('WeightsResult'),
+      description: 'Where `return.weights` asks for it.',
+    }),
+  ),
   logits: Type.Optional(Result('[B, H, L, S], at the stage that `return.logits` names.')),
   log_sum_exp: Type.Optional(Result('[B, H, L]: the logarithm of each softmax denominator.')),
   present_key: Type.Optional(Result('Past and new keys, rotated where RoPE is on; the next past_key.')),
   present_value: Type.Optional(Result('Past and new values; the next past_value.')),
   empty_rows: count('How many rows of the map may see no key.'),
-  applied: Type.Ref('Applied'),
+  applied: Type.Unsafe<Static<typeof AppliedSchema>>(Type.Ref('Applied')),
 };
 
 const AttentionResponseSchema = Type.Object(result, {
@@ -115,6 +119,7 @@ const AttentionResponseSchema = Type.Object(result, {
   description: 'The output, what `return` asked for, and what was applied. A rank-2 query leaves B out.',
   ...closed,
 });
+export type AttentionResponse = Static<typeof AttentionResponseSchema>;
 
 const GradientsResponseSchema = Type.Object(
   {
@@ -131,6 +136,7 @@ const GradientsResponseSchema = Type.Object(
     ...closed,
   },
 );
+export type GradientsResponse = Static<typeof GradientsResponseSchema>;
 
 /** Every schema that responses of the compute routes refer to by its $id. */
 export const ANSWER_SCHEMAS: readonly TSchema[] = [

@@ -1,0 +1,110 @@
+import type { Info, Readiness } from '../contract/schemas/info.ts';
+import type { Precision } from '../domain/tensor.ts';
+import { packBody } from './pack.ts';
+import { type CallOptions, Transport } from './transport.ts';
+import type {
+  AttentionResult,
+  GradientsCall,
+  GradientsResult,
+  MultiHeadAttentionCall,
+  Returns,
+  ScaledDotProductAttentionCall,
+} from './types.ts';
+import { unpackAnswer } from './unpack.ts';
+
+export interface ClientOptions {
+  /** Most connections at a time, 16 where not given; further calls wait for one. */
+  readonly connections?: number;
+  /** Headers of every request, such as `authorization`. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Deadline of calls that name none, in milliseconds; without one the service's own holds. */
+  readonly deadlineMs?: number;
+  /** How often a call is repeated where the connection breaks or the answer is 502, 503 or a gateway's 504; 3. */
+  readonly retries?: number;
+  /** Longest pause before the first repetition, 100 milliseconds; it doubles with each one. */
+  readonly pauseMs?: number;
+}
+
+const SAFETENSORS = 'application/vnd.safetensors';
+const JSON_TYPE = 'application/json';
+
+/** What a call asks for that asks for nothing but the output. */
+// biome-ignore lint/complexity/noBannedTypes: it has no members.
+type Nothing = {};
+
+/**
+ * A client of the service. Tensors travel as bytes in both directions; results are typed arrays. Every call may be
+ * given a signal and a deadline, throws an AttentionError where it fails, and is repeated where that is safe and may
+ * help: computing is pure, so every call here is.
+ */
+export class AttentionClient {
+  readonly #transport: Transport;
+
+  /** `baseUrl` may have a path, under which a gateway has the service. */
+  constructor(
+    baseUrl: string | URL,
+    { connections = 16, headers = {}, deadlineMs, retries = 3, pauseMs = 100 }: ClientOptions = {},
+  ) {
+    this.#transport = new Transport(baseUrl, { connections, headers, deadlineMs, retries, pauseMs });
+  }
+
+  /** Attention of given queries, keys and values. */
+  scaledDotProductAttention<P extends Precision = 'float32', const R extends Returns = Nothing>(
+    call: ScaledDotProductAttentionCall<P, R>,
+    options?: CallOptions,
+  ): Promise<AttentionResult<P, R>> {
+    return this.#compute('/v1/scaled-dot-product-attention', call, options);
+  }
+
+  /** The gradients of scaled dot-product attention at `grad_output`, and what that gives. */
+  gradients<P extends Exclude<Precision, 'bfloat16'> = 'float32', const R extends Returns = Nothing>(
+    call: GradientsCall<P, R>,
+    options?: CallOptions,
+  ): Promise<GradientsResult<P, R>> {
+    return this.#compute('/v1/scaled-dot-product-attention/gradients', call, options);
+  }
+
+  /** A whole layer: projections, heads, attention, output projection. */
+  multiHeadAttention<P extends Precision = 'float32', const R extends Returns = Nothing>(
+    call: MultiHeadAttentionCall<P, R>,
+    options?: CallOptions,
+  ): Promise<AttentionResult<P, R>> {
+    return this.#compute('/v1/multi-head-attention', call, options);
+  }
+
+  /** What the instance is, its limits, and what it is doing. */
+  info(options?: CallOptions): Promise<Info> {
+    return this.#get('/v1/info', options);
+  }
+
+  /** Whether calls should be sent to the instance. */
+  health(options?: CallOptions): Promise<Readiness> {
+    return this.#get('/health/ready', options, [503]);
+  }
+
+  /** Lets the calls that are under way finish, and takes no more. */
+  close(): Promise<void> {
+    return this.#transport.close();
+  }
+
+  async #compute<Result>(path: string, call: object, options: CallOptions = {}): Promise<Result> {
+    const answer = await this.#transport.send(
+      {
+        method: 'POST',
+        path,
+        accept: SAFETENSORS,
+        contentType: SAFETENSORS,
+        body: packBody(call),
+        repeatable: true,
+      },
+      options,
+    );
+    return unpackAnswer(answer) as Result;
+  }
+
+  async #get<Result>(path: string, options: CallOptions = {}, alsoGood: number[] = []): Promise<Result> {
+    const request = { method: 'GET', path, accept: JSON_TYPE, repeatable: true, alsoGood } as const;
+    const answer = await this.#transport.send(request, options);
+    return JSON.parse(Buffer.from(answer).toString()) as Result;
+  }
+}

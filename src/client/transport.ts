@@ -1,0 +1,161 @@
+import { setTimeout } from 'node:timers/promises';
+import { type Dispatcher, errors, Pool } from 'undici';
+import type { ProblemBody } from '../contract/schemas/problem.ts';
+import { parseMediaType } from '../wire/media-type.ts';
+import { CallEnd } from './call-end.ts';
+import {
+  AttentionApiError,
+  AttentionConnectionError,
+  AttentionDeadlineError,
+  AttentionError,
+  AttentionResponseError,
+} from './errors.ts';
+import { isPassing, pauseBefore, type RetryPolicy, readRetryAfter } from './retry.ts';
+
+/** How one call is made. */
+export interface CallOptions {
+  /** Gives the call up. */
+  readonly signal?: AbortSignal | undefined;
+  /** Milliseconds from now after which the result is of no use; the service is told, and stops then. */
+  readonly deadlineMs?: number | undefined;
+  /** Names the request in the log of the service: up to 64 letters, digits, `_` and `-`. */
+  readonly requestId?: string | undefined;
+}
+
+export interface Outgoing {
+  readonly method: 'GET' | 'POST';
+  readonly path: string;
+  /** Media type that the answer has to have. */
+  readonly accept: string;
+  readonly contentType?: string;
+  readonly body?: Uint8Array;
+  /** Whether it does no harm that the service receives it twice. */
+  readonly repeatable: boolean;
+  /** Statuses besides 200 that are answers and not errors. */
+  readonly alsoGood?: readonly number[];
+}
+
+export interface TransportOptions extends RetryPolicy {
+  readonly connections: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly deadlineMs: number | undefined;
+}
+
+/** How much of a body that is not understood is quoted. */
+const QUOTE = 200;
+
+/** Sends requests over connections that are kept, and repeats what may be repeated. */
+export class Transport {
+  readonly #pool: Pool;
+  readonly #prefix: string;
+  readonly #options: TransportOptions;
+
+  constructor(baseUrl: string | URL, options: TransportOptions) {
+    const { origin, pathname } = new URL(baseUrl);
+    this.#pool = new Pool(origin, { connections: options.connections });
+    this.#prefix = pathname.replace(/\/+$/, '');
+    this.#options = options;
+  }
+
+  /** The bytes of the answer. Throws an AttentionError. */
+  async send(request: Outgoing, options: CallOptions): Promise<ArrayBuffer> {
+    const end = new CallEnd(options.deadlineMs ?? this.#options.deadlineMs, options.signal);
+    try {
+      for (let repetition = 0; ; repetition++) {
+        try {
+          return await this.#exchange(request, options, end);
+        } catch (error) {
+          if (!request.repeatable || repetition >= this.#options.retries || !isPassing(error)) throw error;
+          const pauseMs = pauseBefore(repetition, error, this.#options);
+          // What the service said is worth more than a deadline that has passed in waiting.
+          if (pauseMs >= end.leftMs) throw error;
+          await setTimeout(pauseMs, undefined, { signal: end.signal });
+        }
+      }
+    } catch (error) {
+      throw end.error(error) ?? deadlineOf(error) ?? error;
+    } finally {
+      end.settle();
+    }
+  }
+
+  /** Lets the calls that are under way finish, and takes no more. */
+  close(): Promise<void> {
+    return this.#pool.close();
+  }
+
+  async #exchange(request: Outgoing, { requestId }: CallOptions, end: CallEnd): Promise<ArrayBuffer> {
+    end.signal.throwIfAborted();
+    const { leftMs } = end;
+    const hasDeadline = Number.isFinite(leftMs);
+    const headers = {
+      ...this.#options.headers,
+      accept: request.accept,
+      ...(request.contentType === undefined ? {} : { 'content-type': request.contentType }),
+      ...(requestId === undefined ? {} : { 'x-request-id': requestId }),
+      ...(hasDeadline ? { 'x-deadline-ms': String(Math.max(1, Math.ceil(leftMs))) } : {}),
+    };
+    const { method, path, body = null } = request;
+    try {
+      const response = await this.#pool.request({
+        method,
+        path: this.#prefix + path,
+        headers,
+        body,
+        signal: end.signal,
+        // The deadline ends what takes too long, wherever it is.
+        ...(hasDeadline ? { headersTimeout: 0, bodyTimeout: 0 } : {}),
+      });
+      return await readAnswer(request, response);
+    } catch (error) {
+      if (error instanceof AttentionError) throw error;
+      if (isClosed(error)) throw new Error('The client is closed.', { cause: error });
+      const reason = error instanceof Error ? error.message || Reflect.get(error, 'code') : error;
+      throw new AttentionConnectionError(`${method} ${path}: ${reason}`, { cause: error });
+    }
+  }
+}
+
+async function readAnswer(request: Outgoing, response: Dispatcher.ResponseData): Promise<ArrayBuffer> {
+  const { method, path, accept, alsoGood = [] } = request;
+  const { statusCode: status, headers, body } = response;
+  const type = parseMediaType(headerOf(headers, 'content-type') ?? '')?.essence;
+  if ((status === 200 || alsoGood.includes(status)) && type === accept) return body.arrayBuffer();
+  const text = await body.text();
+  if (status === 200) {
+    const got = `${type ?? 'no Content-Type'}: ${text.slice(0, QUOTE)}`;
+    throw new AttentionResponseError(`${method} ${path}: expected ${accept}; got ${got}`);
+  }
+  throw new AttentionApiError({
+    status,
+    ...(type === 'application/problem+json'
+      ? { problem: parseProblem(text) }
+      : { text: text.slice(0, QUOTE) }),
+    requestId: headerOf(headers, 'x-request-id'),
+    retryAfter: readRetryAfter(headerOf(headers, 'retry-after'), Date.now()),
+  });
+}
+
+function isClosed(error: unknown): boolean {
+  return error instanceof errors.ClientClosedError || error instanceof errors.ClientDestroyedError;
+}
+
+/** Nothing where it is none after all, so that a gateway's idea of a problem is told as a status at least. */
+function parseProblem(text: string): Partial<ProblemBody> {
+  try {
+    return { ...JSON.parse(text) };
+  } catch {
+    return {};
+  }
+}
+
+function headerOf(headers: Dispatcher.ResponseData['headers'], name: string): string | undefined {
+  const value = headers[name];
+  return Array.isArray(value) ? value[0] : value;
+}
+
+/** The service noticed the deadline before this side did. */
+function deadlineOf(error: unknown): AttentionDeadlineError | undefined {
+  if (!(error instanceof AttentionApiError && error.code === 'deadline_exceeded')) return undefined;
+  return new AttentionDeadlineError(error.message, { cause: error });
+}

@@ -6,7 +6,7 @@ import type { Decoded, DecodeOptions } from '../format.ts';
 import { json } from '../json/format.ts';
 import { callTensor } from './call-tensor.ts';
 import { METADATA } from './header.ts';
-import { readSafetensors } from './read.ts';
+import { MAX_HEADER_BYTES, readSafetensors } from './read.ts';
 
 /** Where the rest of the body stands in the metadata. */
 export const REQUEST = 'request';
@@ -14,12 +14,13 @@ export const REQUEST = 'request';
 /**
  * Decodes a safetensors body: tensors are named by their dotted path, `projections.w_q`, and `__metadata__.request` is
  * the rest of the body, as the JSON format reads it; a tensor may stand there too, but not in both places. Other
- * metadata is the caller's own.
+ * metadata is the caller's own. The header, all of it, is what the limits call the envelope.
  * @throws {Problem} malformed_body; invalid_request for a tensor that the operation does not have, or has twice;
  * invalid_tensor.
  */
 export function decodeSafetensors(bytes: Uint8Array, options: DecodeOptions): Decoded {
-  const { metadata, tensors: stored } = readSafetensors(bytes);
+  const maxHeaderBytes = Math.min(MAX_HEADER_BYTES, options.limits.envelopeBytes);
+  const { metadata, tensors: stored } = readSafetensors(bytes, maxHeaderBytes);
   const { envelope, tensors: given } = decodeRequest(metadata, options);
   const precision: Precision = envelope.precision === 'float64' ? 'float64' : 'float32';
   const tensors: Record<string, Tensor> = { ...given };

@@ -18,10 +18,13 @@ export interface Header {
   readonly entries: ReadonlyMap<string, HeaderEntry>;
 }
 
-const WHITESPACE = /[ \t\n\r]*/y;
 /** From a quote to the next one that no backslash stands before; JSON.parse says whether it is a string. */
 const STRING = /"[^"\\]*(?:\\.[^"\\]*)*"/sy;
-const COUNT = /(?:0|[1-9]\d*)(?![\d.eE])/y;
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const SPACE = 0x20;
+const DIGIT_0 = 0x30;
 
 const ENTRY = '{"dtype", "shape", "data_offsets"}, each once';
 const LONGEST_QUOTE = 16;
@@ -89,7 +92,7 @@ class HeaderReader {
     do {
       const name = this.#readString('the name of a member, in double quotes');
       this.#path.push(name);
-      if (name.split('.').some(isForbiddenName)) {
+      if (reachesPrototype(name)) {
         throw this.#fault(`Expected the name of a field; got ${name}`);
       }
       if (names.has(name)) throw this.#fault('Expected each name once; got it twice');
@@ -105,33 +108,62 @@ class HeaderReader {
     const counts: number[] = [];
     this.#expect('[', what);
     if (this.#take(']')) return counts;
-    do {
-      const start = this.#at;
-      const count = Number(this.#match(COUNT, 'an integer, 0 or more'));
-      if (!Number.isSafeInteger(count)) throw this.#malformed('Expected an integer below 2^53', start);
-      counts.push(count);
-    } while (this.#take(','));
+    do counts.push(this.#readCount());
+    while (this.#take(','));
     this.#expect(']', "',' or ']' after a number");
     return counts;
   }
 
-  #readString(what: string): string {
+  #readCount(): number {
     const start = this.#at;
-    const token = this.#match(STRING, what);
-    try {
-      return JSON.parse(token) as string;
-    } catch {
-      throw this.#malformed('Expected a string without control characters and unknown escapes', start);
+    let count = 0;
+    let end = start;
+    for (let digit = this.#digit(end); digit >= 0; digit = this.#digit(++end)) count = count * 10 + digit;
+    const hasLeadingZero = end > start + 1 && this.#text[start] === '0';
+    if (end === start || hasLeadingZero || '.eE'.includes(this.#text[end] ?? ' ')) {
+      throw this.#malformed('Expected an integer, 0 or more');
     }
+    if (!Number.isSafeInteger(count)) throw this.#malformed('Expected an integer below 2^53');
+    this.#stepTo(end);
+    return count;
   }
 
-  /** The token at the place that is reached; steps over it and the whitespace after it. */
-  #match(token: RegExp, what: string): string {
-    token.lastIndex = this.#at;
-    const found = token.exec(this.#text)?.[0];
-    if (found === undefined) throw this.#malformed(`Expected ${what}`);
-    this.#stepOver(found.length);
-    return found;
+  /** The digit at a place, or -1. */
+  #digit(at: number): number {
+    const digit = this.#text.charCodeAt(at) - DIGIT_0;
+    return digit >= 0 && digit <= 9 ? digit : -1;
+  }
+
+  #readString(what: string): string {
+    const text = this.#text;
+    const start = this.#at;
+    if (text.charCodeAt(start) !== QUOTE) throw this.#malformed(`Expected ${what}`);
+    let end = start + 1;
+    // At the end of the text there is NaN, which is none of these.
+    while (
+      text.charCodeAt(end) >= SPACE &&
+      text.charCodeAt(end) !== QUOTE &&
+      text.charCodeAt(end) !== BACKSLASH
+    ) {
+      end++;
+    }
+    if (text.charCodeAt(end) !== QUOTE) return this.#readEscaped(what);
+    this.#stepTo(end + 1);
+    return text.slice(start + 1, end);
+  }
+
+  #readEscaped(what: string): string {
+    STRING.lastIndex = this.#at;
+    const token = STRING.exec(this.#text)?.[0];
+    if (token === undefined) throw this.#malformed(`Expected ${what}`);
+    let value: string;
+    try {
+      value = JSON.parse(token);
+    } catch {
+      throw this.#malformed('Expected a string without control characters and unknown escapes');
+    }
+    this.#stepTo(this.#at + token.length);
+    return value;
   }
 
   #expect(character: string, what: string): void {
@@ -140,18 +172,20 @@ class HeaderReader {
 
   #take(character: string): boolean {
     if (this.#text[this.#at] !== character) return false;
-    this.#stepOver(1);
+    this.#stepTo(this.#at + 1);
     return true;
   }
 
-  #stepOver(length: number): void {
-    WHITESPACE.lastIndex = this.#at + length;
-    WHITESPACE.test(this.#text);
-    this.#at = WHITESPACE.lastIndex;
+  /** Goes on at `at`, or where the whitespace there ends. */
+  #stepTo(at: number): void {
+    let next = at;
+    while (isWhitespace(this.#text.charCodeAt(next))) next++;
+    this.#at = next;
   }
 
-  /** `Expected …`, and what stands at `at` instead. */
-  #malformed(expected: string, at = this.#at): Problem {
+  /** `Expected …`, and what stands here instead. */
+  #malformed(expected: string): Problem {
+    const at = this.#at;
     const [found] = this.#text.slice(at, at + LONGEST_QUOTE).split(/[\s,:\]}]/, 1);
     const got = at >= this.#text.length ? 'the end of the header' : JSON.stringify(found || this.#text[at]);
     return this.#fault(`${expected}; got ${got} at character ${at} of the header`);
@@ -161,4 +195,13 @@ class HeaderReader {
     const pointer = this.#path.map((name) => `/${pointerToken(name)}`).join('');
     return problemAt('malformed_body', pointer, detail);
   }
+}
+
+/** Whether a name, or a part of it between points, reaches the prototype of an object. */
+function reachesPrototype(name: string): boolean {
+  return name.includes('.') ? name.split('.').some(isForbiddenName) : isForbiddenName(name);
+}
+
+function isWhitespace(character: number): boolean {
+  return character === SPACE || character === 0x0a || character === 0x0d || character === 0x09;
 }

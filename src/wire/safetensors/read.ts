@@ -19,7 +19,7 @@ export interface SafetensorsFile {
 }
 
 const LENGTH_BYTES = 8;
-/** A header of 10,000 tensors has about so many bytes; a call has a few. */
+/** A header of 10,000 tensors has about so many bytes. */
 export const MAX_HEADER_BYTES = 1024 * 1024;
 
 const OPEN_BRACE = 0x7b;
@@ -30,11 +30,11 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
  * JSON, and the data, of which every byte belongs to exactly one tensor. The bytes of the tensors are views on the
  * file. What their elements are worth is not looked at.
  *
- * Beyond the format, the header has at most 1 MiB, no name is there twice, and no name reaches a prototype.
+ * Beyond the format, the header has at most `maxHeaderBytes`, no name is there twice, and none reaches a prototype.
  * @throws {Problem} malformed_body, with a JSON Pointer into the header.
  */
-export function readSafetensors(file: Uint8Array): SafetensorsFile {
-  const { text, data } = splitFile(file);
+export function readSafetensors(file: Uint8Array, maxHeaderBytes = MAX_HEADER_BYTES): SafetensorsFile {
+  const { text, data } = splitFile(file, maxHeaderBytes);
   const { metadata, entries } = readHeader(text);
   checkCoverage(entries, data.length);
   const tensors = new Map<string, StoredTensor>();
@@ -42,15 +42,15 @@ export function readSafetensors(file: Uint8Array): SafetensorsFile {
   return { metadata, tensors };
 }
 
-function splitFile(file: Uint8Array): { text: string; data: Uint8Array } {
+function splitFile(file: Uint8Array, maxHeaderBytes: number): { text: string; data: Uint8Array } {
   if (file.length < LENGTH_BYTES) {
     const what = `the ${LENGTH_BYTES} bytes of the header length`;
     throw malformed(`Expected a safetensors file, which begins with ${what}; got ${file.length} bytes`);
   }
   const { buffer, byteOffset } = file;
   const length = new DataView(buffer, byteOffset, LENGTH_BYTES).getBigUint64(0, true);
-  if (length > MAX_HEADER_BYTES) {
-    const expected = `Expected a safetensors file with a header of at most ${MAX_HEADER_BYTES} bytes`;
+  if (length > maxHeaderBytes) {
+    const expected = `Expected a safetensors file with a header of at most ${maxHeaderBytes} bytes`;
     throw malformed(`${expected}; its first ${LENGTH_BYTES} bytes say ${length}`);
   }
   const end = LENGTH_BYTES + Number(length);
@@ -78,15 +78,14 @@ function checkCoverage(entries: ReadonlyMap<string, HeaderEntry>, dataBytes: num
   let covered = 0;
   let previous = '';
   for (const [name, { from, to }] of inOrder) {
-    const got = `got [${from}, ${to}]`;
     if (to < from || to > dataBytes) {
       const expected = `Expected data_offsets [begin, end] with begin <= end <= ${dataBytes}, the bytes of the data`;
-      throw malformed(`${expected}; ${got}`, offsetsOf(name));
+      throw malformed(`${expected}; got [${from}, ${to}]`, placeOf(name, 'data_offsets'));
     }
     if (from !== covered) {
       const after = covered === 0 ? '' : `, where the data of ${quote(previous)} ends`;
       const expected = `Expected data that begins at byte ${covered}${after}: every byte belongs to one tensor`;
-      throw malformed(`${expected}; ${got}`, offsetsOf(name));
+      throw malformed(`${expected}; got [${from}, ${to}]`, placeOf(name, 'data_offsets'));
     }
     covered = to;
     previous = name;
@@ -97,26 +96,28 @@ function checkCoverage(entries: ReadonlyMap<string, HeaderEntry>, dataBytes: num
 }
 
 function storedTensor(name: string, { dtype, shape, from, to }: HeaderEntry, data: Uint8Array): StoredTensor {
-  const pointer = `/${pointerToken(name)}`;
   if (!isStoredDType(dtype)) {
     const got = quote(dtype);
-    throw malformed(`Expected a dtype among ${STORED_DTYPES.join(', ')}; got ${got}`, `${pointer}/dtype`);
+    throw malformed(`Expected a dtype among ${STORED_DTYPES.join(', ')}; got ${got}`, placeOf(name, 'dtype'));
   }
   const count = elementCount(shape);
   const bytes = count === undefined ? undefined : storedBytes(dtype, count);
   if (bytes === undefined) {
     const expected = `Expected a shape whose elements of ${dtype} fill whole bytes, fewer than 2^50`;
-    throw malformed(`${expected}; got ${wordShape(shape)}`, `${pointer}/shape`);
+    throw malformed(`${expected}; got ${wordShape(shape)}`, placeOf(name, 'shape'));
   }
   if (bytes !== to - from) {
     const expected = `Expected ${bytes} bytes for ${dtype} ${wordShape(shape)}`;
-    throw malformed(`${expected}; got data_offsets [${from}, ${to}], ${to - from} bytes`, offsetsOf(name));
+    throw malformed(
+      `${expected}; got data_offsets [${from}, ${to}], ${to - from} bytes`,
+      placeOf(name, 'data_offsets'),
+    );
   }
   return { dtype, shape, bytes: data.subarray(from, to) };
 }
 
-function offsetsOf(name: string): string {
-  return `/${pointerToken(name)}/data_offsets`;
+function placeOf(name: string, member: string): string {
+  return `/${pointerToken(name)}/${member}`;
 }
 
 const LONGEST_NAME = 64;

@@ -29,6 +29,8 @@ export interface AttentionCall {
   readonly emptyRows: 'zero' | 'error';
   readonly returns: Returns;
   readonly results: ResultLayout;
+  /** Where the present keys and values are kept for later calls; not given where nobody keeps them. */
+  readonly keptPresent?: KeptPresent;
   /** ∂loss/∂output; only for the gradients operation, which then also computes grad_query, grad_key, grad_value. */
   readonly gradOutput: HeadView | null;
 }
@@ -57,6 +59,15 @@ export interface HeadStrides {
 
 export interface HeadView extends HeadStrides {
   readonly data: RealArray;
+  /** Whether the memory outlives the call, being that of a session. */
+  readonly isKept?: boolean;
+}
+
+/** Memory for the keys and values of a call from row `from` on, past ones counted; row j stands where the views say. */
+export interface KeptPresent {
+  readonly from: number;
+  readonly key: HeadView;
+  readonly value: HeadView;
 }
 
 /** Where the rows of a head come from: given by the caller, or projected from tokens. */

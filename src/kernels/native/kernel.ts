@@ -1,6 +1,7 @@
 import type { AttentionCall, Linear } from '../../domain/call.ts';
 import { headShape, isPrepared, type Role, sourceOf } from '../heads.ts';
 import type { Job, Kernel } from '../kernel.ts';
+import { presentParts } from '../present.ts';
 import {
   defineKernel,
   type Grid,
@@ -9,7 +10,7 @@ import {
   runPart,
   type StageProgram,
 } from '../program.ts';
-import { copyPresent, prepareHeads } from '../reference/project.ts';
+import { prepareHeads } from '../reference/project.ts';
 import { rotateHeads } from '../rotate.ts';
 import { type Addon, type InstructionSet, loadAddon, type OpenedCall } from './addon.ts';
 import { hasFewQueries, isPacked, ownsPanels, packsKeys, planNativeBuffers } from './buffers.ts';
@@ -246,12 +247,7 @@ function stages(part: (name: string) => Part['run'], kernel: string, panel: numb
           applies: (call: AttentionCall) => call.returns.logits !== null && isOf(call),
           run: part(`write${few}Logits`),
         })),
-        ...(['key', 'value'] as const).map((role) => ({
-          grid: (call: AttentionCall) => rowGrid(call, call.sizes.kvHeads, call.sizes.keys, 1),
-          flopsPerRow: (call: AttentionCall) => headShape(call, role).size,
-          applies: (call: AttentionCall) => call.returns.presentKeyValue,
-          run: copyPresent(role),
-        })),
+        ...presentParts(panel),
       ],
     },
     ...gradientStages(part, panel),

@@ -1,6 +1,6 @@
 import type { Linear, Tokens } from '../../domain/call.ts';
 import type { RealArray } from '../../domain/tensor.ts';
-import { headShape, headsOf, preparedStrides, type Role, sourceOf } from '../heads.ts';
+import { headShape, preparedStrides, type Role, sourceOf } from '../heads.ts';
 import type { Job } from '../kernel.ts';
 import { rotateRow } from '../rope.ts';
 import { Scratch } from '../scratch.ts';
@@ -60,24 +60,5 @@ export function concatTokens(job: Job): Tokens {
     data: job.memory.concat as RealArray,
     rows: job.call.sizes.queries,
     width: concatStrides(job.call).rowStride,
-  };
-}
-
-/** present_key or present_value: the past rows and the new, rotated ones. */
-export function copyPresent(role: 'key' | 'value') {
-  return (job: Job, batch: number, kvHead: number, from: number, to: number): void => {
-    const { call, memory } = job;
-    const { size } = headShape(call, role);
-    const { strides } = role === 'key' ? call.results.presentKey : call.results.presentValue;
-    const present = memory[role === 'key' ? 'present_key' : 'present_value'];
-    const fresh = headsOf(job, role);
-    for (let j = from; j < to; j++) {
-      const isPast = j < call.sizes.past;
-      const view = isPast ? call.past![role] : fresh;
-      const row = isPast ? j : j - call.sizes.past;
-      const source = batch * view.batchStride + kvHead * view.headStride + row * view.rowStride;
-      const target = batch * strides.batchStride + kvHead * strides.headStride + j * strides.rowStride;
-      for (let c = 0; c < size; c++) present[target + c] = view.data[source + c];
-    }
   };
 }

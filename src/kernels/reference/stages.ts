@@ -1,9 +1,9 @@
 import type { AttentionCall } from '../../domain/call.ts';
 import { headShape, isPrepared, type Role, sourceOf } from '../heads.ts';
+import { presentParts } from '../present.ts';
 import type { Grid, Part, StageProgram } from '../program.ts';
 import { gradKeyValue, gradQuery } from './gradients.ts';
 import { writeLogits, writeWeights } from './maps.ts';
-import { copyPresent } from './project.ts';
 
 /** The work that a kernel does its own way; the rest of the way is the same for all. */
 export interface RowWork {
@@ -24,12 +24,6 @@ export function attentionStages(work: RowWork): readonly StageProgram[] {
     batch: sizes.batch,
     heads: sizes.heads,
     rows: sizes.queries,
-    tileRows,
-  });
-  const presentGrid = ({ sizes }: AttentionCall): Grid => ({
-    batch: sizes.batch,
-    heads: sizes.kvHeads,
-    rows: sizes.keys,
     tileRows,
   });
   const always = () => true;
@@ -76,12 +70,7 @@ export function attentionStages(work: RowWork): readonly StageProgram[] {
           applies: (call) => call.returns.logits !== null,
           run: writeLogits,
         },
-        ...(['key', 'value'] as const).map((role) => ({
-          grid: presentGrid,
-          flopsPerRow: (call: AttentionCall) => headShape(call, role).size,
-          applies: (call: AttentionCall) => call.returns.presentKeyValue,
-          run: copyPresent(role),
-        })),
+        ...presentParts(tileRows),
       ],
     },
     {

@@ -1,8 +1,9 @@
 import type { AttentionCall, Linear } from '../../domain/call.ts';
 import { headShape, isPrepared, type Role, sourceOf } from '../heads.ts';
 import type { Kernel } from '../kernel.ts';
+import { presentParts } from '../present.ts';
 import { defineKernel, type Grid, type Part, type StageProgram } from '../program.ts';
-import { copyPresent, prepareHeads } from '../reference/project.ts';
+import { prepareHeads } from '../reference/project.ts';
 import { rotateHeads } from '../rotate.ts';
 import { attend, attentionRows } from './attend.ts';
 import { LANES } from './geometry.ts';
@@ -136,12 +137,7 @@ function stages(machine: () => Machine): readonly StageProgram[] {
           applies: (call) => call.returns.logits !== null,
           run: writeLogits(machine),
         },
-        ...(['key', 'value'] as const).map((role) => ({
-          grid: (call: AttentionCall) => rowGrid(call, call.sizes.kvHeads, call.sizes.keys, TILE_ROWS),
-          flopsPerRow: (call: AttentionCall) => headShape(call, role).size,
-          applies: (call: AttentionCall) => call.returns.presentKeyValue,
-          run: copyPresent(role),
-        })),
+        ...presentParts(TILE_ROWS),
       ],
     },
   ];

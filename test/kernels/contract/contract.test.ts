@@ -3,6 +3,7 @@ import { KERNELS } from '../../../src/kernels/registry.ts';
 import { computesGradients } from '../../support/calls.ts';
 import { agreement } from './agreement.ts';
 import { allocation } from './allocation.ts';
+import { caches } from './caches.ts';
 import { gradients } from './gradients.ts';
 import { invariances } from './invariances.ts';
 import { leakage } from './leakage.ts';
@@ -18,6 +19,7 @@ for (const kernel of KERNELS) {
     describe('invariances', () => invariances(kernel));
     if (computesGradients(kernel)) describe('gradients', () => gradients(kernel));
     describe('returns', () => returns(kernel));
+    describe('caches', () => caches(kernel));
     describe('allocation', () => allocation(kernel));
   });
 }

@@ -1,7 +1,8 @@
 import type { Limits } from '../domain/limits.ts';
 import type { Plan } from '../kernels/kernel.ts';
-import { cancel, type JobStatus } from '../kernels/status.ts';
-import { failureOf, type Item, type ItemResult } from './item.ts';
+import { cancel } from '../kernels/status.ts';
+import { failureOf, type ItemResult } from './item.ts';
+import type { JobReport, JobRequest } from './job.ts';
 import type { Logger } from './logger.ts';
 import { blockBytes, MemoryPool } from './memory-pool.ts';
 import { closeError, refusalProblem, workerLostProblem } from './outcome.ts';
@@ -13,31 +14,15 @@ import {
   type SchedulerAction,
   type SchedulerEvent,
   type SchedulerState,
-  type Work,
 } from './scheduler-state.ts';
 import { speedOf } from './slices.ts';
 import { computeSpeed, sharesOf } from './work.ts';
 
+export type { JobReport, JobRequest } from './job.ts';
+
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 /** Memory kept for coming requests: this part of what all requests together may hold. */
 const IDLE_MEMORY_SHARE = 4;
-
-/** A piece of work for the workers. */
-export interface JobRequest {
-  readonly work: Work;
-  item(jobId: number, stage: number, fromTile: number, toTile: number): Item;
-  /** Where the cancel flag of the job is; null for one-shot tasks, which run to their end. */
-  readonly status: JobStatus | null;
-}
-
-export interface JobReport {
-  /** Of the slice that came back last. */
-  readonly result: ItemResult;
-  /** From the submission to the first start. */
-  readonly queueMs: number;
-  /** From the first start to the end. */
-  readonly runMs: number;
-}
 
 interface PendingJob {
   readonly request: JobRequest;

@@ -14,8 +14,10 @@ import { securityHeaders } from './http/plugins/security-headers.ts';
 import { computeRoutes } from './http/routes/compute.ts';
 import { healthRoutes } from './http/routes/health.ts';
 import { infoRoutes } from './http/routes/info.ts';
+import { kserveRoutes } from './http/routes/kserve.ts';
 import { pageRoutes } from './http/routes/pages.ts';
 import { createValidatorCompiler } from './http/validation/compiler.ts';
+import { Models } from './service/models.ts';
 
 export interface AppOptions {
   readonly config: Pick<Config, 'limits' | 'trustProxy'>;
@@ -29,6 +31,7 @@ const SECOND = 1000;
 export async function buildApp({ config, engine, logger }: AppOptions): Promise<FastifyInstance> {
   const { limits, trustProxy } = config;
   const { name, version } = packageJson;
+  const models = new Models();
   const app = Fastify({
     ...(logger === undefined ? {} : { loggerInstance: logger }),
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
@@ -58,6 +61,7 @@ export async function buildApp({ config, engine, logger }: AppOptions): Promise<
   await app.register(compression);
   await app.register(documentation, { version });
   await app.register(computeRoutes, { engine, limits });
+  await app.register(kserveRoutes, { engine, limits, identity: { name, version }, models });
   await app.register(healthRoutes, { engine });
   await app.register(infoRoutes, { identity: { name, version }, engine, limits });
   await app.register(pageRoutes, { version });

@@ -14,9 +14,13 @@ export interface AcceptedCodings {
 /**
  * Reads an Accept-Encoding header (RFC 9110, section 12.5.3). Of equally liked codings the one comes first that costs
  * least for what it saves. `*` stands for what is not named; `identity` is accepted unless it is excluded. A coding
- * that is liked less than `identity` is not taken. Entries that cannot be read are passed over.
+ * that is liked less than `identity` is not taken. Entries that cannot be read are passed over. `offered` are the
+ * codings to choose among.
  */
-export function readAcceptEncoding(header: string | undefined): AcceptedCodings {
+export function readAcceptEncoding(
+  header: string | undefined,
+  offered: readonly ResponseCoding[] = RESPONSE_CODINGS,
+): AcceptedCodings {
   const qualities = new Map<string, number>();
   for (const part of (header ?? '').toLowerCase().split(',')) {
     const entry = ENTRY.exec(part.trim());
@@ -26,7 +30,7 @@ export function readAcceptEncoding(header: string | undefined): AcceptedCodings 
   const identity = qualities.get('identity');
   let best: ResponseCoding | undefined;
   let bestQuality = 0;
-  for (const coding of RESPONSE_CODINGS) {
+  for (const coding of offered) {
     const quality = qualities.get(coding) ?? any ?? 0;
     if (quality <= bestQuality || quality < (identity ?? 0)) continue;
     best = coding;

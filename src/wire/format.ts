@@ -46,6 +46,8 @@ export interface Encoded {
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** Bytes of the part that is JSON, where binary tensors follow and a header of the response has to tell. */
   readonly headerBytes?: number | undefined;
+  /** Samples of the batch that was computed, where statistics count them. */
+  readonly batch?: number | undefined;
 }
 
 /** One format of request and response bodies: one row of the registry, one folder or file. */

@@ -10,6 +10,16 @@ const BINARY_BODIES: Readonly<Record<string, { readonly request?: string; readon
       '`weights.indices`; the rest of that answer is JSON in `__metadata__.response`. A masked logit is -Infinity, ' +
       'and `response.encoding` says nothing.',
   },
+  'application/octet-stream': {
+    request:
+      'The request as JSON, in which every tensor that follows as bytes has `parameters.binary_data_size` and no `data`; ' +
+      'then these bytes, little-endian and row-major, in the order of `inputs`. Inference-Header-Content-Length is the ' +
+      'length of the JSON in bytes; without that header all of the body is JSON.',
+    response:
+      'The response as JSON, padded with spaces to a multiple of 8 bytes, then the bytes of the outputs that have ' +
+      '`parameters.binary_data_size`, in their order. Inference-Header-Content-Length is the length of the JSON and the ' +
+      'spaces. A masked logit is -Infinity.',
+  },
   'application/x-npy': {
     response: 'The output alone, as a .npy file of little-endian float32, or float64 with that precision.',
   },

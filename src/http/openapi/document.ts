@@ -4,6 +4,7 @@ import { NAMED_SCHEMAS } from '../../contract/schemas/index.ts';
 import { describeBinaryBodies } from './binary-bodies.ts';
 import type { Examples } from './examples/example.ts';
 import { gradientsExamples } from './examples/gradients.ts';
+import { INFERENCE_EXAMPLES } from './examples/inference.ts';
 import { multiHeadAttentionExamples } from './examples/multi-head-attention.ts';
 import { scaledDotProductAttentionExamples } from './examples/scaled-dot-product-attention.ts';
 import { restoreDescriptions } from './reference-descriptions.ts';
@@ -13,6 +14,7 @@ export const EXAMPLES: Readonly<Record<string, Examples>> = {
   scaledDotProductAttention: scaledDotProductAttentionExamples,
   scaledDotProductAttentionGradients: gradientsExamples,
   multiHeadAttention: multiHeadAttentionExamples,
+  ...INFERENCE_EXAMPLES,
 };
 
 const DESCRIPTION = `Attention on your own tensors: outputs, attention maps and every number on the way out.
@@ -63,6 +65,11 @@ export function documentOptions(version: string): FastifyDynamicSwaggerOptions {
       tags: [
         { name: 'attention', description: 'Computing attention' },
         { name: 'service', description: 'The service itself' },
+        {
+          name: 'KServe v2',
+          description:
+            'The same operations as models of the Open Inference Protocol, for clients of KServe and Triton',
+        },
       ],
       security: [],
     },

@@ -37,6 +37,13 @@ const GZIP: ZlibOptions = { chunkSize, level: 1 };
 const BR: BrotliOptions = { chunkSize, params: { [constants.BROTLI_PARAM_QUALITY]: 1 } };
 const ZSTD: ZstdOptions = { chunkSize, params: { [constants.ZSTD_c_compressionLevel]: 1 } };
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Codings of the responses, where clients cannot undo every coding that their header accepts. */
+    responseCodings?: readonly ResponseCoding[];
+  }
+}
+
 const STREAMS = {
   gzip: () => createGzip(GZIP),
   br: () => createBrotliCompress(BR),
@@ -69,7 +76,8 @@ export const compression = fp(async (app) => {
 
   app.addHook<Payload>('onSend', async (request, reply, payload) => {
     if (request.method === 'HEAD' || payload == null || !mayBeCoded(reply)) return payload;
-    const { best, identity } = readAcceptEncoding(request.headers['accept-encoding']);
+    const { responseCodings } = request.routeOptions.config;
+    const { best, identity } = readAcceptEncoding(request.headers['accept-encoding'], responseCodings);
     const type = parseMediaType(String(reply.getHeader('content-type')))?.essence ?? '';
     if (TEXT.test(type)) vary(reply, 'Accept-Encoding');
     if (best === undefined || (identity && !(TEXT.test(type) && isWorthIt(payload)))) return payload;

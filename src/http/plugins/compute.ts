@@ -1,8 +1,7 @@
-import type { IncomingMessage } from 'node:http';
 import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import type { Limits } from '../../domain/limits.ts';
-import type { Engine, Ticket } from '../../engine/engine.ts';
+import type { Engine } from '../../engine/engine.ts';
 import {
   DECODERS,
   type Decoder,
@@ -10,21 +9,10 @@ import {
   formatForAccept,
   formatForContentType,
 } from '../../wire/registry.ts';
-import { announcedLength, type BodyBudget, readBody } from '../body.ts';
-import { readContentEncoding, readDecompressed } from '../content-encoding.ts';
-import { readDeadline } from '../deadline.ts';
-import { serverTiming } from '../server-timing.ts';
+import { readContentEncoding } from '../content-encoding.ts';
+import { intake } from './intake.ts';
 
-declare module 'fastify' {
-  interface FastifyContextConfig {
-    /** Whether nothing of the body is kept when the response is out, so that its memory may be used again. */
-    transientBody?: boolean;
-  }
-  interface FastifyRequest {
-    /** The place in the engine, from before the body is read until the response is out; null on other routes. */
-    ticket: Ticket | null;
-  }
-}
+export { ticketOf } from './intake.ts';
 
 export interface ComputeOptions {
   readonly engine: Engine;
@@ -32,13 +20,10 @@ export interface ComputeOptions {
 }
 
 /**
- * How a compute request flows, for every route of the scope that this is registered in: headers are checked, a place
- * in the engine is taken, the body is read into shared memory, and the place is given back, exactly once, when the
- * response is out or the client gone. To a handler the body is its bytes.
+ * How a compute request flows, for every route of the scope that this is registered in: headers are checked before
+ * anything is taken or read, then its body comes in.
  */
-export const compute = fp<ComputeOptions>(async (scope, { engine, limits }) => {
-  scope.decorateRequest('ticket', null);
-
+export const compute = fp<ComputeOptions>(async (scope, options) => {
   scope.addHook('onRequest', async (request) => {
     // curl and other clients that name no type mean JSON.
     request.headers['content-type'] ??= DECODERS[0].mediaType;
@@ -46,52 +31,8 @@ export const compute = fp<ComputeOptions>(async (scope, { engine, limits }) => {
     readContentEncoding(request.headers['content-encoding']);
     formatForAccept(request.headers.accept);
   });
-
-  scope.addHook('preParsing', async (request, reply) => {
-    const length = announcedLength(request.headers['content-length'], limits.bodyBytes);
-    const deadlineMs = readDeadline(request.headers['x-deadline-ms']);
-    const ticket = engine.admit(length ?? 0, { deadlineMs });
-    request.ticket = ticket;
-    // Not request.signal: that aborts on every POST as soon as its body has been read.
-    reply.raw.once('close', () => {
-      if (!reply.raw.writableFinished) ticket.cancel();
-      ticket.release();
-    });
-  });
-
-  scope.removeAllContentTypeParsers();
-  for (const { mediaType } of DECODERS) {
-    scope.addContentTypeParser(mediaType, async (request: FastifyRequest, stream: IncomingMessage) => {
-      const ticket = ticketOf(request);
-      const length = announcedLength(request.headers['content-length'], limits.bodyBytes);
-      const coding = readContentEncoding(request.headers['content-encoding']);
-      const budget: BodyBudget = {
-        limit: limits.bodyBytes,
-        reserve: (bytes) => ticket.reserve(bytes),
-        memoryOf: (bytes) =>
-          request.routeOptions.config.transientBody
-            ? ticket.takeBody(bytes)
-            : new Uint8Array(new SharedArrayBuffer(bytes)),
-        signal: ticket.signal,
-      };
-      return readDecompressed(stream, coding, budget, (plain) =>
-        readBody(plain, coding === null ? length : undefined, budget),
-      );
-    });
-  }
-
-  scope.addHook('onSend', async (request, reply) => {
-    // Fastify closes the connection after an unread body; readBody has taken care of that.
-    if (!scope.lifecycle.stopping && reply.hasHeader('connection')) reply.removeHeader('connection');
-    if (request.ticket !== null) reply.header('server-timing', serverTiming(request.ticket.timings));
-  });
+  await scope.register(intake, { ...options, mediaTypes: DECODERS.map(({ mediaType }) => mediaType) });
 });
-
-/** The place in the engine of a request whose body has been read. */
-export function ticketOf({ ticket }: FastifyRequest): Ticket {
-  if (ticket === null) throw new Error('The request has no place in the engine.');
-  return ticket;
-}
 
 /** The format of the body. */
 export function requestFormat(request: FastifyRequest): Decoder {

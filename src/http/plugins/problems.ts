@@ -1,11 +1,15 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { Problem } from '../../domain/problem.ts';
+import { INFERENCE_JSON, inferenceError, isInferencePath } from '../kserve-reply.ts';
 import { PROBLEM_MEDIA_TYPE, problemBody } from '../problem-details.ts';
 import { pathOf } from './request-log.ts';
 import { RouteTable } from './route-table.ts';
 
-/** Answers every refusal and failure as an RFC 9457 problem: of routes, of unknown addresses, of wrong methods. */
+/**
+ * Answers every refusal and failure, of routes, of unknown addresses and of wrong methods: as an RFC 9457 problem, or
+ * under /v2 as the Open Inference Protocol says it.
+ */
 export const problems = fp(async (app) => {
   const routes = new RouteTable();
   app.addHook('onRoute', ({ url, method }) => routes.add(url, method));
@@ -45,10 +49,13 @@ function sendProblem(problem: Problem, request: FastifyRequest, reply: FastifyRe
   if (problem.retryAfterSeconds !== undefined) {
     reply.header('retry-after', Math.max(1, Math.ceil(problem.retryAfterSeconds)));
   }
+  const path = pathOf(request.url);
+  const isInference = isInferencePath(path);
+  const body = isInference ? inferenceError(problem) : problemBody(problem, path, request.id);
   return reply
     .code(problem.status)
-    .type(PROBLEM_MEDIA_TYPE)
-    .send(Buffer.from(JSON.stringify(problemBody(problem, pathOf(request.url), request.id))));
+    .type(isInference ? INFERENCE_JSON : PROBLEM_MEDIA_TYPE)
+    .send(Buffer.from(JSON.stringify(body)));
 }
 
 function toProblem(error: FastifyError | Problem): Problem {

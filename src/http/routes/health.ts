@@ -1,8 +1,8 @@
 import { Type } from '@sinclair/typebox';
 import type { FastifyInstance } from 'fastify';
-import type { Readiness } from '../../contract/schemas/info.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { problemResponses, response } from '../openapi/responses.ts';
+import { readinessOf } from '../readiness.ts';
 
 const JSON_TYPE = ['application/json'];
 
@@ -39,16 +39,11 @@ export async function healthRoutes(app: FastifyInstance, { engine }: HealthOptio
       },
     },
     handler: async (_request, reply) => {
-      const status = readiness();
+      const status = readinessOf(app, engine);
       return reply
         .code(status === 'ready' ? 200 : 503)
         .header('cache-control', 'no-store')
         .send({ status });
     },
   });
-
-  function readiness(): Readiness['status'] {
-    if (app.lifecycle.stopping) return 'stopping';
-    return engine.stats().threadsUp > 0 ? 'ready' : 'starting';
-  }
 }

@@ -42,7 +42,8 @@ export function encodeInference(answer: Answer, { inference }: EncodeOptions): E
     writer.text(']}');
     const json = writer.finish();
     const tensors = outputs.filter(({ binary }) => binary).map(({ tensor }) => tensor);
-    return tensors.length === 0 ? { bytes: json } : withTensors(json, tensors);
+    const batch = batchOf(answer);
+    return tensors.length === 0 ? { bytes: json, batch } : { ...withTensors(json, tensors), batch };
   } finally {
     releaseBytes();
   }
@@ -56,6 +57,11 @@ function selectOutputs({ tensors }: Answer, { outputs, binary }: InferenceRespon
     const detail = `Expected an output of this call, ${Object.keys(tensors).join(', ')}; got "${output.name}"`;
     throw problemAt('invalid_request', `/outputs/${ordinal}/name`, detail);
   });
+}
+
+function batchOf({ envelope: { applied } }: Answer): number | undefined {
+  const isObject = typeof applied === 'object' && applied !== null && 'batch' in applied;
+  return isObject && typeof applied.batch === 'number' ? applied.batch : undefined;
 }
 
 /** The response up to its first output. */

@@ -12,7 +12,7 @@ import type { Datatype } from './datatypes.ts';
  * Steps over the `data` of an input and returns where it starts. What its elements are, other members say, which may
  * come later; so the numbers are read when the whole body has been seen. An array of arrays and numbers, as it has to
  * be, ends where its brackets do.
- * @throws {Problem} invalid_tensor for what is no such array, malformed_body where it has no end.
+ * @throws {Problem} invalid_request for what is no such array, malformed_body where it has no end.
  */
 export function skipData(cursor: Cursor): number {
   const start = cursor.position;
@@ -50,10 +50,8 @@ function notData(cursor: Cursor, at: number): Problem {
   const got = describeValue(cursor, at);
   if (got === undefined) return cursor.malformed('Expected an array of numbers');
   const strings = got === 'a string' ? '. Strings (BYTES) are no input of any model' : '';
-  return invalidTensor(
-    cursor.pointer(),
-    `Expected an array of numbers, flat or nested; got ${got}${strings}`,
-  );
+  const detail = `Expected an array of numbers, flat or nested; got ${got}${strings}`;
+  return problemAt('invalid_request', cursor.pointer(), detail);
 }
 
 /**

@@ -1,0 +1,27 @@
+import type { FastifyRequest } from 'fastify';
+import { Problem } from '../domain/problem.ts';
+import { MODEL_VERSION, type Model, type Models } from '../service/models.ts';
+
+interface ModelParams {
+  readonly model: string;
+  readonly version?: string;
+}
+
+/**
+ * The model that an address names.
+ * @throws {Problem} not_found, or invalid_request for a version that is no number.
+ */
+export function modelOf(request: FastifyRequest, models: Models): Model {
+  const { model: name, version } = request.params as ModelParams;
+  const found = models.get(name);
+  if (found === undefined) {
+    const detail = `There is no model ${JSON.stringify(name.slice(0, 64))}; /v2/models lists all.`;
+    throw new Problem('not_found', detail);
+  }
+  if (version === undefined || version === MODEL_VERSION) return found;
+  const shown = JSON.stringify(version.slice(0, 64));
+  if (!/^\d+$/.test(version)) {
+    throw new Problem('invalid_request', `Expected a version that is an integer; got ${shown}.`);
+  }
+  throw new Problem('not_found', `The model "${name}" has version ${MODEL_VERSION}; got ${shown}.`);
+}

@@ -1,0 +1,81 @@
+import type { IncomingMessage } from 'node:http';
+import type { FastifyRequest } from 'fastify';
+import fp from 'fastify-plugin';
+import type { Limits } from '../../domain/limits.ts';
+import type { Engine, Ticket } from '../../engine/engine.ts';
+import { announcedLength, type BodyBudget, readBody } from '../body.ts';
+import { readContentEncoding, readDecompressed } from '../content-encoding.ts';
+import { readDeadline } from '../deadline.ts';
+import { serverTiming } from '../server-timing.ts';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Whether nothing of the body is kept when the response is out, so that its memory may be used again. */
+    transientBody?: boolean;
+  }
+  interface FastifyRequest {
+    /** The place in the engine, from before the body is read until the response is out; null on other routes. */
+    ticket: Ticket | null;
+  }
+}
+
+export interface IntakeOptions {
+  readonly engine: Engine;
+  readonly limits: Limits;
+  /** Types of the bodies that are read. */
+  readonly mediaTypes: readonly string[];
+}
+
+/**
+ * How a body comes in, for every route of the scope that this is registered in: a place in the engine is taken, the body
+ * is read into shared memory, and the place is given back, exactly once, when the response is out or the client gone. To
+ * a handler the body is its bytes.
+ */
+export const intake = fp<IntakeOptions>(async (scope, { engine, limits, mediaTypes }) => {
+  scope.decorateRequest('ticket', null);
+
+  scope.addHook('preParsing', async (request, reply) => {
+    const length = announcedLength(request.headers['content-length'], limits.bodyBytes);
+    const deadlineMs = readDeadline(request.headers['x-deadline-ms']);
+    const ticket = engine.admit(length ?? 0, { deadlineMs });
+    request.ticket = ticket;
+    // Not request.signal: that aborts on every POST as soon as its body has been read.
+    reply.raw.once('close', () => {
+      if (!reply.raw.writableFinished) ticket.cancel();
+      ticket.release();
+    });
+  });
+
+  scope.removeAllContentTypeParsers();
+  for (const mediaType of mediaTypes) {
+    scope.addContentTypeParser(mediaType, async (request: FastifyRequest, stream: IncomingMessage) => {
+      const ticket = ticketOf(request);
+      const length = announcedLength(request.headers['content-length'], limits.bodyBytes);
+      const coding = readContentEncoding(request.headers['content-encoding']);
+      const budget: BodyBudget = {
+        limit: limits.bodyBytes,
+        reserve: (bytes) => ticket.reserve(bytes),
+        memoryOf: (bytes) =>
+          request.routeOptions.config.transientBody
+            ? ticket.takeBody(bytes)
+            : new Uint8Array(new SharedArrayBuffer(bytes)),
+        signal: ticket.signal,
+      };
+      return readDecompressed(stream, coding, budget, (plain) =>
+        readBody(plain, coding === null ? length : undefined, budget),
+      );
+    });
+  }
+
+  scope.addHook('onSend', async (request, reply) => {
+    // Fastify closes the connection after an unread body; readBody has taken care of that.
+    if (!scope.lifecycle.stopping && reply.hasHeader('connection')) reply.removeHeader('connection');
+    if (request.ticket !== null) reply.header('server-timing', serverTiming(request.ticket.timings));
+  });
+});
+
+/** The place in the engine of a request whose body has been read. */
+export function ticketOf({ ticket }: FastifyRequest): Ticket {
+  if (ticket === null) throw new Error('The request has no place in the engine.');
+  return ticket;
+}

@@ -1,0 +1,98 @@
+import { Type } from '@sinclair/typebox';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { ProblemCode } from '../../domain/problem.ts';
+import { MODEL_VERSION } from '../../service/models.ts';
+import { kserve } from '../../wire/kserve/format.ts';
+import { INFERENCE_JSON } from '../kserve-reply.ts';
+import { inferenceErrors } from '../openapi/inference-responses.ts';
+import { computeHeaders, response } from '../openapi/responses.ts';
+import { ticketOf } from '../plugins/intake.ts';
+import { BINARY, HEADER_LENGTH, headerLengthOf, inference, modelOfRequest } from '../plugins/kserve.ts';
+import type { KserveContext } from './kserve.ts';
+import { MODEL_ADDRESSES, TAG } from './kserve-route.ts';
+
+const REFUSALS: readonly ProblemCode[] = [
+  'malformed_body',
+  'invalid_request',
+  'invalid_header',
+  'not_found',
+  'request_timeout',
+  'body_too_large',
+  'unsupported_media_type',
+  'invalid_tensor',
+  'shape_mismatch',
+  'invalid_option',
+  'empty_row',
+  'numeric_overflow',
+  'over_budget',
+  'headers_too_large',
+  'internal_error',
+  'worker_lost',
+  'over_capacity',
+  'stopping',
+  'deadline_exceeded',
+];
+
+const headers = {
+  ...computeHeaders,
+  'Inference-Header-Content-Length': Type.Optional(
+    Type.Integer({ description: 'Bytes of the JSON, where the bytes of outputs follow it.' }),
+  ),
+};
+
+/** Calls of models. */
+export async function inferRoutes(scope: FastifyInstance, context: KserveContext): Promise<void> {
+  await scope.register(inference, context);
+
+  for (const { url: model, params, suffix, words } of MODEL_ADDRESSES) {
+    const url = `${model}/infer`;
+    scope.post(url, {
+      // Of all codings that its header accepts, the Python client undoes gzip.
+      config: { transientBody: true, responseCodings: ['gzip'] },
+      schema: {
+        operationId: `infer${suffix}`,
+        tags: [TAG],
+        summary: `Call a model${words}`,
+        description:
+          'Inputs are the tensors of the operation, and parameters its options. Tensors are numbers in the JSON, or bytes ' +
+          'behind it, little-endian and in the order of `inputs`, where Inference-Header-Content-Length tells how long ' +
+          'the JSON is; outputs come as the request asks. Errors are `{"error": "…"}`.',
+        consumes: [INFERENCE_JSON, BINARY],
+        params,
+        body: Type.Ref('InferenceRequest'),
+        response: {
+          200: response('The outputs.', [INFERENCE_JSON, BINARY], Type.Ref('InferenceResponse'), headers),
+          ...inferenceErrors(REFUSALS, url),
+        },
+      },
+      // The body is bytes here, which whoever reads them checks, on whatever thread that is.
+      validatorCompiler: () => () => true,
+      handler: (request, reply) => infer(request, reply, context),
+    });
+  }
+}
+
+async function infer(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { statistics }: KserveContext,
+): Promise<FastifyReply> {
+  const { name, operation } = modelOfRequest(request);
+  const ticket = ticketOf(request);
+  const {
+    bytes,
+    headerBytes,
+    batch = 1,
+  } = await ticket.call({
+    operation,
+    format: kserve.name,
+    bytes: request.body as Uint8Array,
+    inference: { model: name, version: MODEL_VERSION, headerBytes: headerLengthOf(request) },
+    answerFormat: kserve.name,
+  });
+  statistics.succeeded(name, { batch, totalMs: reply.elapsedTime, timings: ticket.timings });
+  if (headerBytes !== undefined) reply.header(HEADER_LENGTH, headerBytes);
+  return reply
+    .type(headerBytes === undefined ? INFERENCE_JSON : BINARY)
+    .send(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+}

@@ -1,0 +1,128 @@
+import { type TSchema, Type } from '@sinclair/typebox';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import {
+  RepositoryIndexRequestSchema,
+  RepositoryModelRequestSchema,
+} from '../../contract/schemas/inference.ts';
+import { bodyValidator } from '../../contract/validation/body-validator.ts';
+import { Problem, type ProblemCode } from '../../domain/problem.ts';
+import { MODEL_VERSION } from '../../service/models.ts';
+import { json } from '../../wire/json/format.ts';
+import { modelOf } from '../kserve-model.ts';
+import { INFERENCE_JSON, sendInferenceJson } from '../kserve-reply.ts';
+import { inferenceErrors } from '../openapi/inference-responses.ts';
+import { response } from '../openapi/responses.ts';
+import { readinessOf } from '../readiness.ts';
+import type { KserveContext } from './kserve.ts';
+import { PLAIN, TAG } from './kserve-route.ts';
+
+const REFUSALS: readonly ProblemCode[] = ['malformed_body', 'invalid_request', 'body_too_large'];
+const MODEL_REFUSALS: readonly ProblemCode[] = [...REFUSALS, 'not_found'];
+const MODEL_PARAMS = Type.Object({
+  model: Type.String({ description: 'Name of a model.', examples: ['multi-head-attention'] }),
+});
+
+/** The repository of models: what is in it, and loading and unloading, which the models here have no need of. */
+export async function repositoryRoutes(
+  app: FastifyInstance,
+  { engine, models, limits }: KserveContext,
+): Promise<void> {
+  // Whatever type a client names, or none, these bodies are JSON.
+  app.removeAllContentTypeParsers();
+  const bodyLimit = limits.envelopeBytes;
+  app.addContentTypeParser(
+    '*',
+    { parseAs: 'buffer', bodyLimit },
+    async (_request: unknown, body: Buffer) => body,
+  );
+
+  const readBody = (schema: TSchema) => {
+    const faultOf = bodyValidator(schema);
+    return <Body extends object>({ body }: FastifyRequest): Partial<Body> => {
+      if (!(body instanceof Uint8Array) || body.length === 0) return {};
+      const { envelope } = json.decode(body, { fields: {}, limits });
+      const fault = faultOf(envelope);
+      if (fault !== null) throw fault;
+      return envelope as Body;
+    };
+  };
+  const readIndexRequest = readBody(RepositoryIndexRequestSchema);
+  const readModelRequest = readBody(RepositoryModelRequestSchema);
+  const checkedHere = { validatorCompiler: () => () => true } as const;
+
+  app.post('/v2/repository/index', {
+    ...checkedHere,
+    config: PLAIN,
+    schema: {
+      operationId: 'indexRepository',
+      tags: [TAG],
+      summary: 'All models and their states',
+      description: 'The body may be empty; `{"ready": true}` lists only models that are ready.',
+      body: Type.Ref('RepositoryIndexRequest'),
+      response: {
+        200: response('The models.', [INFERENCE_JSON], Type.Ref('RepositoryIndex')),
+        ...inferenceErrors(REFUSALS, '/v2/repository/index'),
+      },
+    },
+    handler: async (request, reply) => {
+      const { ready = false } = readIndexRequest<{ ready: boolean }>(request);
+      const isReady = readinessOf(app, engine) === 'ready';
+      const state = isReady ? 'READY' : 'UNAVAILABLE';
+      const reason = isReady ? '' : 'The server is not ready.';
+      const listed = ready && !isReady ? [] : [...models];
+      return sendInferenceJson(
+        reply,
+        listed.map(({ name }) => ({ name, version: MODEL_VERSION, state, reason })),
+      );
+    },
+  });
+
+  app.post('/v2/repository/models/:model/load', {
+    ...checkedHere,
+    config: PLAIN,
+    schema: {
+      operationId: 'loadModel',
+      tags: [TAG],
+      summary: 'Load a model, which all are already',
+      description: 'Models are there from the start, so this finds them loaded. The body may be empty.',
+      params: MODEL_PARAMS,
+      body: Type.Ref('RepositoryModelRequest'),
+      response: {
+        200: response('It is loaded.', [INFERENCE_JSON], Type.Ref('RepositoryModel')),
+        ...inferenceErrors(MODEL_REFUSALS, '/v2/repository/models/:model/load'),
+      },
+    },
+    handler: async (request, reply) => {
+      const { name } = modelOf(request, models);
+      const { parameters = {} } = readModelRequest<{ parameters: object }>(request);
+      const [given] = Object.keys(parameters);
+      if (given !== undefined) {
+        const detail = `The model "${name}" is built in: expected no parameters to load it with; got ${JSON.stringify(given.slice(0, 64))}.`;
+        throw new Problem('invalid_request', detail);
+      }
+      return sendInferenceJson(reply, { name, load: true });
+    },
+  });
+
+  app.post('/v2/repository/models/:model/unload', {
+    ...checkedHere,
+    config: PLAIN,
+    schema: {
+      operationId: 'unloadModel',
+      tags: [TAG],
+      summary: 'Unload a model, which is refused',
+      description: 'Models that are built in stay; the answer is a 400 that says so. The body may be empty.',
+      params: MODEL_PARAMS,
+      body: Type.Ref('RepositoryModelRequest'),
+      response: {
+        200: response('It is unloaded; no model here can be.', [INFERENCE_JSON], Type.Ref('RepositoryModel')),
+        ...inferenceErrors(MODEL_REFUSALS, '/v2/repository/models/:model/unload'),
+      },
+    },
+    handler: async (request) => {
+      const { name } = modelOf(request, models);
+      readModelRequest(request);
+      throw new Problem('invalid_request', `The model "${name}" is built in and cannot be unloaded.`);
+    },
+  });
+}

@@ -12,6 +12,9 @@ import { bytesOf } from './workload.ts';
 const SCRIPT = fileURLToPath(new URL('../peers-service/fastapi_torch.py', import.meta.url));
 const WEIGHTS = ['w_q', 'w_k', 'w_v', 'w_o'];
 
+/** glibc gives memory of this size back at once and takes fresh pages for the next tensor, which takes PyTorch longer. */
+const KEPT_MEMORY = { MALLOC_MMAP_THRESHOLD_: String(2 ** 28), MALLOC_TRIM_THRESHOLD_: String(2 ** 28) };
+
 /** FastAPI, uvicorn and PyTorch; null where no Python has them. */
 export async function startFastApi({ workloads, pythons }: StartOptions): Promise<Service | null> {
   const python = await findPython(pythons);
@@ -27,6 +30,7 @@ export async function startFastApi({ workloads, pythons }: StartOptions): Promis
   const service = await ServiceProcess.start({
     program: python,
     arguments: [SCRIPT, directory],
+    environment: KEPT_MEMORY,
     readyPath: '/health',
   });
   return {

@@ -6,11 +6,13 @@ import { pino } from 'pino';
 import { buildApp } from '../src/app.ts';
 import { DEFAULT_LIMITS } from '../src/domain/limits.ts';
 import { Engine } from '../src/engine/engine.ts';
+import { MemoryStore } from '../src/store/memory.ts';
 
 const engine = new Engine({ threads: 1, limits: DEFAULT_LIMITS });
 const app = await buildApp({
   config: { limits: DEFAULT_LIMITS, trustProxy: [] },
   engine,
+  store: new MemoryStore(),
   logger: pino({ level: 'warn' }),
 });
 const drifted: string[] = [];

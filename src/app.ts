@@ -15,20 +15,24 @@ import { computeRoutes } from './http/routes/compute.ts';
 import { healthRoutes } from './http/routes/health.ts';
 import { infoRoutes } from './http/routes/info.ts';
 import { kserveRoutes } from './http/routes/kserve.ts';
+import { layerRoutes } from './http/routes/layers/routes.ts';
 import { pageRoutes } from './http/routes/pages.ts';
 import { createValidatorCompiler } from './http/validation/compiler.ts';
+import { Layers } from './service/layers.ts';
 import { Models } from './service/models.ts';
+import type { LayerStore } from './store/store.ts';
 
 export interface AppOptions {
   readonly config: Pick<Config, 'limits' | 'trustProxy'>;
   readonly engine: Engine;
+  readonly store: LayerStore;
   readonly logger?: FastifyBaseLogger | undefined;
 }
 
 const SECOND = 1000;
 
-/** The HTTP service around an engine. It does not listen yet, and leaves the engine open when it closes. */
-export async function buildApp({ config, engine, logger }: AppOptions): Promise<FastifyInstance> {
+/** The HTTP service around an engine and a store. It does not listen yet, and leaves both open when it closes. */
+export async function buildApp({ config, engine, store, logger }: AppOptions): Promise<FastifyInstance> {
   const { limits, trustProxy } = config;
   const { name, version } = packageJson;
   const models = new Models();
@@ -61,6 +65,8 @@ export async function buildApp({ config, engine, logger }: AppOptions): Promise<
   await app.register(compression);
   await app.register(documentation, { version });
   await app.register(computeRoutes, { engine, limits });
+  const layers = new Layers(store, engine, limits);
+  await app.register(layerRoutes, { engine, limits, layers });
   await app.register(kserveRoutes, { engine, limits, identity: { name, version }, models });
   await app.register(healthRoutes, { engine });
   await app.register(infoRoutes, { identity: { name, version }, engine, limits });

@@ -3,6 +3,7 @@ import { type Static, type TObject, Type } from '@sinclair/typebox';
 import { Ajv, type ErrorObject } from 'ajv';
 import { envSchema } from 'env-schema';
 import { DEFAULT_LIMITS, type Limits } from './domain/limits.ts';
+import { STORE_KINDS, type StoreKind } from './store/open.ts';
 
 /** A setting of the environment that cannot be used. Its message is one line and names the variable. */
 export class ConfigurationError extends Error {
@@ -24,6 +25,8 @@ export const EnvironmentSchema = Type.Object({
     default: 'info',
   }),
   DATA_DIR: Type.String({ minLength: 1, default: './data' }),
+  /** Where registered layers are kept. */
+  STORE: Type.Unsafe<StoreKind>({ type: 'string', enum: [...STORE_KINDS], default: STORE_KINDS[0] }),
   /** Worker threads; as many as there are processors for this process where not given. */
   THREADS: Type.Optional(Type.Integer({ minimum: 1, maximum: 1024 })),
   /** Name of a kernel that is preferred to all others for the calls that it computes. */
@@ -36,6 +39,7 @@ export const EnvironmentSchema = Type.Object({
   MAX_REQUEST_FLOPS: count(DEFAULT_LIMITS.requestFlops, 1e18),
   MAX_QUEUE_REQUESTS: count(DEFAULT_LIMITS.queueRequests, 1_000_000),
   MAX_QUEUE_BYTES: count(DEFAULT_LIMITS.queueBytes, 1024 * GIB),
+  MAX_LAYER_BYTES: count(DEFAULT_LIMITS.layerBytes, 1024 * GIB),
   MAX_DEADLINE_MS: count(DEFAULT_LIMITS.deadlineMs, 24 * 3600 * 1000),
   /** How long readiness answers 503 before the port closes, for a gateway to notice. */
   SHUTDOWN_DELAY_MS: Type.Integer({ minimum: 0, maximum: 600_000, default: 0 }),
@@ -48,6 +52,7 @@ export interface Config {
   readonly port: number;
   readonly logLevel: (typeof LOG_LEVELS)[number];
   readonly dataDir: string;
+  readonly store: StoreKind;
   readonly threads: number | undefined;
   readonly kernel: string | undefined;
   readonly limits: Limits;
@@ -69,6 +74,7 @@ export function readConfig(environment: NodeJS.ProcessEnv, kernelNames: readonly
     port: env.PORT,
     logLevel: env.LOG_LEVEL,
     dataDir: env.DATA_DIR,
+    store: env.STORE,
     threads: env.THREADS,
     kernel: env.KERNEL,
     limits: {
@@ -80,6 +86,7 @@ export function readConfig(environment: NodeJS.ProcessEnv, kernelNames: readonly
       requestFlops: env.MAX_REQUEST_FLOPS,
       queueRequests: env.MAX_QUEUE_REQUESTS,
       queueBytes: env.MAX_QUEUE_BYTES,
+      layerBytes: env.MAX_LAYER_BYTES,
       deadlineMs: env.MAX_DEADLINE_MS,
     },
     shutdownDelayMs: env.SHUTDOWN_DELAY_MS,

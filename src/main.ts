@@ -6,6 +6,7 @@ import { Engine } from './engine/engine.ts';
 import { defaultThreads } from './engine/threads.ts';
 import { nativeUnavailable } from './kernels/native/kernel.ts';
 import { KERNELS } from './kernels/registry.ts';
+import { openStore } from './store/open.ts';
 
 /** Beyond the delay and the longest deadline: time for responses to leave and workers to end. */
 const CLOSE_MARGIN_MS = 10_000;
@@ -20,8 +21,9 @@ async function start(config: Config): Promise<void> {
   }
   const { limits, kernel, shutdownDelayMs } = config;
   const engine = new Engine({ threads: config.threads ?? defaultThreads(), limits, kernel, logger });
+  const store = await openStore({ kind: config.store, dataDir: config.dataDir, logger });
   await engine.ready();
-  const app = await buildApp({ config, engine, logger });
+  const app = await buildApp({ config, engine, store, logger });
 
   closeWithGrace(
     { delay: shutdownDelayMs + limits.deadlineMs + CLOSE_MARGIN_MS, logger },
@@ -32,6 +34,7 @@ async function start(config: Config): Promise<void> {
       if (err === undefined) await new Promise((resolve) => setTimeout(resolve, shutdownDelayMs));
       await app.close();
       await engine.close();
+      await store.close();
       logger.info('stopped');
     },
   );

@@ -22,6 +22,7 @@ export function appliedOf(call: AttentionCall, kernel: string): Record<string, J
     layout: call.layout ?? TENSOR_LAYOUT[call.results.rank],
     precision: call.precision,
     kernel,
+    ...(call.layer === undefined ? {} : { layer: { ...call.layer } }),
   };
 }
 

@@ -2,13 +2,16 @@ import type { TSchema } from '@sinclair/typebox';
 import type { AttentionCall } from '../domain/call.ts';
 import type { Limits } from '../domain/limits.ts';
 import type { Problem } from '../domain/problem.ts';
+import type { Layer } from './layer.ts';
 import { readGradients, readMultiHeadAttention, readScaledDotProductAttention } from './read-attention.ts';
+import { fixedOptionOf, readLayerAttention } from './read-layer.ts';
 import {
   GradientsSchema,
   MultiHeadAttentionSchema,
   ScaledDotProductAttentionSchema,
 } from './schemas/compute.ts';
 import { tensorFieldsOf } from './schemas/index.ts';
+import { LayerAttentionSchema } from './schemas/layers.ts';
 import type { AttentionOptions } from './schemas/options.ts';
 import type { TensorFields } from './schemas/tensor.ts';
 import { bodyValidator } from './validation/body-validator.ts';
@@ -16,10 +19,15 @@ import { bodyValidator } from './validation/body-validator.ts';
 /** What reading a call needs to know besides the body. Plain data, so that it can be handed to another thread. */
 export interface CallContext {
   readonly limits: Limits;
+  /** The registered layer that is called, for operations that call one. */
+  readonly layer?: Layer | undefined;
 }
 
+/** What every body of a call may say. */
+export type CallBody = Omit<AttentionOptions, 'rope'>;
+
 /** What can be computed: the schema of its body, and how that is read as a call. */
-export interface Operation<Body extends AttentionOptions = AttentionOptions> {
+export interface Operation<Body extends CallBody = CallBody> {
   /** Names the operation to other threads. */
   readonly name: string;
   /** Has an $id. */
@@ -43,6 +51,15 @@ export const OPERATIONS: readonly Operation[] = [
   operation('multi_head_attention', MultiHeadAttentionSchema, (body, { limits }) =>
     readMultiHeadAttention(body, limits),
   ),
+  operation(
+    'layer_attention',
+    LayerAttentionSchema,
+    (body, { layer, limits }) => {
+      if (layer === undefined) throw new TypeError('The call of a layer has none.');
+      return readLayerAttention(body, layer, limits);
+    },
+    fixedOptionOf,
+  ),
 ];
 
 export function operationNamed(name: string): Operation {
@@ -51,10 +68,12 @@ export function operationNamed(name: string): Operation {
   return found;
 }
 
-function operation<Body extends AttentionOptions>(
+/** `firstFaultOf` finds what is to be said before the schema is asked. */
+function operation<Body extends CallBody>(
   name: string,
   body: TSchema & { static: Body },
   read: (body: Body, context: CallContext) => AttentionCall,
+  firstFaultOf: (body: unknown) => Problem | null = () => null,
 ): Operation<Body> {
   let validate: ReturnType<typeof bodyValidator> | undefined;
   return {
@@ -64,7 +83,7 @@ function operation<Body extends AttentionOptions>(
     // Compiled at the first use: a thread that never reads bodies has no use for it.
     faultOf: (decoded) => {
       validate ??= bodyValidator(body);
-      return validate(decoded);
+      return firstFaultOf(decoded) ?? validate(decoded);
     },
     read,
   };

@@ -31,6 +31,8 @@ export interface AttentionCall {
   readonly results: ResultLayout;
   /** Where the present keys and values are kept for later calls; not given where nobody keeps them. */
   readonly keptPresent?: KeptPresent;
+  /** The registered layer whose projections these are; not given where the caller sent them. */
+  readonly layer?: { readonly name: string; readonly etag: string };
   /** ∂loss/∂output; only for the gradients operation, which then also computes grad_query, grad_key, grad_value. */
   readonly gradOutput: HeadView | null;
 }
@@ -103,6 +105,8 @@ export interface Linear {
   readonly biasColumn: readonly number[];
   /** The weight as a kernel has packed it before, so that it need not be packed again. */
   readonly packed?: PackedWeight;
+  /** Whether the weight outlives the call, being that of a registered layer. */
+  readonly isKept?: boolean;
 }
 
 /** A weight in the form in which the kernel of this name multiplies it, on shared memory. */

@@ -16,6 +16,8 @@ export interface Limits {
   readonly queueRequests: number;
   /** Bytes of all admitted requests together. */
   readonly queueBytes: number;
+  /** Weights of registered layers that are kept in memory. */
+  readonly layerBytes: number;
   /** Longest deadline, and the deadline of a request that names none. */
   readonly deadlineMs: number;
 }
@@ -31,5 +33,6 @@ export const DEFAULT_LIMITS: Limits = {
   requestFlops: 1e12,
   queueRequests: 256,
   queueBytes: 2048 * MIB,
+  layerBytes: 512 * MIB,
   deadlineMs: 60_000,
 };

@@ -20,9 +20,16 @@ export function weigh(value: unknown, smallestBytes = SMALLEST_BYTES): void {
     if (!counterweights.has(buffer)) {
       counterweights.set(buffer, Buffer.allocUnsafeSlow(buffer.byteLength));
     }
+  } else if (isKept(value)) {
+    return;
   } else if (!Array.isArray(value) || typeof value[0] === 'object') {
     for (const member of Object.values(value)) weigh(member, smallestBytes);
   }
+}
+
+/** The weights of a registered layer: they stay, and whoever keeps them weighs them once. */
+function isKept(value: object): boolean {
+  return 'isKept' in value && value.isKept === true;
 }
 
 /** Job memory that the pool may not keep is weighed; what it keeps stays in use, and weighing it would only cost. */

@@ -7,6 +7,7 @@ import { Dispatcher } from './dispatcher.ts';
 import { type Logger, SILENT } from './logger.ts';
 import { Ticket } from './ticket.ts';
 
+export type { LayerRequest } from './layer-work.ts';
 export type { CallRequest } from './request.ts';
 export type { Ticket, Timings } from './ticket.ts';
 

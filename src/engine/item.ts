@@ -1,15 +1,24 @@
+import type { LayerBody } from '../contract/schemas/layers.ts';
 import type { TensorFields } from '../contract/schemas/tensor.ts';
 import type { Answer } from '../domain/answer.ts';
 import type { Limits } from '../domain/limits.ts';
 import { Problem, type ProblemData } from '../domain/problem.ts';
 import type { Job } from '../kernels/kernel.ts';
 import type { Decoded, Encoded, EncodeOptions } from '../wire/format.ts';
+import type { LayerFile, LayerRequest } from './layer-work.ts';
 import type { CallRequest, ReadRequest } from './request.ts';
 import type { Progress } from './shared-job.ts';
 import type { WholeAnswer } from './whole-call.ts';
 
 /** What a worker is given to do at a time. Tensor data lies on shared memory, so that no message copies it. */
-export type Item = RequestItem | DecodeItem | ComputeItem | EncodeItem | PingItem;
+export type Item =
+  | RequestItem
+  | DecodeItem
+  | ComputeItem
+  | EncodeItem
+  | MakeLayerItem
+  | OpenLayerItem
+  | PingItem;
 
 /** A whole request: to be read, and answered at once where it is small. */
 export interface RequestItem {
@@ -54,6 +63,21 @@ export interface EncodeItem {
   readonly options: EncodeOptions;
 }
 
+/** A body that is to become the file of a layer. */
+export interface MakeLayerItem {
+  readonly kind: 'make_layer';
+  readonly request: LayerRequest;
+  readonly limits: Limits;
+}
+
+/** The file of a layer, which is to be checked against its hash and read. */
+export interface OpenLayerItem {
+  readonly kind: 'open_layer';
+  readonly bytes: Uint8Array;
+  readonly etag: string;
+  readonly limits: Limits;
+}
+
 /** Asks for nothing but a sign that the worker is up. */
 export interface PingItem {
   readonly kind: 'ping';
@@ -72,6 +96,8 @@ export type ItemResult =
   | { readonly kind: 'decoded'; readonly decoded: Decoded }
   | { readonly kind: 'computed'; readonly tiles: number; readonly runMs: number }
   | { readonly kind: 'encoded'; readonly encoded: Encoded }
+  | { readonly kind: 'layer_made'; readonly file: LayerFile }
+  | { readonly kind: 'layer_opened'; readonly layer: LayerBody | null }
   | { readonly kind: 'up' }
   | { readonly kind: 'problem'; readonly problem: ProblemData }
   | { readonly kind: 'error'; readonly error: unknown };

@@ -1,3 +1,4 @@
+import type { Layer } from '../contract/layer.ts';
 import { type CallContext, operationNamed } from '../contract/operations.ts';
 import type { AttentionOptions } from '../contract/schemas/options.ts';
 import type { AttentionCall } from '../domain/call.ts';
@@ -14,6 +15,8 @@ export interface CallRequest {
   readonly bytes: Uint8Array;
   readonly inference?: InferenceTarget | undefined;
   readonly answerFormat: string;
+  /** The registered layer that the operation calls, if it is one that calls a layer. */
+  readonly layer?: Layer | undefined;
 }
 
 export interface ReadRequest {
@@ -42,7 +45,7 @@ export function readRequest(request: CallRequest, context: CallContext): ReadReq
   const fault = operation.faultOf(body);
   if (fault !== null) throw fault;
   return {
-    call: operation.read(body, context),
+    call: operation.read(body, { ...context, layer: request.layer }),
     options: { ...reply, encoding: body.response?.encoding ?? 'nested' },
     timeoutMs,
     tensorBytes: Object.values(tensors).reduce((sum, { data }) => sum + data.byteLength, 0),

@@ -1,3 +1,4 @@
+import type { LayerBody } from '../contract/schemas/layers.ts';
 import type { TensorFields } from '../contract/schemas/tensor.ts';
 import { type ComputeResult, writeAnswer } from '../contract/write-answer.ts';
 import type { Answer } from '../domain/answer.ts';
@@ -11,6 +12,7 @@ import { checkBudget } from './budget.ts';
 import { weigh, weighJob } from './counterweight.ts';
 import type { Dispatcher, JobReport, JobRequest } from './dispatcher.ts';
 import type { Item } from './item.ts';
+import type { LayerFile, LayerRequest } from './layer-work.ts';
 import { type CallRequest, type ReadRequest, readRequest } from './request.ts';
 import type { Work } from './scheduler-state.ts';
 import { createProgress } from './shared-job.ts';
@@ -215,6 +217,30 @@ export class Ticket {
   takeBody(bytes: number): Uint8Array {
     if (bytes <= SMALL_BODY_BYTES) return new Uint8Array(bytes);
     return new Uint8Array(this.#dispatcher.takeMemory(this.#id, bytes, bytes), 0, bytes);
+  }
+
+  /** Makes the file of a layer out of a body, in a worker. Throws the Problems of reading a layer. */
+  async makeLayer(request: LayerRequest): Promise<LayerFile> {
+    this.signal.throwIfAborted();
+    const { limits } = this.#dispatcher;
+    // What is decoded, and the file that is made of it.
+    this.reserve(2 * request.bytes.byteLength);
+    const item = () => ({ kind: 'make_layer', request, limits }) as const;
+    const work = decodeWork(request.format, request.bytes);
+    const { result } = this.#timed('decodeMs', await this.#task(work, item));
+    if (result.kind !== 'layer_made') throw new TypeError('Not the file of a layer.');
+    return result.file;
+  }
+
+  /** Checks the file of a layer, on shared memory, and reads it, in a worker; null where its hash is another one. */
+  async openLayer(bytes: Uint8Array, etag: string): Promise<LayerBody | null> {
+    this.signal.throwIfAborted();
+    const { limits } = this.#dispatcher;
+    const item = () => ({ kind: 'open_layer', bytes, etag, limits }) as const;
+    const { result } = this.#timed('decodeMs', await this.#task(decodeWork('safetensors', bytes), item));
+    if (result.kind !== 'layer_opened') throw new TypeError('Not an opened layer.');
+    weigh([bytes, result.layer]);
+    return result.layer;
   }
 
   /** Books bytes that the request allocates besides its body. Throws a Problem, `over_capacity`. */

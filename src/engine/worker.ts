@@ -8,6 +8,7 @@ import { formatNamed } from '../wire/registry.ts';
 import { checkBudget } from './budget.ts';
 import { weigh, weighJob } from './counterweight.ts';
 import type { ComputeItem, DecodeItem, EncodeItem, Item, ItemResult, RequestItem } from './item.ts';
+import { makeLayerFile, openLayerFile } from './layer-work.ts';
 import { readRequest } from './request.ts';
 import { takePart } from './shared-job.ts';
 import { answerWhole } from './whole-call.ts';
@@ -39,6 +40,16 @@ function performed(item: Item): unknown {
     case 'encode': {
       const encoded = encode(item);
       return handOver({ kind: 'encoded', encoded }, encoded);
+    }
+    case 'make_layer': {
+      weigh(item.request.bytes);
+      const file = makeLayerFile(item.request, item.limits);
+      return handOver({ kind: 'layer_made', file }, file);
+    }
+    case 'open_layer': {
+      weigh(item.bytes);
+      const layer = openLayerFile(item.bytes, item.etag, item.limits);
+      return { kind: 'layer_opened', layer } satisfies ItemResult;
     }
     case 'ping':
       return { kind: 'up' } satisfies ItemResult;
@@ -76,7 +87,7 @@ function encode({ format, answer, options }: EncodeItem): Encoded {
 }
 
 /** Hands a result over without copying its bytes. */
-function handOver(result: ItemResult, { bytes }: Encoded): unknown {
+function handOver(result: ItemResult, { bytes }: Pick<Encoded, 'bytes'>): unknown {
   return move({ [transferableSymbol]: [bytes.buffer], [valueSymbol]: result } as never);
 }
 

@@ -32,6 +32,7 @@ export function describeInstance(
       request_flops: limits.requestFlops,
       queue_requests: limits.queueRequests,
       queue_bytes: limits.queueBytes,
+      layer_bytes: limits.layerBytes,
       deadline_ms: limits.deadlineMs,
     },
     engine: {

@@ -10,7 +10,7 @@ import { describe, expect, it } from 'vitest';
 const SRC = fileURLToPath(new URL('../../src/', import.meta.url));
 
 /** Rooms in the order of ARCHITECTURE.md: each may import those before it. */
-const ROOMS = ['domain', 'contract', 'kernels', 'wire', 'client', 'engine', 'service', 'http'];
+const ROOMS = ['domain', 'contract', 'kernels', 'wire', 'client', 'store', 'engine', 'service', 'http'];
 
 /** Packages that a room may use; a room that is not listed here may use any. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
@@ -18,6 +18,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   contract: ['@sinclair/typebox', 'ajv'],
   kernels: ['node:fs', 'node:module', 'node:url'],
   wire: ['node:buffer'],
+  store: ['node:crypto', 'node:fs/promises', 'node:path', 'node:timers/promises'],
   client: ['node:timers/promises', 'undici'],
 };
 

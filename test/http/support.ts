@@ -4,6 +4,8 @@ import { type Dispatcher, request } from 'undici';
 import { buildApp } from '../../src/app.ts';
 import { DEFAULT_LIMITS, type Limits } from '../../src/domain/limits.ts';
 import { Engine, type EngineStats } from '../../src/engine/engine.ts';
+import { MemoryStore } from '../../src/store/memory.ts';
+import type { LayerStore } from '../../src/store/store.ts';
 
 export const SDPA = '/v1/scaled-dot-product-attention';
 export const MHA = '/v1/multi-head-attention';
@@ -43,6 +45,7 @@ export interface ServiceOptions {
   readonly limits?: Partial<Limits>;
   readonly logger?: FastifyBaseLogger;
   readonly trustProxy?: readonly string[];
+  readonly store?: LayerStore;
 }
 
 /** The service in this process, listening on a free port; `close` waits for every response. */
@@ -57,11 +60,12 @@ export async function listen({
   limits = {},
   logger,
   trustProxy = [],
+  store = new MemoryStore(),
 }: ServiceOptions = {}): Promise<TestService> {
   const config = { limits: { ...DEFAULT_LIMITS, ...limits }, trustProxy };
   const engine = new Engine({ threads, limits: config.limits });
   await engine.ready();
-  const app = await buildApp({ config, engine, logger });
+  const app = await buildApp({ config, engine, store, logger });
   const url = await app.listen({ host: '127.0.0.1', port: 0 });
   return {
     url,

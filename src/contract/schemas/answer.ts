@@ -88,6 +88,12 @@ const AppliedSchema = Type.Object(
     layout: Type.String({ description: 'How the projections, or else the tensors, were read.' }),
     precision: Type.Union(PRECISIONS.map((precision) => Type.Literal(precision))),
     kernel: Type.String({ description: 'The kernel that computed it; /v1/info lists them.' }),
+    layer: Type.Optional(
+      Type.Object(
+        { name: Type.String(), etag: Type.String() },
+        { ...closed, description: 'The registered layer, and the content that it had.' },
+      ),
+    ),
   },
   {
     $id: 'Applied',

@@ -76,13 +76,18 @@ export const projectionOptions = {
   ),
 };
 
+/** The token vectors that a layer reads. */
+export const tokenFields = {
+  embeddings: Real('[B, L, D] or [L, D]: one vector a token.'),
+  context: Type.Optional(
+    Real('[B, S, D_context] or [S, D_context]: keys and values come from it (cross-attention).'),
+  ),
+  value_context: Type.Optional(Real('[B, S, D_value_context] or [S, …]: values come from it.')),
+};
+
 export const MultiHeadAttentionSchema = Type.Object(
   {
-    embeddings: Real('[B, L, D] or [L, D]: one vector a token.'),
-    context: Type.Optional(
-      Real('[B, S, D_context] or [S, D_context]: keys and values come from it (cross-attention).'),
-    ),
-    value_context: Type.Optional(Real('[B, S, D_value_context] or [S, …]: values come from it.')),
+    ...tokenFields,
     projections: Type.Unsafe<ProjectionsBody>(Type.Ref('Projections')),
     ...projectionOptions,
     ...attentionOptions,

@@ -8,6 +8,7 @@ import {
 } from './compute.ts';
 import { INFERENCE_SCHEMAS } from './inference.ts';
 import { InfoSchema, LivenessSchema, ReadinessSchema } from './info.ts';
+import { LAYER_SCHEMAS } from './layers.ts';
 import { CausalSchema, ResponseOptionsSchema, ReturnSchema, RopeSchema, WindowSchema } from './options.ts';
 import { ProblemSchema } from './problem.ts';
 import { TENSOR_SCHEMAS, type TensorFields, tensorFields } from './tensor.ts';
@@ -24,6 +25,7 @@ export const NAMED_SCHEMAS: readonly TSchema[] = [
   ScaledDotProductAttentionSchema,
   GradientsSchema,
   MultiHeadAttentionSchema,
+  ...LAYER_SCHEMAS,
   ...ANSWER_SCHEMAS,
   ProblemSchema,
   InfoSchema,

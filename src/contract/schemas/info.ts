@@ -13,6 +13,7 @@ const LimitsSchema = Type.Object(
     request_flops: Type.Number({ description: 'Arithmetic of one request, in floating-point operations.' }),
     queue_requests: Type.Integer({ description: 'Requests admitted at a time, running ones included.' }),
     queue_bytes: bytes('Bytes of all admitted requests together.'),
+    layer_bytes: bytes('Weights of registered layers that are kept in memory.'),
     deadline_ms: Type.Integer({ description: 'Longest deadline, and that of a request that names none.' }),
   },
   { description: 'What one request, and all requests together, may use.' },

@@ -1,10 +1,11 @@
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger';
-import { Type } from '@sinclair/typebox';
+import { type TObject, type TProperties, Type } from '@sinclair/typebox';
 import { NAMED_SCHEMAS } from '../../contract/schemas/index.ts';
 import { describeBinaryBodies } from './binary-bodies.ts';
 import type { Examples } from './examples/example.ts';
 import { gradientsExamples } from './examples/gradients.ts';
 import { INFERENCE_EXAMPLES } from './examples/inference.ts';
+import { layerAttentionExamples, putLayerExamples } from './examples/layers.ts';
 import { multiHeadAttentionExamples } from './examples/multi-head-attention.ts';
 import { scaledDotProductAttentionExamples } from './examples/scaled-dot-product-attention.ts';
 import { restoreDescriptions } from './reference-descriptions.ts';
@@ -14,6 +15,8 @@ export const EXAMPLES: Readonly<Record<string, Examples>> = {
   scaledDotProductAttention: scaledDotProductAttentionExamples,
   scaledDotProductAttentionGradients: gradientsExamples,
   multiHeadAttention: multiHeadAttentionExamples,
+  putLayer: putLayerExamples,
+  layerAttention: layerAttentionExamples,
   ...INFERENCE_EXAMPLES,
 };
 
@@ -21,6 +24,9 @@ const DESCRIPTION = `Attention on your own tensors: outputs, attention maps and 
 
 **Tensors** are nested arrays, \`[[1, 0], [0, 2]]\`, or \`{"dtype", "shape", "data"}\` with row-major \`data\`: flat
 numbers, or a base64 string of the little-endian bytes. \`response.encoding\` chooses the form of the response.
+
+**Compression**: bodies may have a \`Content-Encoding\` of gzip, deflate, br or zstd; answers that are long text are
+compressed by \`Accept-Encoding\`.
 
 **Letters** in shapes: B batch, L queries, S keys, H query heads, G key/value heads, d_k head size, d_v value head
 size, D model size.
@@ -50,6 +56,25 @@ const computeRequestHeaders = Type.Object({
 
 const requestHeaders = Type.Object(requestIdHeader);
 
+const tags = (description: string) => Type.Optional(Type.String({ description }));
+
+/** Conditions on what there is (RFC 9110, section 13), by operationId. */
+const conditions: Readonly<Record<string, TProperties>> = {
+  getLayer: { 'If-None-Match': tags('304 where the layer has one of these etags.') },
+  getLayerProjections: { 'If-None-Match': tags('304 where the layer has one of these etags.') },
+  deleteLayer: { 'If-Match': tags('412 where the layer has none of these etags; * is any.') },
+  putLayer: {
+    'If-Match': tags('412 where the layer has none of these etags; * is any.'),
+    'If-None-Match': tags('412 where the layer has one of these etags; `*` where there is such a layer.'),
+  },
+};
+
+/** The headers of an operation, as its schema tells them. */
+function headersOf(schema: { body?: unknown; operationId?: string } | undefined): TObject {
+  const { properties } = schema?.body === undefined ? requestHeaders : computeRequestHeaders;
+  return Type.Object({ ...properties, ...conditions[schema?.operationId ?? ''] });
+}
+
 /** Options of @fastify/swagger: the document is made from the schemas that the routes validate with. */
 export function documentOptions(version: string): FastifyDynamicSwaggerOptions {
   return {
@@ -64,6 +89,7 @@ export function documentOptions(version: string): FastifyDynamicSwaggerOptions {
       servers: [{ url: '/', description: 'The instance that serves this document' }],
       tags: [
         { name: 'attention', description: 'Computing attention' },
+        { name: 'layers', description: 'Weights that are registered once' },
         { name: 'service', description: 'The service itself' },
         {
           name: 'KServe v2',
@@ -79,7 +105,7 @@ export function documentOptions(version: string): FastifyDynamicSwaggerOptions {
     },
     // Headers are read by hooks, which answer in their own words; here they are only documented.
     transform: ({ schema, url }) => ({
-      schema: { ...schema, headers: schema?.body === undefined ? requestHeaders : computeRequestHeaders },
+      schema: { ...schema, headers: headersOf(schema) },
       url,
     }),
     transformObject: (documented) => {
@@ -100,12 +126,14 @@ type Document = Extract<
  */
 function complete(document: Document): Document {
   for (const path of Object.values(document.paths ?? {})) {
-    const content = contentOf(path?.post?.requestBody);
-    const json = content?.['application/json'];
-    if (json !== undefined) json.examples = EXAMPLES[path?.post?.operationId ?? ''] ?? {};
-    describeBinaryBodies(content, 'request');
-    for (const response of Object.values(path?.post?.responses ?? {})) {
-      describeBinaryBodies(contentOf(response), 'response');
+    for (const operation of [path?.post, path?.put]) {
+      const content = contentOf(operation?.requestBody);
+      const json = content?.['application/json'];
+      if (json !== undefined) json.examples = EXAMPLES[operation?.operationId ?? ''] ?? {};
+      describeBinaryBodies(content, 'request');
+      for (const response of Object.values(operation?.responses ?? {})) {
+        describeBinaryBodies(contentOf(response), 'response');
+      }
     }
   }
   const schemas = (document.components?.schemas ?? {}) as Record<string, object>;

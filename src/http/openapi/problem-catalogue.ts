@@ -59,6 +59,16 @@ export const PROBLEM_EXPLANATIONS: Readonly<Record<ProblemCode, ProblemExplanati
     'Send the request in one go. Large bodies are better sent as bytes than as printed numbers.',
     'The headers or the body did not arrive in time.',
   ),
+  conflict: plain(
+    'The same layer was changed again and again while the request was at it.',
+    'Send the request again, or with If-Match, so that only one of several writers gets through.',
+    'Layer "encoder.layer.0" was changed by others each time that it was to be written.',
+  ),
+  precondition_failed: plain(
+    'If-Match names a content that the layer does not have, or If-None-Match one that it has.',
+    'Fetch the layer, look at its ETag and decide again. `If-None-Match: *` means: only if it is new.',
+    'If-None-Match: expected layer "encoder.layer.0" not to exist; it does.',
+  ),
   body_too_large: plain(
     'The body is larger than the service takes. /v1/info names the limit.',
     'Split the batch, or send tensors as base64 in place of printed numbers.',
@@ -80,6 +90,12 @@ export const PROBLEM_EXPLANATIONS: Readonly<Record<ProblemCode, ProblemExplanati
     'The message names the expected shape in letters and numbers.',
     '/key',
     'Expected head size d_k = 2 as in /query; got [2, 3].',
+  ),
+  mapping_mismatch: fault(
+    'The names of the tensors in the file are not those of the mapping, at this prefix.',
+    'The detail says what was expected, what the file has, and which prefix or mapping would fit.',
+    '/self.query.weight',
+    'Missing; expected a tensor.',
   ),
   invalid_option: fault(
     'An option is well-formed but cannot be applied to this call, or could mean two things.',
@@ -114,6 +130,11 @@ export const PROBLEM_EXPLANATIONS: Readonly<Record<ProblemCode, ProblemExplanati
     'Try again; if it stays, report the request_id.',
     'The service met an error of its own, which is logged under the request_id of this problem.',
   ),
+  layer_damaged: plain(
+    'What the store holds is not what was registered: bytes were lost or changed. It is not used, and not deleted.',
+    'Register the layer again. The log names the file.',
+    'Layer "encoder.layer.0" is damaged in the store; register it again.',
+  ),
   worker_lost: plain(
     'The worker that computed this request ended unexpectedly. Another one has taken its place.',
     'Send the request again: computing changes nothing, so that is safe.',
@@ -129,9 +150,19 @@ export const PROBLEM_EXPLANATIONS: Readonly<Record<ProblemCode, ProblemExplanati
     'Send the request again; another instance, or this one restarted, will answer.',
     'The service is stopping.',
   ),
+  store_unavailable: plain(
+    'The store in which layers are kept did not answer.',
+    'Wait as long as Retry-After says, then send the request again.',
+    'The store of the layers cannot be reached at the moment.',
+  ),
   deadline_exceeded: plain(
     'The deadline passed before the result was there: the one of X-Deadline-Ms, or the longest that is allowed.',
     'Allow more time, or ask for less.',
     'The deadline of 50 ms passed while the request was waiting.',
+  ),
+  insufficient_storage: plain(
+    'There is no room left for another layer. What was registered before is untouched.',
+    'Delete layers, or give the service more room.',
+    'The store of the layers is full; nothing was changed.',
   ),
 };

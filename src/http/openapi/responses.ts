@@ -39,6 +39,11 @@ export function response(
   };
 }
 
+/** A response without a body. */
+export function emptyResponse(description: string, headers: object = {}) {
+  return { description, type: 'null', headers: { ...requestIdHeader, ...headers } };
+}
+
 /** Problem responses by status, with an example of each code. */
 export function problemResponses(codes: readonly ProblemCode[], path: string): Record<number, object> {
   const byStatus = Map.groupBy(codes, (code) => new Problem(code, '').status);

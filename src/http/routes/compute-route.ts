@@ -1,5 +1,6 @@
-import { Type } from '@sinclair/typebox';
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { type TSchema, Type } from '@sinclair/typebox';
+import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchemaCompiler } from 'fastify';
+import type { Layer } from '../../contract/layer.ts';
 import { operationNamed } from '../../contract/operations.ts';
 import type { ProblemCode } from '../../domain/problem.ts';
 import { DECODERS, ENCODERS } from '../../wire/registry.ts';
@@ -16,9 +17,16 @@ export interface ComputeRoute {
   readonly description: string;
   /** $id of the schema of the response. */
   readonly response: string;
+  /** For operations that call a registered layer: what of the address names it, and the layer itself. */
+  readonly layer?: {
+    readonly params: TSchema;
+    readonly of: (request: FastifyRequest) => Promise<Layer>;
+    readonly refusals: readonly ProblemCode[];
+  };
 }
 
-const REFUSALS: readonly ProblemCode[] = [
+/** How a body that is read in the engine may be refused. */
+export const REFUSALS: readonly ProblemCode[] = [
   'malformed_body',
   'invalid_request',
   'invalid_header',
@@ -54,14 +62,14 @@ export function addComputeRoute(scope: FastifyInstance, route: ComputeRoute): vo
       summary: route.summary,
       description: route.description,
       consumes: DECODERS.map(({ mediaType }) => mediaType),
+      ...(route.layer === undefined ? {} : { params: route.layer.params }),
       body: Type.Ref(operationNamed(route.operation).body.$id as string),
       response: {
         200: response('The result.', produced, Type.Ref(route.response), computeHeaders),
-        ...problemResponses(REFUSALS, route.url),
+        ...problemResponses([...REFUSALS, ...(route.layer?.refusals ?? [])], route.url),
       },
     },
-    // The body is bytes here, which whoever reads them checks, on whatever thread that is.
-    validatorCompiler: () => () => true,
+    validatorCompiler: bodyUnchecked(scope),
     handler: async (request: FastifyRequest, reply: FastifyReply) => {
       const answerFormat = responseFormat(request);
       const { bytes } = await ticketOf(request).call({
@@ -69,10 +77,16 @@ export function addComputeRoute(scope: FastifyInstance, route: ComputeRoute): vo
         format: requestFormat(request).name,
         bytes: request.body as Uint8Array,
         answerFormat: answerFormat.name,
+        layer: await route.layer?.of(request),
       });
       return reply
         .type(answerFormat.mediaType)
         .send(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
     },
   });
+}
+
+/** The validators of a scope for everything but the body, which is bytes here: whoever reads them checks it. */
+export function bodyUnchecked(scope: FastifyInstance): FastifySchemaCompiler<unknown> {
+  return (part) => (part.httpPart === 'body' ? () => true : scope.validatorCompiler!(part));
 }

@@ -1,0 +1,151 @@
+import { type Fault, Problem, pointerToken } from '../../domain/problem.ts';
+import { suggest } from '../validation/suggest.ts';
+import { listWords } from '../validation/wording.ts';
+import {
+  bestFit,
+  type Candidate,
+  type Chosen,
+  candidatesOf,
+  chosenOf,
+  countOf,
+  missingOf,
+  requiredOf,
+  type Shapes,
+} from './choose.ts';
+import type { Mapping } from './mapping.ts';
+import { MAPPINGS } from './registry.ts';
+
+/** Looking for what was meant costs no more than this, whatever is sent. */
+const MOST_NAMES = 2000;
+const MOST_FAULTS = 16;
+const MOST_SHOWN = 4;
+
+/**
+ * Finds the tensors of a layer in a file, by the names that a mapping gives them below a prefix. Tensors of other layers
+ * and other parts of the model are passed over; one that stands beside those of the layer and is not known is refused,
+ * since it may change what the layer computes.
+ * @throws {Problem} mapping_mismatch, saying what was expected, what the file has, and what would fit.
+ */
+export function mapTensors(mapping: Mapping, prefix: string, shapes: Shapes): Chosen[] {
+  const candidates = candidatesOf(mapping, prefix);
+  const fit = bestFit(candidates, shapes);
+  if (fit === undefined) throw noFit(mapping, prefix, candidates, shapes);
+  const strangers = strangersOf(fit, mapping, shapes);
+  if (strangers.length > 0) throw unknownTensors(mapping, fit, strangers);
+  return chosenOf(fit, shapes);
+}
+
+/** Names beside those of the layer that the mapping knows nothing of. */
+function strangersOf({ base, naming }: Candidate, { ignored }: Mapping, shapes: Shapes): string[] {
+  return [...shapes.keys()].filter((name) => {
+    if (!name.startsWith(base)) return false;
+    const below = name.slice(base.length);
+    return !Object.hasOwn(naming, below) && ignored?.test(below) !== true;
+  });
+}
+
+function unknownTensors(
+  mapping: Mapping,
+  { base, naming }: Candidate,
+  strangers: readonly string[],
+): Problem {
+  const known = Object.keys(naming);
+  const errors = strangers.slice(0, MOST_FAULTS).map((name): Fault => {
+    const near = suggest(name.slice(base.length), known).map((one) => quote(`${base}${one}`));
+    const meant = near.length === 0 ? `it has ${known.join(', ')}` : `did you mean ${listWords(near)}?`;
+    return {
+      pointer: pointerTo(name),
+      detail: `Mapping ${mapping.name} computes nothing with ${quote(name)}; ${meant}`,
+    };
+  });
+  const more = strangers.length === 1 ? '' : ` And ${strangers.length - 1} more.`;
+  const hint = base === '' ? ' Say which layer of the file is meant with prefix.' : '';
+  return new Problem('mapping_mismatch', `${errors[0].detail}${more}${hint}`, errors);
+}
+
+function noFit(mapping: Mapping, prefix: string, candidates: readonly Candidate[], shapes: Shapes): Problem {
+  const [closest] = [...candidates].sort((a, b) => countOf(b, shapes) - countOf(a, shapes));
+  const missing = missingOf(closest, shapes);
+  const expected = missing.length === 0 ? Object.keys(closest.naming).slice(0, MOST_SHOWN) : missing;
+  const near = nearNames(expected, shapes);
+  const errors = expected.slice(0, MOST_FAULTS).map((name): Fault => {
+    const meant = near.get(name);
+    return {
+      pointer: pointerTo(name),
+      detail: `Missing; expected a tensor.${meant === undefined ? '' : ` The file has ${quote(meant)}.`}`,
+    };
+  });
+  const among = prefix === '' ? '' : ` at prefix ${quote(prefix)}`;
+  const detail =
+    `Mapping ${mapping.name} expects ${expectation(mapping)}${among}. ` +
+    `The file has ${wordNames(shapes)}, but not ${listWords(expected.slice(0, MOST_SHOWN).map(quote))}. `;
+  return new Problem('mapping_mismatch', `${detail}${advice(mapping, prefix, shapes)}`.trim(), errors);
+}
+
+/** `q_proj.weight, k_proj.weight, v_proj.weight, o_proj.weight`, or the other way of naming. */
+function expectation({ namings }: Mapping): string {
+  const ways = namings.map((naming) => {
+    const required = requiredOf(naming);
+    return required.length === 0 ? `one of ${Object.keys(naming).join(', ')}` : required.join(', ');
+  });
+  return ways.join(', or ');
+}
+
+function wordNames(shapes: Shapes): string {
+  const names = [...shapes.keys()].slice(0, MOST_SHOWN).map(quote);
+  if (shapes.size === 0) return 'no tensors';
+  return `${shapes.size} ${shapes.size === 1 ? 'tensor' : 'tensors'}, ${names.join(', ')}${shapes.size > MOST_SHOWN ? ', …' : ''}`;
+}
+
+/** What would fit: another prefix for this mapping, nearest first, or else another mapping. */
+function advice(mapping: Mapping, prefix: string, shapes: Shapes): string {
+  const others = [mapping, ...MAPPINGS.filter((other) => other !== mapping)];
+  for (const other of others) {
+    const prefixes = prefixesThatFit(other, shapes);
+    if (prefixes.length === 0) continue;
+    const near = suggest(prefix, prefixes);
+    const shown = (near.length > 0 ? near : prefixes.slice(0, MOST_SHOWN)).map((one) =>
+      one === '' ? 'no prefix' : `prefix ${quote(one)}`,
+    );
+    const more = prefixes.length > shown.length ? ` (${prefixes.length} such prefixes)` : '';
+    return `It would fit ${other === mapping ? '' : `mapping ${other.name} `}with ${listWords(shown)}${more}.`;
+  }
+  return '';
+}
+
+/** Prefixes below which the file has everything that a mapping needs. */
+function prefixesThatFit(mapping: Mapping, shapes: Shapes): string[] {
+  const prefixes = new Set<string>();
+  for (const naming of mapping.namings) {
+    const required = requiredOf(naming);
+    for (const name of [...shapes.keys()].slice(0, MOST_NAMES)) {
+      if (required.length === 0 || !name.endsWith(required[0])) continue;
+      const base = name.slice(0, -required[0].length);
+      if (missingOf({ base, naming }, shapes).length > 0) continue;
+      const module = mapping.modules.find((one) => one !== '' && endsWithModule(base, one)) ?? '';
+      prefixes.add(base.slice(0, base.length - module.length).replace(/\.$/, ''));
+    }
+  }
+  return [...prefixes];
+}
+
+function endsWithModule(base: string, module: string): boolean {
+  return base === module || base.endsWith(`.${module}`);
+}
+
+/** For each missing name the most similar one that the file has, if there is one. */
+function nearNames(missing: readonly string[], shapes: Shapes): Map<string, string> {
+  const names = [...shapes.keys()].slice(0, MOST_NAMES);
+  const near = new Map<string, string>();
+  for (const name of missing.slice(0, MOST_SHOWN)) {
+    const [nearest] = suggest(name, names);
+    if (nearest !== undefined) near.set(name, nearest);
+  }
+  return near;
+}
+
+const quote = (name: string) => JSON.stringify(name.length > 96 ? `${name.slice(0, 96)}…` : name);
+
+function pointerTo(name: string): string {
+  return `/${pointerToken(name)}`;
+}

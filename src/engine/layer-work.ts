@@ -1,0 +1,54 @@
+import { createHash } from 'node:crypto';
+import { readLayer } from '../contract/read-upload.ts';
+import type { LayerUpload } from '../contract/schemas/layer-upload.ts';
+import type { LayerBody } from '../contract/schemas/layers.ts';
+import type { Limits } from '../domain/limits.ts';
+import { graft } from '../wire/graft.ts';
+import {
+  LAYER_FIELDS,
+  type LayerSummary,
+  readLayerFile,
+  summaryOf,
+  writeLayerFile,
+} from '../wire/layer-file.ts';
+import { formatNamed } from '../wire/registry.ts';
+
+/** A body that is a layer. Plain data, so that it can be handed to a worker. */
+export interface LayerRequest {
+  readonly format: string;
+  /** On shared memory where the body is not small. */
+  readonly bytes: Uint8Array;
+  /** How a file is to be read; null where the body is one of the operation itself, which says everything. */
+  readonly upload: LayerUpload | null;
+}
+
+/** A layer as it is kept, and the hash that names its content. */
+export interface LayerFile {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** SHA-256 of the bytes, in hexadecimal digits. */
+  readonly etag: string;
+  readonly summary: LayerSummary;
+}
+
+/** From the bytes of a body to the file that is kept. Throws the Problems of reading a layer. */
+export function makeLayerFile({ format, bytes, upload }: LayerRequest, limits: Limits): LayerFile {
+  const layer = upload === null ? readBody(format, bytes, limits) : readLayerFile(bytes, upload, limits);
+  const file = writeLayerFile(layer);
+  return { bytes: file, etag: sha256(file), summary: summaryOf(layer) };
+}
+
+function readBody(format: string, bytes: Uint8Array, limits: Limits): LayerBody {
+  const { decode } = formatNamed(format);
+  if (decode === undefined) throw new TypeError(`The format ${format} does not read.`);
+  const { envelope, tensors } = decode(bytes, { fields: LAYER_FIELDS, limits });
+  return readLayer(graft(envelope, tensors), null, limits);
+}
+
+/** The layer of a file on shared memory, its tensors views on it where they can be; null where it is not that file. */
+export function openLayerFile(bytes: Uint8Array, etag: string, limits: Limits): LayerBody | null {
+  return sha256(bytes) === etag ? readLayerFile(bytes, {}, limits) : null;
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}

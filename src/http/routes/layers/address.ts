@@ -1,0 +1,36 @@
+import { type Static, Type } from '@sinclair/typebox';
+import type { ProblemCode } from '../../../domain/problem.ts';
+
+/** What of an address names a layer. Nothing of it could be anything but the name of a file. */
+export const LayerParams = Type.Object({
+  layer: Type.String({
+    pattern: '^[a-z0-9][a-z0-9._-]{0,63}$',
+    description: 'Name of the layer: lower-case letters, digits, dots, dashes and underscores.',
+    examples: ['encoder.layer.0'],
+  }),
+});
+
+/** The name of the layer that a request is about; its route has `LayerParams`. */
+export function layerNameOf({ params }: { readonly params: unknown }): string {
+  return (params as Static<typeof LayerParams>).layer;
+}
+
+/** How a route about one layer may be refused, besides what its body may be refused for. */
+export const LAYER_REFUSALS: readonly ProblemCode[] = ['not_found', 'store_unavailable'];
+
+/** How a route without a body about one layer may be refused. */
+export const READ_REFUSALS: readonly ProblemCode[] = [
+  'invalid_request',
+  'invalid_header',
+  ...LAYER_REFUSALS,
+  'headers_too_large',
+  'internal_error',
+];
+
+const ETag = Type.String({ description: 'The etag of the layer, in double quotes.' });
+
+/** Headers of responses about one layer. */
+export const layerHeaders = {
+  ETag,
+  'Last-Modified': Type.String({ description: 'When this content was registered under this name.' }),
+};

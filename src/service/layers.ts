@@ -1,0 +1,139 @@
+import type { Layer } from '../contract/layer.ts';
+import type { LayerDescription } from '../contract/schemas/layers.ts';
+import { suggest } from '../contract/validation/suggest.ts';
+import type { Limits } from '../domain/limits.ts';
+import { Problem } from '../domain/problem.ts';
+import type { Engine, LayerRequest, Ticket } from '../engine/engine.ts';
+import { isSameContent } from '../store/hash.ts';
+import type { LayerStore, StoredLayer } from '../store/store.ts';
+import type { LayerMemoryStats } from './layer-memory.ts';
+import { OpenLayers } from './open-layers.ts';
+import { checkPreconditions, type Preconditions } from './preconditions.ts';
+
+/** How long this process takes what it has seen under a name for what is there; others may change it. */
+const FRESH_MS = 1000;
+/** How often a change is tried again that others were quicker with. */
+const MOST_ATTEMPTS = 16;
+
+/** Whether a registration made a name or changed what it had. */
+export interface Registered {
+  readonly layer: StoredLayer;
+  readonly isNew: boolean;
+}
+
+interface Seen {
+  readonly layer: StoredLayer;
+  readonly atMs: number;
+}
+
+/** Registered layers: their names and contents in the store, their weights in memory. */
+export class Layers {
+  readonly #store: LayerStore;
+  readonly #open: OpenLayers;
+  readonly #seen = new Map<string, Seen>();
+
+  constructor(store: LayerStore, engine: Engine, limits: Limits) {
+    this.#store = store;
+    this.#open = new OpenLayers(store, engine, limits);
+  }
+
+  stats(): LayerMemoryStats {
+    return this.#open.stats();
+  }
+
+  /** All layers by name. */
+  async list(): Promise<StoredLayer[]> {
+    const layers = await this.#store.list();
+    return layers.sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  /** @throws {Problem} not_found, with the names that may have been meant; store_unavailable. */
+  async find(name: string): Promise<StoredLayer> {
+    const { layer } = await this.#store.find(name);
+    this.#see(name, layer);
+    return layer ?? (await this.#refuseUnknown(name));
+  }
+
+  /** The layer with its weights in memory, for a call. Throws the Problems of `find` and of opening. */
+  async open(name: string): Promise<Layer> {
+    const seen = this.#seen.get(name);
+    const isFresh = seen !== undefined && performance.now() - seen.atMs < FRESH_MS;
+    return this.#open.open(isFresh ? seen.layer : await this.find(name));
+  }
+
+  /**
+   * Registers a body under a name. What a content is called does not matter to others that have the same.
+   * @throws {Problem} precondition_failed; conflict; insufficient_storage; store_unavailable; those of reading a layer.
+   */
+  async put(
+    name: string,
+    request: LayerRequest,
+    ticket: Ticket,
+    conditions: Preconditions,
+  ): Promise<Registered> {
+    checkPreconditions(conditions, name, (await this.#store.find(name)).layer?.etag ?? null);
+    const { bytes, etag, summary } = await ticket.makeLayer(request);
+    const layer: StoredLayer = {
+      name,
+      etag,
+      bytes: bytes.byteLength,
+      ...summary,
+      registered_at: new Date().toISOString(),
+    };
+    const before = await this.#change(name, conditions, async (current) => {
+      await this.#store.writeContent(etag, bytes);
+      return current?.etag === etag ? current : layer;
+    });
+    return { layer: before?.etag === etag ? before : layer, isNew: before === null };
+  }
+
+  /** Takes a name away. Throws a Problem: not_found, precondition_failed, conflict, store_unavailable. */
+  async delete(name: string, conditions: Preconditions): Promise<void> {
+    await this.#change(name, conditions, async (current) => {
+      return current === null ? this.#refuseUnknown(name) : null;
+    });
+  }
+
+  /** The file of a layer. Throws a Problem: layer_damaged, store_unavailable. */
+  async file({ name, etag }: StoredLayer): Promise<Uint8Array> {
+    const bytes = await this.#store.readContent(etag);
+    if (bytes !== null && (await isSameContent(bytes, etag))) return bytes;
+    throw new Problem('layer_damaged', `Layer "${name}" is damaged in the store; register it again.`);
+  }
+
+  /** Changes what a name has to what `next` says, under the conditions, and gives what it had. */
+  async #change(
+    name: string,
+    conditions: Preconditions,
+    next: (current: StoredLayer | null) => Promise<StoredLayer | null>,
+  ): Promise<StoredLayer | null> {
+    for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
+      const { layer: current, revision } = await this.#store.find(name);
+      checkPreconditions(conditions, name, current?.etag ?? null);
+      const wanted = await next(current);
+      if (wanted === current || (await this.#store.replace(name, revision, wanted))) {
+        this.#see(name, wanted);
+        return current;
+      }
+    }
+    const detail = `Layer "${name}" was changed by others each time that it was to be written.`;
+    throw new Problem('conflict', detail);
+  }
+
+  #see(name: string, layer: StoredLayer | null): void {
+    if (layer === null) this.#seen.delete(name);
+    else this.#seen.set(name, { layer, atMs: performance.now() });
+  }
+
+  async #refuseUnknown(name: string): Promise<never> {
+    const known = (await this.#store.list()).map((layer) => layer.name);
+    const near = suggest(name, known).map((one) => JSON.stringify(one));
+    const meant = near.length === 0 ? 'GET /v1/layers lists all.' : `There is ${near.join(', ')}.`;
+    throw new Problem('not_found', `There is no layer ${JSON.stringify(name)}. ${meant}`);
+  }
+}
+
+/** A layer as responses show it. */
+export function describeLayer({ registered_at: _at, ...description }: StoredLayer): LayerDescription {
+  return description;
+}

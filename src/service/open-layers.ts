@@ -1,0 +1,108 @@
+import { type Layer, PACKED_PARTS } from '../contract/layer.ts';
+import { readTrial } from '../contract/read-layer.ts';
+import type { LayerBody } from '../contract/schemas/layers.ts';
+import type { AttentionCall, Linear } from '../domain/call.ts';
+import type { Limits } from '../domain/limits.ts';
+import { Problem } from '../domain/problem.ts';
+import { weigh } from '../engine/counterweight.ts';
+import type { Engine, Ticket } from '../engine/engine.ts';
+import type { LayerStore, StoredLayer } from '../store/store.ts';
+import { LayerMemory, type LayerMemoryStats, type OpenLayer } from './layer-memory.ts';
+
+/** Bytes that opening holds for each byte of the file: the file, and its numbers as floats where they were halves. */
+const BYTES_PER_FILE_BYTE = 3;
+
+/**
+ * Layers as calls use them: read from the store at their first call, by a worker, and packed once for all workers. Calls
+ * that come meanwhile wait for the same reading, which goes on if one of them is given up.
+ */
+export class OpenLayers {
+  readonly #store: LayerStore;
+  readonly #engine: Engine;
+  readonly #limits: Limits;
+  readonly #memory: LayerMemory;
+  readonly #opening = new Map<string, Promise<OpenLayer>>();
+
+  constructor(store: LayerStore, engine: Engine, limits: Limits) {
+    this.#store = store;
+    this.#engine = engine;
+    this.#limits = limits;
+    this.#memory = new LayerMemory(limits.layerBytes);
+  }
+
+  stats(): LayerMemoryStats {
+    return this.#memory.stats();
+  }
+
+  /**
+   * The layer with its weights in memory.
+   * @throws {Problem} layer_damaged where the store has lost or changed its content; store_unavailable; over_capacity.
+   */
+  async open(stored: StoredLayer): Promise<Layer> {
+    const { name, etag } = stored;
+    const present = this.#memory.use(etag);
+    const { body, packed } = present ?? (await this.#openOnce(stored));
+    return { name, etag, body, packed };
+  }
+
+  #openOnce(stored: StoredLayer): Promise<OpenLayer> {
+    const { etag } = stored;
+    const current = this.#opening.get(etag);
+    if (current !== undefined) return current;
+    const opening = this.#read(stored).finally(() => this.#opening.delete(etag));
+    this.#opening.set(etag, opening);
+    return opening;
+  }
+
+  async #read({ name, etag, bytes }: StoredLayer): Promise<OpenLayer> {
+    const ticket = this.#engine.admit(BYTES_PER_FILE_BYTE * bytes);
+    try {
+      const file = await this.#store.readContent(etag);
+      const body = file === null ? null : await ticket.openLayer(file, etag);
+      if (body === null) {
+        const detail = `Layer "${name}" is damaged in the store; register it again.`;
+        throw new Problem('layer_damaged', detail);
+      }
+      const layer: OpenLayer = { etag, body, bodyBytes: bytes, packed: {}, packedBytes: 0 };
+      this.#memory.add(layer);
+      this.#memory.addPacked(layer, await packed(body, ticket, this.#engine, this.#limits));
+      return layer;
+    } finally {
+      ticket.release();
+    }
+  }
+}
+
+/** The weights as the kernel of the layer's precision packs them, found by one token on its way through the layer. */
+async function packed(
+  body: LayerBody,
+  ticket: Ticket,
+  engine: Engine,
+  limits: Limits,
+): Promise<Layer['packed']> {
+  const call = readTrial(body, limits);
+  const kernel = engine.kernelOf(call);
+  if (kernel.keepPacked === undefined) return {};
+  const { memory } = await ticket.compute(call);
+  const kept = kernel.keepPacked({ call, memory });
+  const forms = PACKED_PARTS.flatMap((part) => {
+    const form = linearOf(kept, part)?.packed;
+    return form === undefined ? [] : [[part, { ...form, data: copied(form.data) }] as const];
+  });
+  weigh(forms);
+  return Object.fromEntries(forms);
+}
+
+function linearOf(call: AttentionCall, part: (typeof PACKED_PARTS)[number]): Linear | null {
+  if (part === 'output') return call.outputProjection;
+  const source = call[part];
+  return source.kind === 'projected' ? source.linear : null;
+}
+
+/** Out of the memory of a job, which goes to the next one, into shared memory of its own. */
+function copied<Data extends Float32Array | Float64Array>(data: Data): Data {
+  const bytes = new Uint8Array(new SharedArrayBuffer(data.byteLength));
+  bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  const { buffer } = bytes;
+  return (data instanceof Float32Array ? new Float32Array(buffer) : new Float64Array(buffer)) as Data;
+}

@@ -1,4 +1,5 @@
 import { writeFile } from 'node:fs/promises';
+import { loadavg } from 'node:os';
 import { machine } from './report.ts';
 import { Generator } from './service/generator.ts';
 import { measureLoop } from './service/loop.ts';
@@ -9,7 +10,7 @@ import { type Service, startService, TITLES } from './service/services.ts';
 import { makeWorkload, type Workload } from './service/workload.ts';
 
 async function main(options: Options): Promise<void> {
-  console.log(machine());
+  console.log(`${machine()}, load ${loadavg()[0].toFixed(1)}`);
   const workloads: Workload[] = [];
   for (const name of options.shapes) workloads.push(await makeWorkload(name));
   const generator = new Generator();

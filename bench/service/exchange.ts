@@ -24,14 +24,8 @@ export function rawExchange(path: string, { raw }: Workload): Exchange {
 }
 
 /** `from` and `to` name the members that hold the tokens and the output. */
-export function jsonExchange(
-  path: string,
-  { json }: Workload,
-  from: string,
-  to: string,
-  rest = '',
-): Exchange {
-  const body = Buffer.from(`{${JSON.stringify(from)}:${json}${rest}}`);
+export function jsonExchange(path: string, { json }: Workload, from: string, to: string): Exchange {
+  const body = Buffer.from(`{${JSON.stringify(from)}:${json}}`);
   return {
     variant: '',
     request: requestBytes('POST', path, { 'Content-Type': JSON_TYPE }, body),
@@ -40,16 +34,8 @@ export function jsonExchange(
 }
 
 /** Tensors by name in and out (github.com/huggingface/safetensors, "Format"). */
-export function safetensorsExchange(
-  path: string,
-  { raw, tokens, width }: Workload,
-  more: Readonly<Record<string, Float32Bytes>> = {},
-  rest = '{}',
-): Exchange {
-  const file = safetensors(
-    { embeddings: { shape: [tokens, width], bytes: raw }, ...more },
-    { request: rest },
-  );
+export function safetensorsExchange(path: string, { raw, tokens, width }: Workload): Exchange {
+  const file = safetensors({ embeddings: { shape: [tokens, width], bytes: raw } });
   return {
     variant: 'safetensors',
     request: requestBytes('POST', path, { 'Content-Type': SAFETENSORS, Accept: SAFETENSORS }, file),
@@ -66,17 +52,15 @@ interface Float32Bytes {
   readonly bytes: Uint8Array;
 }
 
-export function safetensors(
-  tensors: Readonly<Record<string, Float32Bytes>>,
-  metadata: Readonly<Record<string, string>> = {},
-): Uint8Array {
+/** The bytes of a file of float32 tensors. */
+export function safetensors(tensors: Readonly<Record<string, Float32Bytes>>): Uint8Array {
   let end = 0;
   const entries = Object.entries(tensors).map(([name, { shape, bytes }]) => {
     const from = end;
     end += bytes.length;
     return [name, { dtype: 'F32', shape, data_offsets: [from, end] }];
   });
-  const header = JSON.stringify({ __metadata__: metadata, ...Object.fromEntries(entries) });
+  const header = JSON.stringify(Object.fromEntries(entries));
   const padded = header.padEnd(Math.ceil(header.length / 8) * 8);
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(padded.length));

@@ -12,7 +12,7 @@ import {
 } from './exchange.ts';
 import { ServiceProcess } from './service-process.ts';
 import type { Service, StartOptions } from './services.ts';
-import { bytesOf, nested, type Workload } from './workload.ts';
+import { bytesOf, type Workload } from './workload.ts';
 
 const WEIGHTS = ['w_q', 'w_k', 'w_v', 'w_o'];
 
@@ -28,19 +28,16 @@ export async function startOurs({ workloads }: StartOptions): Promise<Service> {
     await service.stop();
     await rm(directory, { recursive: true, force: true });
   };
-  let registered = true;
   try {
-    for (const workload of workloads) registered &&= await register(service.port, workload);
+    for (const workload of workloads) await register(service.port, workload);
   } catch (error) {
     await stop();
     throw error;
   }
-  if (!registered) console.log('  ours keeps no layers: the weights are in every call');
-  const exchanges = registered ? exchangesOfLayer : exchangesWithWeights;
   return { name: 'ours', process: service, exchanges, stop };
 }
 
-async function register(port: number, { shape, width, inputs }: Workload): Promise<boolean> {
+async function register(port: number, { shape, width, inputs }: Workload): Promise<void> {
   const tensors = WEIGHTS.map((name) => [name, { shape: [width, width], bytes: bytesOf(inputs[name].data) }]);
   const path = `/v1/layers/${shape.name}?mapping=attention&heads=${shape.heads}`;
   const headers = { 'Content-Type': 'application/vnd.safetensors' };
@@ -48,34 +45,15 @@ async function register(port: number, { shape, width, inputs }: Workload): Promi
   try {
     const request = requestBytes('PUT', path, headers, safetensors(Object.fromEntries(tensors)));
     const { status, body } = await connection.request(request);
-    if (status === 404) return false;
     if (status !== 201) throw new Error(`PUT ${path}: expected 201; got ${status} ${Buffer.from(body)}`);
-    return true;
   } finally {
     connection.close();
   }
 }
 
-function exchangesOfLayer(workload: Workload, format: Format): Exchange[] {
+function exchanges(workload: Workload, format: Format): Exchange[] {
   const { name } = workload.shape;
   const path = `/v1/layers/${name}/attention`;
   if (format === 'json') return [jsonExchange(path, workload, 'embeddings', 'output')];
   return [safetensorsExchange(path, workload), kserveExchange(`/v2/models/${name}/infer`, workload)];
-}
-
-function exchangesWithWeights(workload: Workload, format: Format): Exchange[] {
-  const path = '/v1/multi-head-attention';
-  const { shape, inputs, width } = workload;
-  if (format === 'raw') {
-    const weights = Object.fromEntries(
-      WEIGHTS.map((name) => [
-        `projections.${name}`,
-        { shape: [width, width], bytes: bytesOf(inputs[name].data) },
-      ]),
-    );
-    return [safetensorsExchange(path, workload, weights, JSON.stringify({ heads: shape.heads }))];
-  }
-  const projections = Object.fromEntries(WEIGHTS.map((name) => [name, nested(inputs[name].data, width)]));
-  const rest = `,"heads":${shape.heads},"projections":${JSON.stringify(projections)}`;
-  return [jsonExchange(path, workload, 'embeddings', 'output', rest)];
 }

@@ -34,7 +34,7 @@ export async function makeWorkload(name: ShapeName): Promise<Workload> {
   };
 }
 
-export function nested(data: Float32Array, columns: number): number[][] {
+function nested(data: Float32Array, columns: number): number[][] {
   return Array.from({ length: data.length / columns }, (_, row) => {
     return Array.from(data.subarray(row * columns, (row + 1) * columns));
   });

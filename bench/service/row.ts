@@ -64,8 +64,9 @@ export async function measureRows(
 /** null, and a line that says so, where the answer is wrong. */
 async function check(service: Service, exchange: Exchange, workload: Workload): Promise<Candidate | null> {
   const title = TITLES[service.name] + (exchange.variant === '' ? '' : `, ${exchange.variant}`);
-  const connection = await Connection.open(service.process.port, { keepBodies: true });
+  let connection: Connection | null = null;
   try {
+    connection = await Connection.open(service.process.port, { keepBodies: true });
     const { answer, ms } = await ask(connection, exchange.request);
     if (answer.status !== 200) throw new Error(`${answer.status} ${Buffer.from(answer.body)}`);
     const expected = service.name === 'echo' ? workload.inputs.x.data : workload.expected;
@@ -79,7 +80,7 @@ async function check(service: Service, exchange: Exchange, workload: Workload): 
     leaveOut(service, title, error as Error);
     return null;
   } finally {
-    connection.close();
+    connection?.close();
   }
 }
 

@@ -26,6 +26,7 @@ export class ServiceProcess {
   /** Whether its event loop can be watched. */
   readonly watched: boolean;
   readonly #process: ChildProcess;
+  #stopping = false;
 
   /** Starts it with PORT set, and waits until it is ready. */
   static async start(command: Command): Promise<ServiceProcess> {
@@ -48,6 +49,9 @@ export class ServiceProcess {
       env: { ...process.env, ...environment, PORT: String(port) },
       stdio: ['ignore', 'inherit', 'inherit', ...(this.watched ? ['ipc' as const] : [])],
     });
+    this.#process.on('exit', (code, signal) => {
+      if (!this.#stopping) console.error(`  ${list.join(' ')} has ended: ${signal ?? `status ${code}`}`);
+    });
   }
 
   /** Begins to watch the event loop. */
@@ -64,6 +68,7 @@ export class ServiceProcess {
 
   async stop(): Promise<void> {
     if (this.#ended) return;
+    this.#stopping = true;
     const ended = once(this.#process, 'exit');
     this.#process.kill('SIGTERM');
     const killer = setTimeout(() => this.#process.kill('SIGKILL'), STOPPED_WITHIN_MS);

@@ -7,7 +7,7 @@ import type { CallRequest } from './request.ts';
 import type { Work } from './scheduler-state.ts';
 
 /** Speeds to begin with, in cost units per millisecond; the scheduler measures the real ones. */
-const FLOPS_PER_MS = 1e6;
+const FLOPS_PER_MS = 1e7;
 const DECODED_BYTES_PER_MS = 5e4;
 const ENCODED_ELEMENTS_PER_MS = 5e3;
 

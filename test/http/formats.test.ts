@@ -1,7 +1,7 @@
 import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bytesOf, f32, pack, unpack } from '../support/safetensors.ts';
-import { listen, MHA, post, SDPA, SMALL, send, type TestService } from './support.ts';
+import { engineReaches, listen, MHA, post, SDPA, SMALL, send, type TestService } from './support.ts';
 
 const SAFETENSORS = 'application/vnd.safetensors';
 const NPY = 'application/x-npy';
@@ -14,7 +14,7 @@ const FILE = pack(
 
 let service: TestService;
 beforeAll(async () => {
-  service = await listen();
+  service = await listen({ threads: 2 });
 });
 afterAll(async () => {
   await service.close();
@@ -95,6 +95,34 @@ describe('formats', () => {
     expect([output.dtype, output.shape]).toEqual(['F32', [rows, width]]);
     expect(Buffer.compare(output.bytes, bytesOf(x))).toBe(0);
   });
+});
+
+it('give each of many callers their own numbers, whoever leaves meanwhile', async () => {
+  const [rows, width] = [1000, 600];
+  const ones = f32([rows, 1], new Array(rows).fill(1));
+  const replies = Array.from({ length: 12 }, async (_, caller) => {
+    const numbers = bytesOf(
+      Float32Array.from({ length: rows * width }, (_, index) => caller + (index % 1000)),
+    );
+    const client = new AbortController();
+    const reply = request(service.url + SDPA, {
+      method: 'POST',
+      headers: { 'content-type': SAFETENSORS, accept: NPY },
+      body: pack(
+        { query: ones, key: ones, value: { dtype: 'F32', shape: [rows, width], bytes: numbers } },
+        { request: '{"window":{"left":0,"right":0}}' },
+      ),
+      signal: client.signal,
+    });
+    if (caller % 3 === 0) {
+      client.abort();
+      return expect(reply).rejects.toThrow();
+    }
+    const bytes = new Uint8Array(await (await reply).body.arrayBuffer());
+    expect(Buffer.compare(bytes.subarray(-numbers.length), numbers)).toBe(0);
+  });
+  await Promise.all(replies);
+  await engineReaches(service.engine, ({ requests, bytes }) => requests === 0 && bytes === 0);
 });
 
 describe('what a format cannot do', () => {

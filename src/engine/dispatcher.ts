@@ -1,6 +1,7 @@
 import type { Limits } from '../domain/limits.ts';
 import type { Plan } from '../kernels/kernel.ts';
 import { cancel } from '../kernels/status.ts';
+import { Holdings } from './holdings.ts';
 import { failureOf, type ItemResult } from './item.ts';
 import type { JobReport, JobRequest } from './job.ts';
 import type { Logger } from './logger.ts';
@@ -48,9 +49,7 @@ export class Dispatcher {
   readonly #pool: WorkerPool;
   readonly #tickets = new Map<number, TicketEntry>();
   readonly #jobs = new Map<number, PendingJob>();
-  readonly #memory: MemoryPool;
-  /** Blocks of the pool that each request holds, also for a while after its release. */
-  readonly #blocks = new Map<number, SharedArrayBuffer[]>();
+  readonly #holdings: Holdings;
   /** The job that each worker has a slice of. */
   readonly #slices: (number | undefined)[];
   readonly #up = Promise.withResolvers<void>();
@@ -64,7 +63,7 @@ export class Dispatcher {
     this.limits = limits;
     this.#logger = logger;
     this.#slices = Array(threads).fill(undefined);
-    this.#memory = new MemoryPool(limits.queueBytes / IDLE_MEMORY_SHARE);
+    this.#holdings = new Holdings(new MemoryPool(limits.queueBytes / IDLE_MEMORY_SHARE));
     this.#scheduler = createScheduler(threads, { requests: limits.queueRequests, bytes: limits.queueBytes });
     this.#pool = new WorkerPool(
       threads,
@@ -137,11 +136,12 @@ export class Dispatcher {
    */
   takeMemory(ticket: number, bytes: number, booked = 0): SharedArrayBuffer {
     this.reserve(ticket, blockBytes(bytes) - booked);
-    const block = this.#memory.take(bytes);
-    const blocks = this.#blocks.get(ticket);
-    if (blocks === undefined) this.#blocks.set(ticket, [block]);
-    else blocks.push(block);
-    return block;
+    return this.#holdings.take(ticket, bytes);
+  }
+
+  /** Resolves when a request has been released and no worker touches anything of it any more. */
+  departure(ticket: number): Promise<void> {
+    return this.#scheduler.tickets.has(ticket) ? this.#holdings.departure(ticket) : Promise.resolve();
   }
 
   /** Into how many parts a job of this kernel is divided; see sharesOf in work.ts. */
@@ -218,8 +218,7 @@ export class Dispatcher {
         break;
       }
       case 'left':
-        for (const block of this.#blocks.get(action.ticket) ?? []) this.#memory.give(block);
-        this.#blocks.delete(action.ticket);
+        this.#holdings.leave(action.ticket);
         break;
       case 'terminate':
         this.#logger.error(

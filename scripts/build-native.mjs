@@ -12,6 +12,8 @@ const run = promisify(execFile);
 const root = fileURLToPath(new URL('..', import.meta.url));
 
 const AVX2 = ['-mavx2', '-mfma'];
+/** Instructions that count zeros, without a wait for what their target held before. */
+const BMI2 = ['-mavx2', '-mbmi', '-mbmi2', '-mlzcnt'];
 const AVX512 = ['-mavx512f', '-mavx512bw', '-mavx512dq', '-mavx512vl', '-mfma'];
 
 /**
@@ -33,6 +35,18 @@ export const ADDONS = [
         operands_avx512bf16: [...AVX512, '-mavx512bf16'],
       },
       arm64: { kernels_neon: [] },
+    },
+    needsSet: true,
+  },
+  {
+    name: 'json',
+    what: 'the native JSON codec',
+    otherwise: 'the portable one serves',
+    sources: 'src/wire/json/native/addon',
+    units: ['binding', 'powers_of_ten'],
+    sets: {
+      x64: { decimal: BMI2, rounding: BMI2, read_elements: BMI2, write_elements: BMI2 },
+      arm64: { decimal: [], rounding: [], read_elements: [], write_elements: [] },
     },
     needsSet: true,
   },

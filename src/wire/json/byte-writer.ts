@@ -1,6 +1,7 @@
 import type { AnswerTensor } from '../../domain/answer.ts';
 import { COMMA, DIGIT_0, MINUS } from './ascii.ts';
 import { writeDecimal, writeInteger } from './decimal-notation.ts';
+import { type JsonAddon, jsonAddon, WritePlace, WriteStop } from './native/addon.ts';
 import { Scratch } from './scratch.ts';
 import { ShortestFloat32 } from './shortest-float32.ts';
 
@@ -9,6 +10,12 @@ const LONGEST_NUMBER = 26;
 /** Memory is made sure of for so many numbers at a time. */
 const BATCH = 1024;
 
+/** Room that the addon asks for before it writes an element, and about what an element takes. */
+const NATIVE_ROOM = 64;
+const USUAL_NUMBER = 12;
+const NO_ARRAYS = new Float64Array(0);
+
+const place = new Float64Array(WritePlace.length);
 const scratch = new Scratch((count) => new Uint8Array(count));
 const shortest = new ShortestFloat32();
 
@@ -16,6 +23,12 @@ const shortest = new ShortestFloat32();
 export class ByteWriter {
   #bytes = scratch.array;
   #length = 0;
+  readonly #addon: JsonAddon | null;
+
+  /** Writes numbers with `addon`, or in TypeScript where there is none; the bytes are the same. */
+  constructor(addon: JsonAddon | null = jsonAddon) {
+    this.#addon = addon;
+  }
 
   /** The bytes so far, in an ArrayBuffer of their own. */
   finish(): Uint8Array<ArrayBuffer> {
@@ -40,6 +53,10 @@ export class ByteWriter {
    * -Infinity (a masked logit) as null. Throws for NaN and Infinity, which no result may hold.
    */
   numbers(data: AnswerTensor['data'], from: number, to: number): void {
+    if (this.#addon !== null && !(data instanceof Int32Array)) {
+      this.#native(this.#addon, data, NO_ARRAYS, from, to);
+      return;
+    }
     for (let start = from; start < to; start += BATCH) {
       const end = Math.min(start + BATCH, to);
       this.#reserve((end - start) * LONGEST_NUMBER);
@@ -48,6 +65,37 @@ export class ByteWriter {
       else if (data instanceof Int32Array) this.#int32s(data, start, end);
       else this.#float64s(data, start, end);
     }
+  }
+
+  /**
+   * All elements in nested arrays of this shape, as numbers() writes them. Returns false, with nothing written, where
+   * that is to be done row by row.
+   */
+  arrays({ shape, data }: AnswerTensor): boolean {
+    if (this.#addon === null || data instanceof Int32Array || data.length === 0 || shape.length === 0)
+      return false;
+    this.#native(this.#addon, data, Float64Array.from(shape), 0, data.length);
+    return true;
+  }
+
+  #native(
+    addon: JsonAddon,
+    data: Float32Array | Float64Array,
+    sizes: Float64Array,
+    from: number,
+    to: number,
+  ): void {
+    place[WritePlace.element] = from;
+    place[WritePlace.end] = to;
+    place[WritePlace.at] = this.#length;
+    let stop: number = WriteStop.full;
+    while (stop === WriteStop.full) {
+      this.#reserve(NATIVE_ROOM + (to - place[WritePlace.element]) * USUAL_NUMBER);
+      stop = addon.writeElements(data, sizes, place, this.#bytes);
+      this.#length = place[WritePlace.at];
+    }
+    const element = place[WritePlace.element];
+    if (stop === WriteStop.notWritable) assertWritable(data[element], element);
   }
 
   #float32s(data: Float32Array, from: number, to: number): void {

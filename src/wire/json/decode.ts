@@ -6,6 +6,7 @@ import { releaseScratch } from './elements.ts';
 import { EnvelopeScanner, type ScannedBody } from './envelope-scanner.ts';
 import { type FieldNode, fieldTree } from './fields.ts';
 import { type LiftedTensor, settle } from './lifted-tensor.ts';
+import { type JsonAddon, jsonAddon } from './native/addon.ts';
 import { TensorReader } from './tensor-reader.ts';
 
 /**
@@ -14,13 +15,19 @@ import { TensorReader } from './tensor-reader.ts';
  *
  * Throws `malformed_body` (400) for what is not JSON or nests too deep, `invalid_request` (400) for an envelope
  * above the limit, and `invalid_tensor` (422), each with a JSON Pointer.
+ *
+ * What comes out is the same, to the bit and to the word, with the addon and without.
  */
-export function decodeJson(bytes: Uint8Array, { fields, limits }: DecodeOptions): Decoded {
+export function decodeJson(
+  bytes: Uint8Array,
+  { fields, limits }: DecodeOptions,
+  addon: JsonAddon | null = jsonAddon,
+): Decoded {
   try {
     const tree = fieldTree(fields);
     const cursor = new Cursor(bytes);
     const numbers = new DecimalScanner(bytes);
-    const tensors = new TensorReader(cursor, numbers, limits.jsonDepth);
+    const tensors = new TensorReader(cursor, numbers, limits.jsonDepth, addon);
     const scanner = new EnvelopeScanner(cursor, numbers, limits, (kind: ElementKind) => tensors.read(kind));
     const scanned = scanner.scan(tree);
     return settleAll(scanned, tree);

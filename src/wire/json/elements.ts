@@ -1,20 +1,20 @@
-import type { DType } from '../../domain/tensor.ts';
+import { type DType, elementCount } from '../../domain/tensor.ts';
 import { SAFE_INTEGER } from '../dtypes.ts';
 import { CLOSE_BRACKET, COMMA, SPACE } from './ascii.ts';
 import { afterWhitespace, type Cursor, holds } from './cursor.ts';
 import type { DecimalScanner } from './decimal-scanner.ts';
 import { type Locate, notAnElement, outOfRange } from './element-faults.ts';
-import { BFLOAT16, FLOAT16, FLOAT32, type NarrowFormat, roundDecimal } from './rounding.ts';
-import { Scratch } from './scratch.ts';
+import { type JsonAddon, jsonAddon } from './native/addon.ts';
+import { NativeReader } from './native/reader.ts';
+import { nearestFloat64, nearestNarrow } from './nearest.ts';
+import { BFLOAT16, FLOAT16, FLOAT32, type NarrowFormat } from './rounding.ts';
+import { type ElementScratch, Scratch } from './scratch.ts';
 
 /** Powers of ten from 10^-70 to 10^70, each the float64 nearest to it. */
 const LARGEST_SCALE = 70;
 const SCALES = Float64Array.from({ length: 2 * LARGEST_SCALE + 1 }, (_, index) =>
   Number(`1e${index - LARGEST_SCALE}`),
 );
-/** Powers of ten up to this one are float64 values exactly. */
-const EXACT_POWERS = 22;
-const EXACT_INTEGERS = 2 ** 53;
 
 /**
  * A significand times a scale is off by less than 2^-48 of itself: 2^-49 of the significand (see
@@ -23,9 +23,16 @@ const EXACT_INTEGERS = 2 ** 53;
 const BELOW = 1 - 2 ** -48;
 const ABOVE = 1 + 2 ** -48;
 
-const float32Scratch = new Scratch((count) => new Float32Array(count));
-const float64Scratch = new Scratch((count) => new Float64Array(count));
-const byteScratch = new Scratch((count) => new Uint8Array(count));
+const float32Scratch = new Scratch<Float32Array>((count) => new Float32Array(count));
+const float64Scratch = new Scratch<Float64Array>((count) => new Float64Array(count));
+const byteScratch = new Scratch<Uint8Array>((count) => new Uint8Array(count));
+
+/** Of the dtypes that the addon reads. */
+const NATIVE_SCRATCH: Readonly<Partial<Record<DType, ElementScratch>>> = {
+  float32: float32Scratch,
+  float64: float64Scratch,
+  bool: byteScratch,
+};
 
 /**
  * Reads rows, which are innermost arrays such as `[1, 0.5]`, one after another into scratch memory. Nothing is
@@ -39,17 +46,37 @@ export class ElementReader {
   readonly #cursor: Cursor;
   readonly #numbers: DecimalScanner;
   readonly #locate: Locate;
+  readonly #native: NativeReader | null;
 
-  constructor(cursor: Cursor, numbers: DecimalScanner, locate: Locate) {
+  /** Reads with `addon` what it reads, the rest and what has a fault in TypeScript; all of it where there is none. */
+  constructor(cursor: Cursor, numbers: DecimalScanner, locate: Locate, addon: JsonAddon | null = jsonAddon) {
     this.#cursor = cursor;
     this.#numbers = numbers;
     this.#locate = locate;
+    this.#native = addon === null ? null : new NativeReader(addon, cursor, numbers);
   }
 
   readRow(dtype: DType, zeroOrOne: boolean): void {
+    const scratch = dtype === 'bool' && zeroOrOne ? undefined : NATIVE_SCRATCH[dtype];
+    const count = scratch === undefined ? -1 : (this.#native?.readRow(scratch, this.count) ?? -1);
+    if (count >= 0) {
+      this.count = count;
+      return;
+    }
     if (dtype === 'float32') this.#readFloat32Row();
     else if (dtype === 'bool') this.#readBoolRow(zeroOrOne);
     else this.#readFloat64Row(dtype);
+  }
+
+  /**
+   * Reads all rows at once, from the first bracket of nested arrays to after the last one. Returns their shape;
+   * undefined, with nothing read, where that is to be done row by row.
+   */
+  readNested(dtype: DType): readonly number[] | undefined {
+    const scratch = NATIVE_SCRATCH[dtype];
+    const shape = scratch === undefined ? undefined : this.#native?.readNested(scratch);
+    if (shape !== undefined) this.count = elementCount(shape) ?? 0;
+    return shape;
   }
 
   /** The elements of all rows, in memory that the next tensor overwrites. */
@@ -130,7 +157,7 @@ export class ElementReader {
         position += 5;
       } else {
         position = zeroOrOne ? this.#numbers.scan(start) : -1;
-        value = position < 0 ? Number.NaN : this.#nearestFloat64(start, position);
+        value = position < 0 ? Number.NaN : nearestFloat64(this.#numbers, this.#cursor, start, position);
         if (value !== 0 && value !== 1) {
           const expected = zeroOrOne ? 'zero or one' : 'boolean';
           throw notAnElement(this.#cursor, start, expected, this.#locate(this.count - first));
@@ -165,20 +192,8 @@ export class ElementReader {
     return 0;
   }
 
-  /** The float64 nearest to the number that was scanned last. */
-  #nearestFloat64(start: number, end: number): number {
-    const { significand, exponent, negative } = this.#numbers;
-    if (significand < EXACT_INTEGERS && exponent >= -EXACT_POWERS && exponent <= EXACT_POWERS) {
-      // Both operands are exact, so the one operation rounds correctly (Clinger's fast path).
-      const power = SCALES[LARGEST_SCALE + Math.abs(exponent)];
-      const value = exponent < 0 ? significand / power : significand * power;
-      return negative ? -value : value;
-    }
-    return Number(this.#cursor.ascii(start, end));
-  }
-
   #float64(start: number, end: number, ordinal: number, dtype: 'float64' | 'int32' | 'int64'): number {
-    const value = this.#nearestFloat64(start, end);
+    const value = nearestFloat64(this.#numbers, this.#cursor, start, end);
     if (dtype === 'float64') {
       if (!Number.isFinite(value)) throw outOfRange(this.#cursor, start, dtype, this.#locate(ordinal));
       return value;
@@ -192,8 +207,7 @@ export class ElementReader {
   }
 
   #narrow(format: NarrowFormat, start: number, end: number, ordinal: number, dtype: DType): number {
-    const nearest = this.#nearestFloat64(start, end);
-    const value = roundDecimal(format, nearest, this.#cursor.ascii(start, end));
+    const value = nearestNarrow(format, this.#numbers, this.#cursor, start, end);
     if (!Number.isFinite(value)) throw outOfRange(this.#cursor, start, dtype, this.#locate(ordinal));
     return value;
   }

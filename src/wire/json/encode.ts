@@ -3,6 +3,7 @@ import { elementCount } from '../../domain/tensor.ts';
 import type { EncodeOptions, TensorEncoding } from '../format.ts';
 import { CLOSE_BRACE, CLOSE_BRACKET, COMMA, OPEN_BRACE, OPEN_BRACKET } from './ascii.ts';
 import { assertWritable, ByteWriter, releaseBytes } from './byte-writer.ts';
+import { type JsonAddon, jsonAddon } from './native/addon.ts';
 
 /**
  * Encodes an answer as a JSON object in UTF-8: its tensors in their order, then the members of its envelope. A
@@ -12,8 +13,12 @@ import { assertWritable, ByteWriter, releaseBytes } from './byte-writer.ts';
  * arrays, and -0 as 0, all as JSON.stringify would write numbers of that precision. Throws where a result holds
  * NaN or Infinity.
  */
-export function encodeJson(answer: Answer, { encoding }: EncodeOptions): Uint8Array<ArrayBuffer> {
-  const writer = new ByteWriter();
+export function encodeJson(
+  answer: Answer,
+  { encoding }: EncodeOptions,
+  addon: JsonAddon | null = jsonAddon,
+): Uint8Array<ArrayBuffer> {
+  const writer = new ByteWriter(addon);
   try {
     writeMembers(writer, membersOf(answer), encoding);
     return writer.finish();
@@ -77,7 +82,7 @@ function writeTensor(writer: ByteWriter, tensor: AnswerTensor, encoding: TensorE
   const count = elementCount(shape);
   if (count !== data.length) throw new Error(`A result of shape [${shape}] has ${data.length} elements`);
   if (encoding === 'nested') {
-    writeNested(writer, tensor, 0, 0);
+    if (!writer.arrays(tensor)) writeNested(writer, tensor, 0, 0);
     return;
   }
   writer.text(`{"dtype":"${dtype}","shape":[${shape}],"data":`);

@@ -2,10 +2,9 @@
 const KEPT_BYTES = 16 * 1024 * 1024;
 const FIRST_COUNT = 4096;
 
-interface Growable {
-  readonly length: number;
+interface Growable extends ArrayLike<number> {
   readonly byteLength: number;
-  set(from: this): void;
+  set(from: ArrayLike<number>): void;
 }
 
 /** Memory that grows as elements come in, and is used again for the next tensor. */
@@ -31,3 +30,5 @@ export class Scratch<Data extends Growable> {
     if (this.array.byteLength > KEPT_BYTES) this.array = this.#allocate(FIRST_COUNT);
   }
 }
+
+export type ElementScratch = Scratch<Float32Array> | Scratch<Float64Array> | Scratch<Uint8Array>;

@@ -14,6 +14,7 @@ import type { DecimalScanner } from './decimal-scanner.ts';
 import { describeValue, invalidTensor, type Location } from './element-faults.ts';
 import { ElementReader } from './elements.ts';
 import { DEFAULT_DTYPE, type LiftedTensor } from './lifted-tensor.ts';
+import type { JsonAddon } from './native/addon.ts';
 import { enterMember, readString, skipString } from './strings.ts';
 
 const MEMBERS = '{"dtype", "shape", "data"}';
@@ -26,15 +27,17 @@ const MEMBERS = '{"dtype", "shape", "data"}';
 export class TensorObjectReader {
   readonly #cursor: Cursor;
   readonly #numbers: DecimalScanner;
+  readonly #addon: JsonAddon | null;
   #dtype: DType | undefined;
   #shape: readonly number[] | undefined;
   #data: Pick<LiftedTensor, 'data' | 'form'> | undefined;
   /** Where the data starts; 0 before it is found. */
   #dataAt = 0;
 
-  constructor(cursor: Cursor, numbers: DecimalScanner) {
+  constructor(cursor: Cursor, numbers: DecimalScanner, addon: JsonAddon | null) {
     this.#cursor = cursor;
     this.#numbers = numbers;
+    this.#addon = addon;
   }
 
   read(kind: ElementKind): LiftedTensor {
@@ -112,7 +115,8 @@ export class TensorObjectReader {
     if (cursor.peek() !== OPEN_BRACKET) throw this.#notA('Expected a shape, such as [2, 3]');
     cursor.position++;
     const locate = (ordinal: number) => ({ pointer: cursor.pointer(ordinal), index: [ordinal] });
-    const sizes = new ElementReader(cursor, this.#numbers, locate);
+    // A few numbers take less time than the way to the addon and back.
+    const sizes = new ElementReader(cursor, this.#numbers, locate, null);
     sizes.readRow('float64', false);
     const shape = Array.from(sizes.elements('float64'), (size) => size + 0);
     const fault = faultOfShape(shape);
@@ -156,7 +160,7 @@ export class TensorObjectReader {
       pointer: cursor.pointer(ordinal),
       index: indexOf(ordinal, shape),
     });
-    const reader = new ElementReader(cursor, this.#numbers, locate);
+    const reader = new ElementReader(cursor, this.#numbers, locate, this.#addon);
     reader.readRow(dtype, this.#dtype === 'bool');
     const expected = elementCount(shape);
     if (reader.count !== expected) {

@@ -6,6 +6,7 @@ import type { DecimalScanner } from './decimal-scanner.ts';
 import { describeValue, invalidTensor, type Location, notAnElement } from './element-faults.ts';
 import { ElementReader } from './elements.ts';
 import { DEFAULT_DTYPE, type LiftedTensor } from './lifted-tensor.ts';
+import type { JsonAddon } from './native/addon.ts';
 import { TensorObjectReader } from './tensor-object.ts';
 
 const MAX_RANK = 4;
@@ -16,19 +17,23 @@ export class TensorReader {
   readonly #cursor: Cursor;
   readonly #numbers: DecimalScanner;
   readonly #jsonDepth: number;
+  readonly #addon: JsonAddon | null;
 
-  constructor(cursor: Cursor, numbers: DecimalScanner, jsonDepth: number) {
+  constructor(cursor: Cursor, numbers: DecimalScanner, jsonDepth: number, addon: JsonAddon | null) {
     this.#cursor = cursor;
     this.#numbers = numbers;
     this.#jsonDepth = jsonDepth;
+    this.#addon = addon;
   }
 
   /** Reads the value at the cursor. Throws `invalid_tensor`, or `malformed_body` for what is not JSON. */
   read(kind: ElementKind): LiftedTensor {
     const cursor = this.#cursor;
     const byte = cursor.peek();
-    if (byte === OPEN_BRACKET) return new NestedReader(cursor, this.#numbers, this.#jsonDepth).read(kind);
-    if (byte === OPEN_BRACE) return new TensorObjectReader(cursor, this.#numbers).read(kind);
+    if (byte === OPEN_BRACKET) {
+      return new NestedReader(cursor, this.#numbers, this.#jsonDepth, this.#addon).read(kind);
+    }
+    if (byte === OPEN_BRACE) return new TensorObjectReader(cursor, this.#numbers, this.#addon).read(kind);
     const got = describeValue(cursor, cursor.position);
     if (got === undefined) throw cursor.malformed(`Expected ${FORMS}`);
     throw invalidTensor(cursor.pointer(), `Expected ${FORMS}; got ${got}`);
@@ -45,17 +50,22 @@ class NestedReader {
   readonly #index: number[] = [];
   #rank: number | undefined;
 
-  constructor(cursor: Cursor, numbers: DecimalScanner, jsonDepth: number) {
+  constructor(cursor: Cursor, numbers: DecimalScanner, jsonDepth: number, addon: JsonAddon | null) {
+    const locate = (ordinal: number) => this.#locate([...this.#index, ordinal]);
     this.#cursor = cursor;
     this.#jsonDepth = jsonDepth;
-    this.#elements = new ElementReader(cursor, numbers, (ordinal) => this.#locate([...this.#index, ordinal]));
+    this.#elements = new ElementReader(cursor, numbers, locate, addon);
   }
 
   read(kind: ElementKind): LiftedTensor {
     const dtype = DEFAULT_DTYPE[kind];
+    const shape = this.#elements.readNested(dtype) ?? this.#readRows(dtype);
+    return { dtype, shape, data: onSharedMemory(this.#elements.elements(dtype)), form: 'nested' };
+  }
+
+  #readRows(dtype: DType): readonly number[] {
     this.#readLevel(0, dtype);
-    const data = onSharedMemory(this.#elements.elements(dtype));
-    return { dtype, shape: this.#shape as number[], data, form: 'nested' };
+    return this.#shape as number[];
   }
 
   #readLevel(level: number, dtype: DType): void {

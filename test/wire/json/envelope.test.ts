@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { decode, plain, refused } from './helpers.ts';
+import { decode, decodeOnce, plain, refused } from './helpers.ts';
 
 function malformed(body: string | Uint8Array, pointer: string, detail: string | RegExp): void {
   refused(() => decode(body), 'malformed_body', pointer, detail);
@@ -184,7 +184,7 @@ describe('nesting', () => {
       // The best of three: the machine may be busy with something else.
       const times = [1, 2, 3].map(() => {
         const start = performance.now();
-        refused(() => decode(body), 'malformed_body', /^/, 'Expected');
+        refused(() => decodeOnce(body), 'malformed_body', /^/, 'Expected');
         return performance.now() - start;
       });
       expect(Math.min(...times)).toBeLessThan(10);

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { expect } from 'vitest';
 import type { TensorFields } from '../../../src/contract/schemas/tensor.ts';
 import type { AnswerTensor } from '../../../src/domain/answer.ts';
@@ -7,6 +8,7 @@ import type { Tensor } from '../../../src/domain/tensor.ts';
 import type { Decoded, TensorEncoding } from '../../../src/wire/format.ts';
 import { decodeJson } from '../../../src/wire/json/decode.ts';
 import { encodeJson } from '../../../src/wire/json/encode.ts';
+import { type JsonAddon, jsonAddon } from '../../../src/wire/json/native/addon.ts';
 
 export const FIELDS: TensorFields = {
   query: 'real',
@@ -17,9 +19,57 @@ export const FIELDS: TensorFields = {
   allow_mask: 'bool',
 };
 
-export function decode(body: string | Uint8Array, limits: Partial<Limits> = {}): Decoded {
+/** Decodes as the service does. */
+export function decodeOnce(
+  body: string | Uint8Array,
+  limits: Partial<Limits> = {},
+  addon: JsonAddon | null = jsonAddon,
+): Decoded {
   const bytes = typeof body === 'string' ? Buffer.from(body) : body;
-  return decodeJson(bytes, { fields: FIELDS, limits: { ...DEFAULT_LIMITS, ...limits } });
+  return decodeJson(bytes, { fields: FIELDS, limits: { ...DEFAULT_LIMITS, ...limits } }, addon);
+}
+
+/**
+ * Decodes with the addon, where it is compiled, and without, and holds both to the same: tensors to the bit, problems to
+ * the word. So every test of the codec is one of both.
+ */
+export function decode(body: string | Uint8Array, limits: Partial<Limits> = {}): Decoded {
+  const portable = outcomeOf(() => decodeOnce(body, limits, null));
+  if (jsonAddon !== null) {
+    const native = outcomeOf(() => decodeOnce(body, limits, jsonAddon));
+    if (!isDeepStrictEqual(plainOutcome(native), plainOutcome(portable))) {
+      expect(plainOutcome(native)).toStrictEqual(plainOutcome(portable));
+    }
+  }
+  if ('thrown' in portable) throw portable.thrown;
+  return portable.result;
+}
+
+type Outcome<Result> = { readonly result: Result } | { readonly thrown: unknown };
+
+function outcomeOf<Result>(run: () => Result): Outcome<Result> {
+  try {
+    return { result: run() };
+  } catch (thrown) {
+    return { thrown };
+  }
+}
+
+/** Bits for numbers and data for problems, all of which deep equality tells apart. */
+function plainOutcome(outcome: Outcome<Decoded>): unknown {
+  if ('thrown' in outcome) {
+    const { thrown } = outcome;
+    return thrown instanceof Problem ? thrown.toData() : thrown;
+  }
+  const { envelope, tensors } = outcome.result;
+  const bits = Object.entries(tensors).map(([path, { dtype, shape, data }]) => [
+    path,
+    dtype,
+    [...shape],
+    data.constructor.name,
+    Buffer.from(data.buffer, data.byteOffset, data.byteLength),
+  ]);
+  return { envelope, bits };
 }
 
 /** The tensor of a body that has one field only. */
@@ -56,12 +106,18 @@ export function refused(
   return problem;
 }
 
+/** Encodes with the addon and without, and holds both to the same bytes or the same error. */
 export function encode(
   tensors: Record<string, AnswerTensor>,
   encoding: TensorEncoding = 'nested',
   envelope = {},
 ): string {
-  return Buffer.from(encodeJson({ tensors, envelope }, { encoding })).toString('utf8');
+  const [portable, native] = [null, jsonAddon].map((addon) =>
+    outcomeOf(() => Buffer.from(encodeJson({ tensors, envelope }, { encoding }, addon)).toString('utf8')),
+  );
+  if (!isDeepStrictEqual(native, portable)) expect(native).toStrictEqual(portable);
+  if ('thrown' in portable) throw portable.thrown;
+  return portable.result;
 }
 
 export function float32(shape: readonly number[], data: ArrayLike<number>): AnswerTensor {

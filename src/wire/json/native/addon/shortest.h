@@ -1,0 +1,100 @@
+// The shortest decimal number that reads back as a float32 or float64, of the shortest ones the nearest to
+// it, of two as near the even one: the digits of Number::toString (ECMA-262, 6.1.6.1.20).
+//
+// Decimal numbers read back as x where they lie between the points halfway to the neighbours of x. x and both
+// points are scaled by a power of ten that leaves at least two integers between them, but at most one
+// multiple of 10. The scaled values are needed as integers only, with one more bit that tells whether there
+// is a fraction, and those a product with 64 or 128 bits of the power gives exactly (Giulietti: "The
+// Schubfach way to render doubles", 2020).
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "powers_of_ten.h"
+#include "rounding.h"
+#include "swar.h"
+
+namespace attention::json {
+
+/// digits·10^exponent. There may be zeros at the end of the digits.
+template <typename Float>
+struct Shortest {
+  typename Format<Float>::Bits digits;
+  int exponent;
+};
+
+/// The power rounded up, and the integer part of its product with a factor, in whose lowest bit all fractions
+/// are.
+template <typename Float>
+class Scale;
+
+template <>
+class Scale<float> {
+ public:
+  explicit Scale(int power) : ten_(kPowersOfTen[power].high + (power < 0 || power > kLargestExactHigh)) {}
+  uint32_t operator()(uint32_t factor) const {
+    const unsigned __int128 product = static_cast<unsigned __int128>(ten_) * factor;
+    return static_cast<uint32_t>(product >> 64) | (static_cast<uint32_t>(product >> 32) > 1);
+  }
+
+ private:
+  /// 5^27 < 2^64.
+  static constexpr int kLargestExactHigh = 27;
+  uint64_t ten_;
+};
+
+template <>
+class Scale<double> {
+ public:
+  explicit Scale(int power) : ten_(kPowersOfTen[power]) {
+    const bool isCut = !isExactPower(power);
+    ten_.low += isCut;
+    ten_.high += isCut && ten_.low == 0;
+  }
+  uint64_t operator()(uint64_t factor) const {
+    using Uint128 = unsigned __int128;
+    const Uint128 product = static_cast<Uint128>(ten_.high) * factor +
+                            static_cast<uint64_t>((static_cast<Uint128>(ten_.low) * factor) >> 64);
+    return static_cast<uint64_t>(product >> 64) | (static_cast<uint64_t>(product) > 1);
+  }
+
+ private:
+  PowerOfTen ten_;
+};
+
+/// Of the magnitude of a number that is finite and not 0. Others give something too.
+template <typename Float>
+inline Shortest<Float> shortest(Float number) {
+  using F = Format<Float>;
+  using Bits = typename F::Bits;
+  Bits bits;
+  std::memcpy(&bits, &number, sizeof bits);
+  constexpr Bits kHidden = Bits{1} << (F::kPrecision - 1);
+  const Bits fraction = bits & (kHidden - 1);
+  const int biased = static_cast<int>(bits << 1 >> F::kPrecision);
+  // The number is significand·2^exponent.
+  const Bits significand = biased == 0 ? fraction : fraction | kHidden;
+  const int exponent = (biased == 0 ? 1 : biased) - 1 + F::kLeastExponent - (F::kPrecision - 1);
+  // The neighbour below a power of two is half as far away as the one above.
+  const bool isLowerNear = fraction == 0 && biased > 1;
+  // floor(log10(2^exponent)), of three quarters of that where the interval is so much shorter.
+  const int power = (exponent * 1262611 - (isLowerNear ? 524031 : 0)) >> 22;
+  const int shift = exponent + binaryExponentOfTen(-power) + 1;
+  const Scale<Float> scale(-power);
+  // In quarters.
+  const Bits value = scale((4 * significand) << shift);
+  const Bits low = scale((4 * significand - 2 + isLowerNear) << shift) + significand % 2;
+  const Bits high = scale((4 * significand + 2) << shift) - significand % 2;
+  // The multiple of 10, if one is in the interval; else of the integers next to the value the one that is in
+  // it, or the nearer of both.
+  const Bits floor = value / 4, tens = value / 40;
+  const bool isTenIn = low <= 40 * tens, isNextTenIn = 40 * tens + 40 <= high;
+  const bool isFloorIn = low <= 4 * floor, isNextIn = 4 * floor + 4 <= high;
+  const bool isNextNearer = value % 4 + floor % 2 > 2;
+  const Bits ten = 10 * (tens + isNextTenIn);
+  const Bits one = floor + (isNextIn & (!isFloorIn | isNextNearer));
+  return {choose<Bits>(isTenIn != isNextTenIn, ten, one), power};
+}
+
+}  // namespace attention::json

@@ -17,7 +17,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   domain: [],
   contract: ['@sinclair/typebox', 'ajv'],
   kernels: ['node:fs', 'node:module', 'node:url'],
-  wire: ['node:buffer'],
+  wire: ['node:buffer', 'node:module', 'node:url'],
   store: ['node:crypto', 'node:fs/promises', 'node:path', 'node:timers/promises'],
   client: ['node:timers/promises', 'undici'],
 };

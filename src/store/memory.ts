@@ -10,11 +10,11 @@ export class MemoryStore implements LayerStore {
   }
 
   async find(name: string): Promise<Entry> {
-    return this.#entries.get(name) ?? { layer: null, revision: 0 };
+    return this.#entry(name);
   }
 
   async replace(name: string, revision: number, next: StoredLayer | null): Promise<boolean> {
-    const current = await this.find(name);
+    const current = this.#entry(name);
     if (current.revision !== revision || (next !== null && !this.#contents.has(next.etag))) return false;
     this.#entries.set(name, { layer: next, revision: revision + 1 });
     this.#dropUnused(current.layer?.etag);
@@ -33,6 +33,10 @@ export class MemoryStore implements LayerStore {
   }
 
   async close(): Promise<void> {}
+
+  #entry(name: string): Entry {
+    return this.#entries.get(name) ?? { layer: null, revision: 0 };
+  }
 
   #dropUnused(etag: string | undefined): void {
     if (etag === undefined) return;

@@ -1,0 +1,175 @@
+import { appendFile, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { FileStore } from '../../src/store/fs/store.ts';
+import type { LayerStore } from '../../src/store/store.ts';
+import { holdToContract } from './contract.ts';
+import { contentOf, failing, storedLayer, withFolder } from './support.ts';
+
+const [first, second] = [contentOf('first', 5000), contentOf('second', 5000)];
+
+/** A logger that keeps what it was told. */
+function listener() {
+  const told: { details: object; message: string }[] = [];
+  return {
+    told,
+    logger: { error: (details: object, message: string) => void told.push({ details, message }) },
+  };
+}
+
+async function put(store: LayerStore, name: string, content: ReturnType<typeof contentOf>): Promise<void> {
+  await store.writeContent(content.etag, content.bytes);
+  const { revision } = await store.find(name);
+  await store.replace(name, revision, storedLayer(name, content));
+}
+
+const folders: string[] = [];
+afterAll(async () => {
+  for (const folder of folders) await rm(folder, { recursive: true });
+});
+
+describe('the file store', () => {
+  holdToContract(async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'layers-'));
+    folders.push(folder);
+    return FileStore.open({ folder, logger: listener().logger });
+  });
+
+  it('has everything again after a restart, and nothing that was only begun', async () => {
+    await withFolder(async (folder) => {
+      const { logger, told } = listener();
+      const store = await FileStore.open({ folder, logger });
+      await put(store, 'a', first);
+      await put(store, 'a', second);
+      await put(store, 'b', first);
+      await writeFile(join(folder, 'contents', '.writing-1'), 'half');
+      await writeFile(join(folder, 'names', 'a', '.writing-2'), 'half');
+      const again = await FileStore.open({ folder, logger });
+      expect((await again.list()).map(({ name, etag }) => [name, etag]).sort()).toEqual([
+        ['a', second.etag],
+        ['b', first.etag],
+      ]);
+      expect(told).toEqual([]);
+    });
+  });
+
+  it('is one store for several processes', async () => {
+    await withFolder(async (folder) => {
+      const { logger } = listener();
+      const stores = await Promise.all(Array.from({ length: 8 }, () => FileStore.open({ folder, logger })));
+      await stores[0].writeContent(first.etag, first.bytes);
+      for (let revision = 0; revision < 10; revision++) {
+        const results = await Promise.all(
+          stores.map((store) => store.replace('a', revision, storedLayer('a', first))),
+        );
+        expect(results.filter((isIn) => isIn)).toHaveLength(1);
+        for (const store of stores) expect((await store.find('a')).revision).toBe(revision + 1);
+      }
+    });
+  });
+
+  it.each([
+    ['cut short', (path: string) => truncate(path, 40)],
+    ['empty', (path: string) => truncate(path, 0)],
+    ['longer', (path: string) => appendFile(path, ' ')],
+    [
+      'changed',
+      async (path: string) =>
+        writeFile(path, (await readFile(path, 'utf8')).replace('"heads":2', '"heads":4')),
+    ],
+  ])('leaves an entry out that is %s, reports it once, and does not delete it', async (_what, damage) => {
+    await withFolder(async (folder) => {
+      const { logger, told } = listener();
+      const store = await FileStore.open({ folder, logger });
+      await put(store, 'a', first);
+      await put(store, 'b', second);
+      const path = join(folder, 'names', 'a', '000000000001.json');
+      await damage(path);
+      const damaged = await readFile(path);
+      expect((await store.list()).map(({ name }) => name)).toEqual(['b']);
+      expect((await store.find('a')).layer).toBeNull();
+      expect(told).toEqual([{ details: { path }, message: expect.stringContaining('left out') }]);
+      await put(store, 'a', second);
+      expect((await store.find('a')).layer?.etag).toBe(second.etag);
+      expect(await readFile(path)).toEqual(damaged);
+    });
+  });
+
+  it('puts a content aside that is not what was written, where the right one comes again', async () => {
+    await withFolder(async (folder) => {
+      const { logger, told } = listener();
+      const store = await FileStore.open({ folder, logger });
+      await put(store, 'a', first);
+      const path = join(folder, 'contents', `${first.etag}.safetensors`);
+      await writeFile(path, first.bytes.subarray(0, 100));
+      await store.writeContent(first.etag, first.bytes);
+      expect(await readFile(path)).toEqual(first.bytes);
+      const names = await readdir(join(folder, 'contents'));
+      expect(names.filter((name) => name.startsWith(`${first.etag}.safetensors.damaged-`))).toHaveLength(1);
+      expect(told).toHaveLength(1);
+    });
+  });
+});
+
+describe.each([
+  ['ENOSPC', 'insufficient_storage', 507],
+  ['EDQUOT', 'insufficient_storage', 507],
+  ['EIO', 'store_unavailable', 503],
+])('each call of the file system that fails with %s', (code, problem, status) => {
+  /** How many calls a change makes where none fails. */
+  async function callsOf(change: (store: LayerStore) => Promise<void>): Promise<string[]> {
+    let made: string[] = [];
+    await withFolder(async (folder) => {
+      await put(await FileStore.open({ folder, logger: listener().logger }), 'a', first);
+      const { files, calls } = failing(Number.POSITIVE_INFINITY, code);
+      const store = await FileStore.open({ folder, logger: listener().logger, files });
+      calls.length = 0;
+      await change(store);
+      made = [...calls];
+    });
+    return made;
+  }
+
+  it.each([
+    ['replaced', (store: LayerStore) => put(store, 'a', second), second.etag],
+    ['taken away', async (store: LayerStore) => void (await store.replace('a', 1, null)), null],
+  ])('leaves the old or the new where a layer is %s, and never half', async (_what, change, wanted) => {
+    const total = (await callsOf(change)).length;
+    expect(total).toBeGreaterThan(6);
+    const outcomes = new Set<string | null>();
+    for (let at = 0; at < total; at++) {
+      await withFolder(async (folder) => {
+        const { logger } = listener();
+        const healthy = await FileStore.open({ folder, logger });
+        await put(healthy, 'a', first);
+        // The two calls that open the folders come first.
+        const { files, calls } = failing(at + 2, code);
+        const store = await FileStore.open({ folder, logger, files });
+        const failure = await change(store).then(
+          () => null,
+          (error) => error,
+        );
+        const failed = calls[at + 2];
+        // What is left where a file cannot be removed is no failure of the change.
+        if (failed !== 'unlink')
+          expect(failure, `call ${at}, ${failed}`).toMatchObject({ code: problem, status });
+        const { layer } = await (await FileStore.open({ folder, logger: listener().logger })).find('a');
+        const etag = layer?.etag ?? null;
+        expect([first.etag, wanted]).toContain(etag);
+        if (failure === null) expect(etag).toBe(wanted);
+        outcomes.add(etag);
+        if (layer !== null) {
+          const bytes = await healthy.readContent(layer.etag);
+          expect(Buffer.from(bytes as Uint8Array)).toEqual(
+            layer.etag === first.etag ? first.bytes : second.bytes,
+          );
+        }
+        // And the same change works once the file system does.
+        await change(healthy);
+        expect((await healthy.find('a')).layer?.etag ?? null).toBe(wanted);
+      });
+    }
+    expect(outcomes).toContain(first.etag);
+  });
+});

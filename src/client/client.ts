@@ -6,6 +6,7 @@ import type {
   AttentionResult,
   GradientsCall,
   GradientsResult,
+  LayerAttentionCall,
   MultiHeadAttentionCall,
   Returns,
   ScaledDotProductAttentionCall,
@@ -70,6 +71,15 @@ export class AttentionClient {
     options?: CallOptions,
   ): Promise<AttentionResult<P, R>> {
     return this.#compute('/v1/multi-head-attention', call, options);
+  }
+
+  /** The same by a registered layer. Where the call names no precision, the layer's holds. */
+  layerAttention<P extends Precision = Precision, const R extends Returns = Nothing>(
+    layer: string,
+    call: LayerAttentionCall<P, R>,
+    options?: CallOptions,
+  ): Promise<AttentionResult<P, R>> {
+    return this.#compute(`/v1/layers/${encodeURIComponent(layer)}/attention`, call, options);
   }
 
   /** What the instance is, its limits, and what it is doing. */

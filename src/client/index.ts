@@ -14,6 +14,7 @@ export type {
   BoolTensor,
   GradientsCall,
   GradientsResult,
+  LayerAttentionCall,
   MultiHeadAttentionCall,
   NumberTensor,
   ResultTensor,

@@ -4,6 +4,7 @@ import type {
   MultiHeadAttentionBody,
   ScaledDotProductAttentionBody,
 } from '../contract/schemas/compute.ts';
+import type { LayerAttentionBody } from '../contract/schemas/layers.ts';
 import type { AttentionOptions } from '../contract/schemas/options.ts';
 import type { DType, Precision, RealArray, Tensor } from '../domain/tensor.ts';
 
@@ -74,6 +75,11 @@ export type GradientsCall<P extends Precision = Precision, R extends Returns = R
 >;
 export type MultiHeadAttentionCall<P extends Precision = Precision, R extends Returns = Returns> = Call<
   MultiHeadAttentionBody,
+  P,
+  R
+>;
+export type LayerAttentionCall<P extends Precision = Precision, R extends Returns = Returns> = Call<
+  LayerAttentionBody,
   P,
   R
 >;

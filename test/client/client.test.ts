@@ -2,14 +2,14 @@ import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   AttentionAbortError,
-  type AttentionApiError,
+  AttentionApiError,
   AttentionClient,
   AttentionDeadlineError,
   type AttentionError,
   type AttentionResult,
   type NumberTensor,
 } from '../../src/client/index.ts';
-import { engineReaches, LONG, listen, post, SDPA, SMALL, type TestService } from '../http/support.ts';
+import { engineReaches, LONG, listen, post, SDPA, SMALL, send, type TestService } from '../http/support.ts';
 import { seeded } from '../support/random.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: examples are read here as callers without types read them.
@@ -132,6 +132,26 @@ describe('a client of the running service', () => {
       past_value: first.present_value,
     });
     expect(applied).toMatchObject({ past_length: 2, key_length: 3 });
+  });
+
+  it('calls a registered layer', async () => {
+    const eye = [
+      [1, 0],
+      [0, 1],
+    ];
+    const layer = { projections: { w_q: eye, w_k: eye, w_v: eye }, heads: 2 };
+    const { status } = await send(`${service.url}/v1/layers/eye`, {
+      method: 'PUT',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(layer),
+    });
+    expect(status).toBe(201);
+    const embeddings = { shape: [2, 2], data: Float32Array.of(1, 2, 3, 4) };
+    const { output, applied } = await client.layerAttention('eye', { embeddings, causal: true });
+    const { output: whole } = await client.multiHeadAttention({ ...layer, embeddings, causal: true });
+    expect(output).toEqual(whole);
+    expect(applied.layer).toMatchObject({ name: 'eye' });
+    await expect(client.layerAttention('../info', { embeddings })).rejects.toBeInstanceOf(AttentionApiError);
   });
 
   it('carries large tensors, as arrays and nested, to the last bit', async () => {

@@ -89,6 +89,8 @@ describe('calls', () => {
       client.multiHeadAttention({ embeddings: query });
       // @ts-expect-error: no such projection
       client.multiHeadAttention({ embeddings: query, projections: { w_x: query } });
+      // @ts-expect-error: the layer has its projections
+      client.layerAttention('eye', { embeddings: query, projections: {} });
       // @ts-expect-error: a deadline is a number
       client.scaledDotProductAttention(call, { deadlineMs: '100' });
     };
@@ -111,6 +113,7 @@ describe('results', () => {
     reduced: client.scaledDotProductAttention({ ...call, return: { weights: { reduce: 'mean' } } }),
     without: client.scaledDotProductAttention({ ...call, return: { weights: false } }),
     gradients: client.gradients({ ...call, grad_output: query }),
+    layer: client.layerAttention('eye', { embeddings: query, return: { weights: true } }),
     unknown: client.scaledDotProductAttention(call as ScaledDotProductAttentionCall),
   });
   type Results = { [Name in keyof ReturnType<typeof results>]: Awaited<ReturnType<typeof results>[Name]> };
@@ -118,6 +121,7 @@ describe('results', () => {
   it('are float64 where the precision is', () => {
     expectTypeOf<Results['plain']['output']>().toEqualTypeOf<ResultTensor<Float32Array>>();
     expectTypeOf<Results['coarse']['output']>().toEqualTypeOf<ResultTensor<Float32Array>>();
+    expectTypeOf<Results['layer']['weights']>().toEqualTypeOf<ResultTensor>();
     expectTypeOf<Results['exact']['output']>().toEqualTypeOf<ResultTensor<Float64Array>>();
     expectTypeOf<Results['exact']['output']['dtype']>().toEqualTypeOf<'float64'>();
     expectTypeOf<Results['unknown']['output']['data']>().toEqualTypeOf<Float32Array | Float64Array>();

@@ -28,6 +28,12 @@ describe('the Python examples', () => {
     );
   });
 
+  it('call_kserve.py', async () => {
+    const stdout = await python('call_kserve.py');
+    expect(stdout).toMatch(/^\(2, 8, 128, 64\) off from numpy by at most [\d.e-]+\n$/);
+    expect(Number(stdout.split(' ').at(-1))).toBeLessThan(1e-5);
+  });
+
   it('tell what the service refuses', async () => {
     const code = [
       'import sys, numpy',

@@ -13,9 +13,12 @@ import {
   gzipSync,
   zstdCompressSync,
 } from 'node:zlib';
+import { request } from 'undici';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { readDecompressed } from '../../src/http/content-encoding.ts';
 import { answerOf, openPost } from '../support/exchange.ts';
 import { startService } from '../support/service-process.ts';
+import { getInferenceRequest } from '../support/triton.ts';
 import { engineReaches, listen, post, type Reply, SDPA, SMALL, send, type TestService } from './support.ts';
 
 const MIB = 1024 * 1024;
@@ -49,7 +52,7 @@ beforeAll(async () => {
       async ([coding, compress]) => [coding, await buffer(Readable.from(zeros).pipe(compress()))] as const,
     ),
   );
-});
+}, 120_000);
 
 describe('a body with a Content-Encoding', () => {
   let service: TestService;
@@ -93,6 +96,37 @@ describe('a body with a Content-Encoding', () => {
     expect(reply.json.output).toEqual([value]);
     expectProblem(await sendCoded(coding, compress(body)), 413, 'body_too_large', /1048576/);
   });
+
+  it.each(CODINGS)(
+    'of %s by %o may be an inference request, whose header counts after it',
+    async (coding, compress) => {
+      const tensor = (name: string, shape: number[], data: number[]) =>
+        ({ name, shape, datatype: 'FP32', array: Float32Array.from(data) }) as const;
+      const inputs = [
+        tensor('query', [1, 2], [1, 2]),
+        tensor('key', [2, 2], [1, 0, 0, 2]),
+        tensor('value', [2, 1], [4, 10]),
+      ];
+      const { body, jsonSize } = getInferenceRequest(inputs, { parameters: { scale: 1 } });
+      // The Python client names no Content-Type.
+      const headers = { 'content-encoding': coding, 'inference-header-content-length': String(jsonSize) };
+      const {
+        statusCode,
+        headers: answered,
+        body: answer,
+      } = await request(`${service.url}/v2/models/scaled-dot-product-attention/infer`, {
+        method: 'POST',
+        headers,
+        body: compress(body),
+      });
+      const bytes = Buffer.from(await answer.arrayBuffer());
+      expect(statusCode, bytes.toString()).toBe(200);
+      expect(bytes.readFloatLE(Number(answered['inference-header-content-length']))).toBeCloseTo(
+        9.7154448,
+        5,
+      );
+    },
+  );
 
   it('may name identity beside it, or alone', async () => {
     expect((await sendCoded('identity, gzip', gzipSync(PLAIN))).status).toBe(200);
@@ -204,6 +238,15 @@ describe('a body with a Content-Encoding', () => {
       await engineReaches(service.engine, ({ requests, bytes }) => requests === 0 && bytes === 0);
     }
   });
+});
+
+it('ends with the error of its source, where that fails', async () => {
+  const source = new Readable({ read() {} });
+  const { signal } = new AbortController();
+  const reading = readDecompressed(source, 'gzip', { limit: MIB, signal }, buffer);
+  source.push(gzipSync(PLAIN).subarray(0, 10));
+  source.once('data', () => source.destroy(new Error('cut')));
+  await expect(reading).rejects.toThrow('cut');
 });
 
 it('of 256 MiB out of some kilobytes costs the service no memory', async () => {

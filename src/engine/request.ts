@@ -1,8 +1,9 @@
 import type { Layer } from '../contract/layer.ts';
 import { type CallContext, operationNamed } from '../contract/operations.ts';
 import type { AttentionOptions } from '../contract/schemas/options.ts';
+import type { SessionState } from '../contract/session.ts';
 import type { AttentionCall } from '../domain/call.ts';
-import type { EncodeOptions, InferenceTarget } from '../wire/format.ts';
+import type { Decoded, EncodeOptions, InferenceTarget } from '../wire/format.ts';
 import { graft } from '../wire/graft.ts';
 import { formatNamed } from '../wire/registry.ts';
 
@@ -17,6 +18,8 @@ export interface CallRequest {
   readonly answerFormat: string;
   /** The registered layer that the operation calls, if it is one that calls a layer. */
   readonly layer?: Layer | undefined;
+  /** The session that the operation appends to, if it is one that does. */
+  readonly session?: SessionState | undefined;
 }
 
 export interface ReadRequest {
@@ -24,7 +27,7 @@ export interface ReadRequest {
   readonly options: EncodeOptions;
   /** Milliseconds from the admission of the request after which its answer is of no use, where the body says so. */
   readonly timeoutMs: number | undefined;
-  /** Memory of the tensors that were decoded. */
+  /** Memory that the decoded tensors take besides the body, in which some formats leave them. */
   readonly tensorBytes: number;
 }
 
@@ -45,9 +48,16 @@ export function readRequest(request: CallRequest, context: CallContext): ReadReq
   const fault = operation.faultOf(body);
   if (fault !== null) throw fault;
   return {
-    call: operation.read(body, { ...context, layer: request.layer }),
+    call: operation.read(body, { ...context, layer: request.layer, session: request.session }),
     options: { ...reply, encoding: body.response?.encoding ?? 'nested' },
     timeoutMs,
-    tensorBytes: Object.values(tensors).reduce((sum, { data }) => sum + data.byteLength, 0),
+    tensorBytes: tensorBytes(tensors, request.bytes),
   };
+}
+
+/** Bytes that decoded tensors take besides the body, in which they may lie. */
+export function tensorBytes(tensors: Decoded['tensors'], body: Uint8Array): number {
+  let bytes = 0;
+  for (const { data } of Object.values(tensors)) if (data.buffer !== body.buffer) bytes += data.byteLength;
+  return bytes;
 }

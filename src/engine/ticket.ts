@@ -13,7 +13,7 @@ import { weigh, weighJob } from './counterweight.ts';
 import type { Dispatcher, JobReport, JobRequest } from './dispatcher.ts';
 import type { Item } from './item.ts';
 import type { LayerFile, LayerRequest } from './layer-work.ts';
-import { type CallRequest, type ReadRequest, readRequest } from './request.ts';
+import { type CallRequest, type ReadRequest, readRequest, tensorBytes } from './request.ts';
 import type { Work } from './scheduler-state.ts';
 import { createProgress } from './shared-job.ts';
 import { answerWhole, type WholeAnswer } from './whole-call.ts';
@@ -156,7 +156,7 @@ export class Ticket {
       decoded = result.decoded;
     }
     weigh([bytes, decoded.tensors]);
-    this.reserve(Object.values(decoded.tensors).reduce((sum, { data }) => sum + data.byteLength, 0));
+    this.reserve(tensorBytes(decoded.tensors, bytes));
     return decoded;
   }
 

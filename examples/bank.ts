@@ -5,7 +5,7 @@
  * service compute that layer's attention. The address is http://127.0.0.1:8080 unless the argument or
  * ATTENTION_API_URL says otherwise.
  */
-import { ServiceUnreachable } from './bank/attention-client.ts';
+import { ServiceUnreachable } from './bank/attend.ts';
 import { readWord } from './bank/reading.ts';
 import { report } from './bank/report.ts';
 import { MissingPackage } from './pretrained/optional-package.ts';

@@ -1,6 +1,6 @@
 import type { FirstLayer } from '../pretrained/sentence-encoder.ts';
 import type { Weights } from '../pretrained/tfjs-weights.ts';
-import { attend } from './attention-client.ts';
+import { attend } from './attend.ts';
 
 /** One word of one sentence, before and after the attention of layer 0. */
 export interface Reading {

@@ -45,6 +45,20 @@ export const nativeUnavailable = 'reason' in loaded ? loaded.reason : null;
 export const nativeKernels: readonly Kernel[] =
   'addon' in loaded ? loaded.addon.instructionSets().map((set) => nativeKernel(loaded.addon, set)) : [];
 
+/** Parts for one call of the addon, more than any call has between two parts in TypeScript; see Addon.runAll. */
+const MOST_STEPS = 32;
+const STEP_NUMBERS = 5;
+const steps = new Float64Array(MOST_STEPS * STEP_NUMBERS);
+
+function writeStep(step: number, part: number, { batch, heads, rows, tileRows }: Grid): void {
+  const at = step * STEP_NUMBERS;
+  steps[at] = part;
+  steps[at + 1] = batch;
+  steps[at + 2] = heads;
+  steps[at + 3] = rows;
+  steps[at + 4] = tileRows;
+}
+
 /** float32 or bfloat16 in C++: fused attention on panels of queries, packed projections; see ARCHITECTURE.md. */
 function nativeKernel(addon: Addon, { name: set, precision, panel }: InstructionSet): Kernel {
   const opened = new WeakMap<Job, OpenedCall>();
@@ -68,19 +82,20 @@ function nativeKernel(addon: Addon, { name: set, precision, panel }: Instruction
   };
   /** What lies between parts in TypeScript is one call of the addon: a call costs as much as a tile of a small layer. */
   const runStages = (job: Job, stages: readonly PlacedStage[]): void => {
-    let steps: number[] = [];
+    let count = 0;
     const runSteps = () => {
-      if (steps.length > 0) addon.runAll(open(job), Float64Array.from(steps));
-      steps = [];
+      if (count > 0) addon.runAll(open(job), steps.subarray(0, count * STEP_NUMBERS));
+      count = 0;
     };
     for (const { parts, round } of stages) {
-      for (const part of parts) {
-        const number = partNumbers.get(part.run);
-        const { batch, heads, rows, tileRows } = part.grid;
-        if (number !== undefined) steps.push(number, batch, heads, rows, tileRows);
-        else {
+      for (const placed of parts) {
+        const number = partNumbers.get(placed.run);
+        if (number === undefined) {
           runSteps();
-          runPart(job, part, round);
+          runPart(job, placed, round);
+        } else {
+          if (count === MOST_STEPS) runSteps();
+          writeStep(count++, number, placed.grid);
         }
       }
     }

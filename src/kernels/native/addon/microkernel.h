@@ -7,7 +7,7 @@
 
 #include "bfloat16.h"
 #include "operands.h"
-#include "simd.h"
+#include "panel.h"
 
 namespace attention::ISA {
 

@@ -17,9 +17,11 @@ import { infoRoutes } from './http/routes/info.ts';
 import { kserveRoutes } from './http/routes/kserve.ts';
 import { layerRoutes } from './http/routes/layers/routes.ts';
 import { pageRoutes } from './http/routes/pages.ts';
+import { sessionRoutes } from './http/routes/sessions/routes.ts';
 import { createValidatorCompiler } from './http/validation/compiler.ts';
 import { Layers } from './service/layers.ts';
 import { Models } from './service/models.ts';
+import { Sessions } from './service/sessions/sessions.ts';
 import type { LayerStore } from './store/store.ts';
 
 export interface AppOptions {
@@ -67,6 +69,9 @@ export async function buildApp({ config, engine, store, logger }: AppOptions): P
   await app.register(computeRoutes, { engine, limits });
   const layers = new Layers(store, engine, limits);
   await app.register(layerRoutes, { engine, limits, layers });
+  const sessions = new Sessions(layers, limits);
+  app.addHook('onClose', async () => sessions.close());
+  await app.register(sessionRoutes, { engine, limits, sessions });
   await app.register(kserveRoutes, { engine, limits, identity: { name, version }, models });
   await app.register(healthRoutes, { engine });
   await app.register(infoRoutes, { identity: { name, version }, engine, limits });

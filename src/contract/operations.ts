@@ -5,6 +5,7 @@ import type { Problem } from '../domain/problem.ts';
 import type { Layer } from './layer.ts';
 import { readGradients, readMultiHeadAttention, readScaledDotProductAttention } from './read-attention.ts';
 import { fixedOptionOf, readLayerAttention } from './read-layer.ts';
+import { readAppend } from './read-session.ts';
 import {
   GradientsSchema,
   MultiHeadAttentionSchema,
@@ -13,7 +14,9 @@ import {
 import { tensorFieldsOf } from './schemas/index.ts';
 import { LayerAttentionSchema } from './schemas/layers.ts';
 import type { AttentionOptions } from './schemas/options.ts';
+import { AppendSchema } from './schemas/sessions.ts';
 import type { TensorFields } from './schemas/tensor.ts';
+import type { SessionState } from './session.ts';
 import { bodyValidator } from './validation/body-validator.ts';
 
 /** What reading a call needs to know besides the body. Plain data, so that it can be handed to another thread. */
@@ -21,6 +24,8 @@ export interface CallContext {
   readonly limits: Limits;
   /** The registered layer that is called, for operations that call one. */
   readonly layer?: Layer | undefined;
+  /** The session that is appended to, for operations that append to one. */
+  readonly session?: SessionState | undefined;
 }
 
 /** What every body of a call may say. */
@@ -60,6 +65,10 @@ export const OPERATIONS: readonly Operation[] = [
     },
     fixedOptionOf,
   ),
+  operation('session_append', AppendSchema, (body, { layer, session, limits }) => {
+    if (layer === undefined || session === undefined) throw new TypeError('The append has no session.');
+    return readAppend(body, layer, session, limits);
+  }),
 ];
 
 export function operationNamed(name: string): Operation {

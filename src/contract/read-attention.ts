@@ -20,6 +20,7 @@ import type {
   ScaledDotProductAttentionBody,
 } from './schemas/compute.ts';
 import type { AttentionOptions } from './schemas/options.ts';
+import type { PastTokens } from './session.ts';
 import { expectShape, shapeProblem } from './shapes.ts';
 
 /*
@@ -90,7 +91,12 @@ export function readGradients(body: GradientsBody, limits: Limits): AttentionCal
   return { ...call, gradOutput: { data: body.grad_output.data, ...call.results.output.strides } };
 }
 
-export function readMultiHeadAttention(body: MultiHeadAttentionBody, limits: Limits): AttentionCall {
+/** `past` are tokens of the same layer that came before: for the one sample of a session. */
+export function readMultiHeadAttention(
+  body: MultiHeadAttentionBody,
+  limits: Limits,
+  past: PastTokens | null = null,
+): AttentionCall {
   const heads = body.heads ?? 1;
   const kvHeads = body.kv_heads ?? heads;
   checkKvHeads(heads, kvHeads);
@@ -111,8 +117,8 @@ export function readMultiHeadAttention(body: MultiHeadAttentionBody, limits: Lim
   const sizes: Sizes = {
     batch: queryTokens.batch,
     queries: queryTokens.rows,
-    keys: keyTokens.rows,
-    past: 0,
+    keys: keyTokens.rows + (past?.rows ?? 0),
+    past: past?.rows ?? 0,
     extras: extras.length,
     heads,
     kvHeads,
@@ -130,7 +136,7 @@ export function readMultiHeadAttention(body: MultiHeadAttentionBody, limits: Lim
     query: projected(projections.query, queryTokens),
     key: projected(projections.key, keyTokens),
     value: projected(projections.value, valueTokens),
-    past: null,
+    past: past && { key: past.key, value: past.value },
     extras,
     outputProjection: projections.output,
     layout: body.layout ?? 'in_out',

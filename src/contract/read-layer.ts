@@ -12,6 +12,7 @@ import type { Layer, PackedPart } from './layer.ts';
 import { readMultiHeadAttention } from './read-attention.ts';
 import type { MultiHeadAttentionBody } from './schemas/compute.ts';
 import { FIXED_OPTIONS, type LayerAttentionBody, type LayerBody } from './schemas/layers.ts';
+import type { PastTokens } from './session.ts';
 import { shapeProblem, zeros } from './shapes.ts';
 
 /**
@@ -35,13 +36,18 @@ export function fixedOptionOf(body: unknown): Problem | null {
 }
 
 /** Reads a call of a registered layer: its options are the layer's where the body does not give them. */
-export function readLayerAttention(body: LayerAttentionBody, layer: Layer, limits: Limits): AttentionCall {
+export function readLayerAttention(
+  body: LayerAttentionBody,
+  layer: Layer,
+  limits: Limits,
+  past: PastTokens | null = null,
+): AttentionCall {
   checkWidths(body, layer);
   const precision = body.precision ?? layer.body.precision ?? 'float32';
   const kept = inPrecision(layer.body, precision);
   const rope = ropeOf(body.rope, kept.rope, layer.name);
   const whole = { ...kept, ...body, ...(rope === undefined ? {} : { rope }) };
-  const call = readMultiHeadAttention(whole as MultiHeadAttentionBody, limits);
+  const call = readMultiHeadAttention(whole as MultiHeadAttentionBody, limits, past);
   return { ...withPacked(call, layer), layer: { name: layer.name, etag: layer.etag } };
 }
 
@@ -67,7 +73,11 @@ const SOURCES = [
   { field: 'value_context', weight: 'w_v', letters: '[B, S, D_value_context]' },
 ] as const;
 
-function widthOf({ projections, layout }: LayerBody, weight: 'w_q' | 'w_k' | 'w_v'): number | undefined {
+/** Width of the tokens that a matrix of the layer reads. */
+export function widthOf(
+  { projections, layout }: LayerBody,
+  weight: 'w_q' | 'w_k' | 'w_v',
+): number | undefined {
   const { shape } = projections.w_qkv ?? projections[weight] ?? { shape: [] };
   return shape.length === 2 ? shape[layout === 'out_in' ? 1 : 0] : undefined;
 }

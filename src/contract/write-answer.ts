@@ -1,5 +1,5 @@
 import type { Answer, AnswerTensor } from '../domain/answer.ts';
-import { type AttentionCall, mapColumns } from '../domain/call.ts';
+import { type Append, type AttentionCall, mapColumns } from '../domain/call.ts';
 import { problemAt } from '../domain/problem.ts';
 import { elementTypeOf, type RealArray } from '../domain/tensor.ts';
 import { appliedOf } from './applied.ts';
@@ -25,8 +25,17 @@ export function writeAnswer(call: AttentionCall, result: ComputeResult): Answer 
   refuseEmptyRows(call, result);
   return {
     tensors: answerTensors(call, result),
-    envelope: { empty_rows: result.emptyRows.count, applied: appliedOf(call, result.kernel) },
+    envelope: {
+      ...(call.append === undefined ? {} : positionsOf(call, call.append)),
+      empty_rows: result.emptyRows.count,
+      applied: appliedOf(call, result.kernel),
+    },
   };
+}
+
+/** Where a session stands after an append, and where the first column of its maps does. */
+function positionsOf({ sizes }: AttentionCall, { position }: Append): Answer['envelope'] {
+  return { position: position + sizes.queries, first_key_position: position - sizes.past };
 }
 
 function refuseOverflow(call: AttentionCall, result: ComputeResult): void {

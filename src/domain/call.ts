@@ -33,6 +33,8 @@ export interface AttentionCall {
   readonly keptPresent?: KeptPresent;
   /** The registered layer whose projections these are; not given where the caller sent them. */
   readonly layer?: { readonly name: string; readonly etag: string };
+  /** The append to a session that this call is; not given where it is none. */
+  readonly append?: Append;
   /** ∂loss/∂output; only for the gradients operation, which then also computes grad_query, grad_key, grad_value. */
   readonly gradOutput: HeadView | null;
 }
@@ -63,6 +65,16 @@ export interface HeadView extends HeadStrides {
   readonly data: RealArray;
   /** Whether the memory outlives the call, being that of a session. */
   readonly isKept?: boolean;
+}
+
+/** An append to a session: the tokens of the call are its next ones. */
+export interface Append {
+  /** Tokens that the session had before. */
+  readonly position: number;
+  /** SHA-256 of the embeddings, in hexadecimal digits. */
+  readonly digest: string;
+  /** Whether the session has had these tokens already, so that they are computed again and not kept. */
+  readonly isRepeated: boolean;
 }
 
 /** Memory for the keys and values of a call from row `from` on, past ones counted; row j stands where the views say. */

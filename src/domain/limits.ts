@@ -18,6 +18,12 @@ export interface Limits {
   readonly queueBytes: number;
   /** Weights of registered layers that are kept in memory. */
   readonly layerBytes: number;
+  /** Keys and values of sessions. */
+  readonly sessionBytes: number;
+  /** Tokens of one session. */
+  readonly sessionTokens: number;
+  /** How long a session is kept to which nothing is appended. */
+  readonly sessionIdleMs: number;
   /** Longest deadline, and the deadline of a request that names none. */
   readonly deadlineMs: number;
 }
@@ -34,5 +40,8 @@ export const DEFAULT_LIMITS: Limits = {
   queueRequests: 256,
   queueBytes: 2048 * MIB,
   layerBytes: 512 * MIB,
+  sessionBytes: 512 * MIB,
+  sessionTokens: 131_072,
+  sessionIdleMs: 600_000,
   deadlineMs: 60_000,
 };

@@ -12,6 +12,8 @@ const CATALOGUE = {
   not_acceptable: { status: 406, title: 'None of the accepted media types can be produced' },
   request_timeout: { status: 408, title: 'The request took too long to arrive' },
   conflict: { status: 409, title: 'Others keep changing the same thing' },
+  position_conflict: { status: 409, title: 'The session is at another position' },
+  session_lost: { status: 410, title: 'The session is gone' },
   precondition_failed: { status: 412, title: 'A condition of the request does not hold' },
   body_too_large: { status: 413, title: 'The body is larger than this service takes' },
   unsupported_media_type: { status: 415, title: 'The body is in a format that this operation does not read' },

@@ -79,17 +79,34 @@ export class Ticket {
    * Throws the Problems of every step.
    */
   async call(request: CallRequest): Promise<Encoded> {
+    const mostFlops = wholeCallFlops(this.#dispatcher.idleWorkers);
+    const read = await this.#read(request, mostFlops);
+    return 'encoded' in read ? read.encoded : this.answer(read, request.answerFormat);
+  }
+
+  /** The first half of `call`, for whoever has something to say about the call before it is computed. */
+  async read(request: CallRequest): Promise<ReadRequest> {
+    const read = await this.#read(request, 0);
+    if ('encoded' in read) throw new TypeError('More than a reading.');
+    return read;
+  }
+
+  /** The second half of `call`. */
+  async answer(read: ReadRequest, answerFormat: string): Promise<Encoded> {
     this.signal.throwIfAborted();
-    const read = isReadHere(request) ? this.#readHere(request) : await this.#readInWorker(request);
-    if ('encoded' in read) return read.encoded;
     this.#hasten(read);
     const planned = this.#plan(read.call);
-    const encoded = this.#answerHere(read, planned, request.answerFormat);
+    const encoded = this.#answerHere(read, planned, answerFormat);
     if (encoded !== null) return encoded;
-    weigh([request.bytes, read.call]);
+    weigh(read.call);
     this.reserve(read.tensorBytes);
     const answer = writeAnswer(read.call, await this.#compute(planned));
-    return this.encode(request.answerFormat, answer, read.options);
+    return this.encode(answerFormat, answer, read.options);
+  }
+
+  /** Resolves when the request has been released and no worker touches anything of it any more. */
+  departure(): Promise<void> {
+    return this.#dispatcher.departure(this.#id);
   }
 
   /** Throws at once where the deadline that the body names has passed already. */
@@ -113,20 +130,18 @@ export class Ticket {
     this.#dispatcher.measured(kernel, flops, computeMs);
   }
 
-  #readHere(request: CallRequest): ReadRequest {
+  /** Reads a body, and answers it too where a worker reads it and it takes no more arithmetic than `mostFlops`. */
+  async #read(request: CallRequest, mostFlops: number): Promise<ReadRequest | { readonly encoded: Encoded }> {
+    this.signal.throwIfAborted();
     const { limits } = this.#dispatcher;
-    return this.#inline('decodeMs', () => readRequest(request, { limits }));
-  }
-
-  async #readInWorker(request: CallRequest): Promise<ReadRequest | { readonly encoded: Encoded }> {
-    const { limits } = this.#dispatcher;
-    const mostFlops = wholeCallFlops(this.#dispatcher.idleWorkers);
+    if (isReadHere(request)) return this.#inline('decodeMs', () => readRequest(request, { limits }));
     const kernel = this.#kernels.forced;
     const item = () => ({ kind: 'request', request, limits, kernel, mostFlops }) as const;
     const { result, queueMs } = await this.#task(requestWork(request), item);
     this.#timings.queueMs += queueMs;
     if (result.kind === 'read') {
       this.#timings.decodeMs += result.readMs;
+      weigh(request.bytes);
       return result.read;
     }
     if (result.kind !== 'answered') throw new TypeError('Not an answered request.');

@@ -33,6 +33,9 @@ export function describeInstance(
       queue_requests: limits.queueRequests,
       queue_bytes: limits.queueBytes,
       layer_bytes: limits.layerBytes,
+      session_bytes: limits.sessionBytes,
+      session_tokens: limits.sessionTokens,
+      session_idle_ms: limits.sessionIdleMs,
       deadline_ms: limits.deadlineMs,
     },
     engine: {

@@ -15,7 +15,7 @@ const ROOMS = ['domain', 'contract', 'kernels', 'wire', 'client', 'store', 'engi
 /** Packages that a room may use; a room that is not listed here may use any. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   domain: [],
-  contract: ['@sinclair/typebox', 'ajv'],
+  contract: ['@sinclair/typebox', 'ajv', 'node:crypto'],
   kernels: ['node:fs', 'node:module', 'node:url'],
   wire: ['node:buffer', 'node:module', 'node:url'],
   store: ['node:crypto', 'node:fs/promises', 'node:path', 'node:timers/promises'],

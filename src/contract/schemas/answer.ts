@@ -119,7 +119,7 @@ const result = {
   applied: Type.Unsafe<Static<typeof AppliedSchema>>(Type.Ref('Applied')),
 };
 
-const AttentionResponseSchema = Type.Object(result, {
+export const AttentionResponseSchema = Type.Object(result, {
   $id: 'AttentionResponse',
   title: 'AttentionResponse',
   description: 'The output, what `return` asked for, and what was applied. A rank-2 query leaves B out.',

@@ -11,6 +11,7 @@ import { InfoSchema, LivenessSchema, ReadinessSchema } from './info.ts';
 import { LAYER_SCHEMAS } from './layers.ts';
 import { CausalSchema, ResponseOptionsSchema, ReturnSchema, RopeSchema, WindowSchema } from './options.ts';
 import { ProblemSchema } from './problem.ts';
+import { SESSION_SCHEMAS } from './sessions.ts';
 import { TENSOR_SCHEMAS, type TensorFields, tensorFields } from './tensor.ts';
 
 /** Every schema that others refer to by its $id. */
@@ -27,6 +28,7 @@ export const NAMED_SCHEMAS: readonly TSchema[] = [
   MultiHeadAttentionSchema,
   ...LAYER_SCHEMAS,
   ...ANSWER_SCHEMAS,
+  ...SESSION_SCHEMAS,
   ProblemSchema,
   InfoSchema,
   LivenessSchema,

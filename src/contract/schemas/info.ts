@@ -14,6 +14,11 @@ const LimitsSchema = Type.Object(
     queue_requests: Type.Integer({ description: 'Requests admitted at a time, running ones included.' }),
     queue_bytes: bytes('Bytes of all admitted requests together.'),
     layer_bytes: bytes('Weights of registered layers that are kept in memory.'),
+    session_bytes: bytes('Keys and values of sessions.'),
+    session_tokens: Type.Integer({ description: 'Tokens of one session.' }),
+    session_idle_ms: Type.Integer({
+      description: 'How long a session is kept to which nothing is appended.',
+    }),
     deadline_ms: Type.Integer({ description: 'Longest deadline, and that of a request that names none.' }),
   },
   { description: 'What one request, and all requests together, may use.' },

@@ -8,6 +8,7 @@ import { INFERENCE_EXAMPLES } from './examples/inference.ts';
 import { layerAttentionExamples, putLayerExamples } from './examples/layers.ts';
 import { multiHeadAttentionExamples } from './examples/multi-head-attention.ts';
 import { scaledDotProductAttentionExamples } from './examples/scaled-dot-product-attention.ts';
+import { appendExamples, beginSessionExamples } from './examples/sessions.ts';
 import { restoreDescriptions } from './reference-descriptions.ts';
 
 /** Request examples by operationId; every one of them can be sent as it stands. */
@@ -17,6 +18,8 @@ export const EXAMPLES: Readonly<Record<string, Examples>> = {
   multiHeadAttention: multiHeadAttentionExamples,
   putLayer: putLayerExamples,
   layerAttention: layerAttentionExamples,
+  beginSession: beginSessionExamples,
+  appendToSession: appendExamples,
   ...INFERENCE_EXAMPLES,
 };
 
@@ -90,6 +93,7 @@ export function documentOptions(version: string): FastifyDynamicSwaggerOptions {
       tags: [
         { name: 'attention', description: 'Computing attention' },
         { name: 'layers', description: 'Weights that are registered once' },
+        { name: 'sessions', description: 'Sequences that grow: prefill, then token by token' },
         { name: 'service', description: 'The service itself' },
         {
           name: 'KServe v2',

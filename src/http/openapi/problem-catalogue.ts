@@ -64,6 +64,17 @@ export const PROBLEM_EXPLANATIONS: Readonly<Record<ProblemCode, ProblemExplanati
     'Send the request again, or with If-Match, so that only one of several writers gets through.',
     'Layer "encoder.layer.0" was changed by others each time that it was to be written.',
   ),
+  position_conflict: fault(
+    'The session does not have as many tokens as expected_position says: another append came in between.',
+    'GET the session for its position. An append that is repeated as it was is answered again, and is no conflict.',
+    '/expected_position',
+    'The session is at position 12; got 8.',
+  ),
+  session_lost: plain(
+    'The session is gone: it was deleted, nothing was appended for long, its memory was needed, or its layer changed.',
+    'Begin a new one and append all tokens again.',
+    'The session is gone: nothing was appended to it for 600 seconds.',
+  ),
   precondition_failed: plain(
     'If-Match names a content that the layer does not have, or If-None-Match one that it has.',
     'Fetch the layer, look at its ETag and decide again. `If-None-Match: *` means: only if it is new.',

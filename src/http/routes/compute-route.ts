@@ -48,7 +48,8 @@ export const REFUSALS: readonly ProblemCode[] = [
   'deadline_exceeded',
 ];
 
-const produced = ENCODERS.map(({ mediaType }) => mediaType);
+/** Media types of answers. */
+export const PRODUCED = ENCODERS.map(({ mediaType }) => mediaType);
 
 /** Registers a compute operation in a scope that has the `compute` plugin. */
 export function addComputeRoute(scope: FastifyInstance, route: ComputeRoute): void {
@@ -65,7 +66,7 @@ export function addComputeRoute(scope: FastifyInstance, route: ComputeRoute): vo
       ...(route.layer === undefined ? {} : { params: route.layer.params }),
       body: Type.Ref(operationNamed(route.operation).body.$id as string),
       response: {
-        200: response('The result.', produced, Type.Ref(route.response), computeHeaders),
+        200: response('The result.', PRODUCED, Type.Ref(route.response), computeHeaders),
         ...problemResponses([...REFUSALS, ...(route.layer?.refusals ?? [])], route.url),
       },
     },

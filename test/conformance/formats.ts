@@ -1,5 +1,6 @@
 import type { RawAnswer, RawRequest } from '../support/service.ts';
 import type { Precision } from './adapter.ts';
+import { kserve } from './kserve.ts';
 import { safetensors } from './safetensors.ts';
 
 /** Results of a response by name, tensors nested or as `CaseTensor`, and `applied`. */
@@ -27,4 +28,4 @@ export const json: Format = {
 };
 
 /** Every format but JSON, which has the suite on every kernel; these have it on one of each precision. */
-export const OTHER_FORMATS: readonly Format[] = [safetensors];
+export const OTHER_FORMATS: readonly Format[] = [safetensors, kserve];

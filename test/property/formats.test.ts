@@ -6,16 +6,19 @@ import type { Precision } from '../../src/domain/tensor.ts';
 import { Engine } from '../../src/engine/engine.ts';
 import type { Decoded } from '../../src/wire/format.ts';
 import { json } from '../../src/wire/json/format.ts';
+import { kserve } from '../../src/wire/kserve/format.ts';
 import { safetensors } from '../../src/wire/safetensors/format.ts';
 import { seeded } from '../support/random.ts';
 import { shared, unpack } from '../support/safetensors.ts';
+import { InferResult } from '../support/triton.ts';
 import { mhaPlans, parameters, sdpaPlans } from './arbitraries.ts';
 import { mhaBody, sdpaBody } from './bodies.ts';
 import { type WireBody, wireBody } from './wire-bodies.ts';
 
 /*
- * The same random call in JSON (nested, flat and base64) and as a safetensors file: both are decoded to the same
- * tensors to the bit, and answered by the same numbers to the bit, in every format of the response.
+ * The same random call in JSON (nested, flat and base64), as a safetensors file and as an inference request (bytes, flat
+ * and nested): all are decoded to the same tensors to the bit, and answered by the same numbers to the bit, in every
+ * format of the response.
  */
 
 let engine: Engine;
@@ -59,6 +62,9 @@ async function expectSame(operation: string, body: object, seed: number): Promis
   const options = { fields, limits: DEFAULT_LIMITS };
   const decoded = json.decode(sent.json, options);
   expect(bitsOf(safetensors.decode(shared(sent.safetensors), options))).toEqual(bitsOf(decoded));
+  const inference = { model: 'm', headerBytes: sent.headerBytes };
+  const inferred = kserve.decode(shared(sent.kserve), { ...options, inference });
+  expect(bitsOf(inferred)).toEqual(bitsOf(decoded));
 
   const [fromJson, fromFile] = [
     await answers(operation, sent, 'json'),
@@ -72,6 +78,15 @@ async function expectSame(operation: string, body: object, seed: number): Promis
   expect(Object.keys(parts).sort()).toEqual(Object.keys(tensors).sort());
   for (const [name, { bytes, shape }] of Object.entries(parts)) {
     expect({ shape, data: Buffer.from(bytes).toString('base64') }).toEqual(tensors[name]);
+  }
+  const result = await inferenceAnswer(operation, sent);
+  expect(result.response.outputs.map(({ name }) => name).sort()).toEqual(Object.keys(parts).sort());
+  for (const [name, { bytes, shape }] of Object.entries(parts)) {
+    const { shape: got, bits } = result.asBytes(name);
+    expect({ shape: got, bits: bits.toString('hex') }).toEqual({
+      shape,
+      bits: Buffer.from(bytes).toString('hex'),
+    });
   }
   expect(Buffer.from(npy.subarray(npy.length - parts.output.bytes.length))).toEqual(
     Buffer.from(parts.output.bytes),
@@ -88,7 +103,7 @@ function bitsOf({ envelope, tensors }: Decoded): object {
 }
 
 /** The answer to the body in one format, in each format of answers. */
-async function answers(operation: string, sent: WireBody, format: keyof WireBody) {
+async function answers(operation: string, sent: WireBody, format: 'json' | 'safetensors') {
   const ask = async (answerFormat: string) => {
     const bytes = shared(sent[format]);
     const ticket = engine.admit(bytes.length);
@@ -100,6 +115,26 @@ async function answers(operation: string, sent: WireBody, format: keyof WireBody
   };
   const text = JSON.parse(Buffer.from(await ask('json')).toString());
   return { text, file: await ask('safetensors'), npy: await ask('npy') };
+}
+
+/** The answer to the inference request, as clients read it. */
+async function inferenceAnswer(
+  operation: string,
+  { kserve: body, headerBytes }: WireBody,
+): Promise<InferResult> {
+  const ticket = engine.admit(body.length);
+  try {
+    const encoded = await ticket.call({
+      operation,
+      format: 'kserve',
+      bytes: shared(body),
+      inference: { model: 'm', headerBytes },
+      answerFormat: 'kserve',
+    });
+    return new InferResult(encoded.bytes, String(encoded.headerBytes));
+  } finally {
+    ticket.release();
+  }
 }
 
 /** Tensors of a JSON answer in base64, by their dotted path. */

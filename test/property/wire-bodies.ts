@@ -1,9 +1,10 @@
 import type { DType, ElementKind, Tensor } from '../../src/domain/tensor.ts';
-import type { Random } from '../support/random.ts';
+import { type Random, shuffled } from '../support/random.ts';
 import { bytesOf, pack } from '../support/safetensors.ts';
 
 /*
- * One body, as JSON and as a safetensors file. Every tensor has a dtype of its own, and so the same numbers in both.
+ * One body, as JSON, as a safetensors file and as an inference request. Every tensor has a dtype of its own, and so the
+ * same numbers in all of them.
  */
 
 /** A tensor as it goes over the wire: its bytes, and the numbers that they stand for, exactly. */
@@ -17,12 +18,25 @@ interface Sent {
 export interface WireBody {
   readonly json: Uint8Array;
   readonly safetensors: Uint8Array;
+  readonly kserve: Uint8Array;
+  /** Bytes of the JSON of the inference request. */
+  readonly headerBytes: number;
 }
 
 const DTYPES: Readonly<Record<ElementKind, readonly DType[]>> = {
   real: ['float32', 'float32', 'float64', 'float16', 'bfloat16', 'int32', 'int64'],
   index: ['int32', 'int64', 'float64', 'float32'],
   bool: ['bool'],
+};
+
+const DATATYPE: Readonly<Record<DType, string>> = {
+  float64: 'FP64',
+  float32: 'FP32',
+  float16: 'FP16',
+  bfloat16: 'BF16',
+  bool: 'BOOL',
+  int32: 'INT32',
+  int64: 'INT64',
 };
 
 const STORED: Readonly<Record<DType, string>> = {
@@ -45,9 +59,13 @@ export function wireBody(
   random: Random,
 ): WireBody {
   const parts: Record<string, { dtype: string; shape: readonly number[]; bytes: Uint8Array }> = {};
-  const write = (object: object, path: string): { inJson: string; inFile: string } => {
+  const inputs: string[] = [];
+  const behind: Uint8Array[] = [];
+  const write = (object: object, path: string): { inJson: string; inFile: string; options: string[] } => {
     const inJson: string[] = [];
     const inFile: string[] = [];
+    /** The members that are no tensors. */
+    const options: string[] = [];
     for (const [name, value] of Object.entries(object)) {
       const below = path === '' ? name : `${path}.${name}`;
       const key = JSON.stringify(name);
@@ -55,21 +73,57 @@ export function wireBody(
         const sent = send(value, kinds[below], random);
         const text = tensorText(sent, kinds[below], random);
         inJson.push(`${key}:${text}`);
+        const { input, bytes } = inferenceInput(below, sent, kinds[below], random);
+        inputs.push(input);
+        behind.push(bytes);
         if (sent.numbers.length <= SMALL && random.uniform() < 0.3) inFile.push(`${key}:${text}`);
         else parts[below] = { dtype: STORED[sent.dtype], shape: sent.shape, bytes: sent.bytes };
       } else if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
         const inner = write(value, below);
         inJson.push(`${key}:${inner.inJson}`);
         inFile.push(`${key}:${inner.inFile}`);
+        const object = `{${inner.options}}`;
+        options.push(`${key}:${path === '' ? JSON.stringify(object) : object}`);
       } else {
         inJson.push(`${key}:${JSON.stringify(value)}`);
         inFile.push(`${key}:${JSON.stringify(value)}`);
+        options.push(`${key}:${JSON.stringify(value)}`);
       }
     }
-    return { inJson: `{${inJson}}`, inFile: `{${inFile}}` };
+    return { inJson: `{${inJson}}`, inFile: `{${inFile}}`, options };
   };
-  const { inJson, inFile } = write(body, '');
-  return { json: Buffer.from(inJson), safetensors: pack(parts, { request: inFile }) };
+  const { inJson, inFile, options } = write(body, '');
+  const header = Buffer.from(`{"parameters":{"binary_data_output":true,${options}},"inputs":[${inputs}]}`);
+  return {
+    json: Buffer.from(inJson),
+    safetensors: pack(parts, { request: inFile }),
+    kserve: Buffer.concat([header, ...behind]),
+    headerBytes: header.length,
+  };
+}
+
+/** A tensor as an input with bytes behind the JSON, or with numbers, flat or nested; members in any order. */
+function inferenceInput(
+  path: string,
+  { dtype, shape, bytes, numbers }: Sent,
+  kind: ElementKind,
+  random: Random,
+): { input: string; bytes: Uint8Array } {
+  const isOnlyBinary = dtype === 'float16' || dtype === 'bfloat16';
+  const form = isOnlyBinary ? 0 : random.below(3);
+  const texts = Array.from(numbers, (number) =>
+    kind === 'bool' ? String(number === 1) : numberText(number),
+  );
+  const data =
+    form === 0
+      ? `"parameters":{"binary_data_size":${bytes.length}}`
+      : `"data":${form === 1 ? `[${texts}]` : nested(shape, numbers, kind, 0, 0)}`;
+  const members = [`"name":"${path}"`, `"datatype":"${DATATYPE[dtype]}"`, `"shape":[${shape}]`, data];
+  const order = shuffled(members.length, random);
+  return {
+    input: `{${order.map((member) => members[member])}}`,
+    bytes: form === 0 ? bytes : new Uint8Array(0),
+  };
 }
 
 function isTensor(value: unknown): value is Tensor {

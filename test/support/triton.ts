@@ -149,6 +149,15 @@ export class InferResult {
     if (place !== this.#buffer.length) throw new Error(`${this.#buffer.length - place} bytes are left over`);
   }
 
+  /** The bytes of a binary output, where `np.frombuffer` looks at them. */
+  asBytes(name: string): { readonly shape: readonly number[]; readonly bits: Buffer } {
+    const output = this.response.outputs.find((one) => one.name === name);
+    const place = this.#places.get(name);
+    if (output === undefined || place === undefined) throw new Error(`There is no binary output ${name}`);
+    const size = output.parameters?.binary_data_size ?? 0;
+    return { shape: output.shape, bits: this.#buffer.subarray(place, place + size) };
+  }
+
   /** `as_numpy`: `np.frombuffer(...)` or `np.array(data)`, reshaped; null as None is NaN in numpy. */
   asNumpy(name: string): { readonly shape: readonly number[]; readonly values: number[] } {
     const output = this.response.outputs.find((one) => one.name === name);

@@ -110,7 +110,7 @@ const PIECES = [
 /** A body with something else in it, cut, doubled, or with another length of its JSON. */
 export function damagedBody(random: Random): SentBody {
   let { body, headerBytes } = wholeBody(random);
-  for (let count = 1 + random.below(3); count > 0; count--) {
+  for (let count = random.uniform() < 0.7 ? 1 : 2 + random.below(2); count > 0; count--) {
     const at = random.below(body.length + 1);
     const to = Math.min(body.length, at + random.below(12));
     const way = random.below(6);

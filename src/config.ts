@@ -27,6 +27,7 @@ export const EnvironmentSchema = Type.Object({
   DATA_DIR: Type.String({ minLength: 1, default: './data' }),
   /** Where registered layers are kept. */
   STORE: Type.Unsafe<StoreKind>({ type: 'string', enum: [...STORE_KINDS], default: STORE_KINDS[0] }),
+  REDIS_URL: Type.String({ pattern: '^rediss?://', default: 'redis://localhost:6379' }),
   /** Worker threads; as many as there are processors for this process where not given. */
   THREADS: Type.Optional(Type.Integer({ minimum: 1, maximum: 1024 })),
   /** Name of a kernel that is preferred to all others for the calls that it computes. */
@@ -56,6 +57,7 @@ export interface Config {
   readonly logLevel: (typeof LOG_LEVELS)[number];
   readonly dataDir: string;
   readonly store: StoreKind;
+  readonly redisUrl: string;
   readonly threads: number | undefined;
   readonly kernel: string | undefined;
   readonly limits: Limits;
@@ -78,6 +80,7 @@ export function readConfig(environment: NodeJS.ProcessEnv, kernelNames: readonly
     logLevel: env.LOG_LEVEL,
     dataDir: env.DATA_DIR,
     store: env.STORE,
+    redisUrl: env.REDIS_URL,
     threads: env.THREADS,
     kernel: env.KERNEL,
     limits: {

@@ -6,7 +6,7 @@ import { Engine } from './engine/engine.ts';
 import { defaultThreads } from './engine/threads.ts';
 import { nativeUnavailable } from './kernels/native/kernel.ts';
 import { KERNELS } from './kernels/registry.ts';
-import { openStore } from './store/open.ts';
+import { openStore, StoreError } from './store/open.ts';
 
 /** Beyond the delay and the longest deadline: time for responses to leave and workers to end. */
 const CLOSE_MARGIN_MS = 10_000;
@@ -21,7 +21,8 @@ async function start(config: Config): Promise<void> {
   }
   const { limits, kernel, shutdownDelayMs } = config;
   const engine = new Engine({ threads: config.threads ?? defaultThreads(), limits, kernel, logger });
-  const store = await openStore({ kind: config.store, dataDir: config.dataDir, logger });
+  const { store: kind, dataDir, redisUrl } = config;
+  const store = await openStore({ kind, dataDir, redisUrl, logger });
   await engine.ready();
   const app = await buildApp({ config, engine, store, logger });
 
@@ -69,7 +70,8 @@ function refuseToStart(error: NodeJS.ErrnoException): never {
     EADDRNOTAVAIL: 'HOST: expected an address of this machine.',
     ENOTFOUND: 'HOST: expected an address of this machine.',
   };
-  const line = error instanceof ConfigurationError ? error.message : known[error.code ?? ''];
+  const isSaid = error instanceof ConfigurationError || error instanceof StoreError;
+  const line = isSaid ? error.message : known[error.code ?? ''];
   process.stderr.write(`attention-api cannot start. ${line ?? error.stack}\n`);
   process.exit(1);
 }

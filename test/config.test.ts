@@ -13,6 +13,7 @@ describe('the configuration', () => {
       logLevel: 'info',
       dataDir: './data',
       store: 'fs',
+      redisUrl: 'redis://localhost:6379',
       threads: undefined,
       kernel: undefined,
       limits: DEFAULT_LIMITS,
@@ -43,6 +44,7 @@ describe('the configuration', () => {
         MAX_SESSION_TOKENS: '12',
         MAX_SESSION_IDLE_MS: '13',
         STORE: 'memory',
+        REDIS_URL: 'rediss://user:secret@redis:6380/1',
         MAX_DEADLINE_MS: '9',
         SHUTDOWN_DELAY_MS: '10',
         TRUST_PROXY: '10.0.0.0/8, fd00::/8 ,127.0.0.1',
@@ -55,6 +57,7 @@ describe('the configuration', () => {
       logLevel: 'debug',
       dataDir: '/data',
       store: 'memory',
+      redisUrl: 'rediss://user:secret@redis:6380/1',
       threads: 3,
       kernel: 'native',
       limits: {

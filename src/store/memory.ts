@@ -15,7 +15,10 @@ export class MemoryStore implements LayerStore {
 
   async replace(name: string, revision: number, next: StoredLayer | null): Promise<boolean> {
     const current = this.#entry(name);
-    if (current.revision !== revision || (next !== null && !this.#contents.has(next.etag))) return false;
+    if (current.revision !== revision || (next !== null && !this.#contents.has(next.etag))) {
+      this.#dropUnused(next?.etag);
+      return false;
+    }
     this.#entries.set(name, { layer: next, revision: revision + 1 });
     this.#dropUnused(current.layer?.etag);
     return true;

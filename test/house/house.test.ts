@@ -18,7 +18,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   contract: ['@sinclair/typebox', 'ajv', 'node:crypto'],
   kernels: ['node:fs', 'node:module', 'node:url'],
   wire: ['node:buffer', 'node:module', 'node:url'],
-  store: ['node:crypto', 'node:fs/promises', 'node:path', 'node:timers/promises'],
+  store: ['@redis/client', 'node:crypto', 'node:fs/promises', 'node:path', 'node:timers/promises'],
   client: ['node:timers/promises', 'undici'],
 };
 
@@ -45,7 +45,7 @@ const modules = files.filter(
 function readSource(path: string): SourceFile {
   const text = readFileSync(join(SRC, path), 'utf8');
   const imports = Array.from(
-    text.matchAll(/^(?:import|export)\b[^'"]*?from '([^']+)'/gms),
+    text.matchAll(/(?:^(?:import|export)\b[^'"]*?from |\bimport\()'([^']+)'/gms),
     ([, from]) => from,
   );
   return { path: path.split(sep).join('/'), room: roomOf(path), lines: text.split('\n').length, imports };

@@ -48,11 +48,14 @@ export function holdToContract(open: () => Promise<LayerStore>): void {
   it('changes a name only where nobody else has', async () => {
     await withStore(async (store) => {
       await put(store, 'a', first);
-      await store.writeContent(second.etag, second.bytes);
       const { revision } = await store.find('a');
-      expect(await store.replace('a', revision - 1, storedLayer('a', second))).toBe(false);
-      expect(await store.replace('a', revision + 1, storedLayer('a', second))).toBe(false);
+      for (const other of [revision - 1, revision + 1]) {
+        await store.writeContent(second.etag, second.bytes);
+        expect(await store.replace('a', other, storedLayer('a', second))).toBe(false);
+      }
       expect((await store.find('a')).layer?.etag).toBe(first.etag);
+      // A store may have dropped what nobody came to have.
+      await store.writeContent(second.etag, second.bytes);
       expect(await store.replace('a', revision, storedLayer('a', second))).toBe(true);
       expect(await store.replace('a', revision, storedLayer('a', first))).toBe(false);
       expect((await store.find('a')).layer?.etag).toBe(second.etag);

@@ -2,6 +2,7 @@ import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
 import { Problem } from '../../domain/problem.ts';
 import { isSameContent } from '../hash.ts';
+import type { StoreLogger } from '../logger.ts';
 import type { Entry, LayerStore, StoredLayer } from '../store.ts';
 import { entryName, lastRevision, readEntry, writeEntry } from './entry-file.ts';
 import {
@@ -13,11 +14,6 @@ import {
   unlessMissing,
   writeDurably,
 } from './files.ts';
-
-/** What the store says to whoever looks after it. */
-export interface StoreLogger {
-  error(details: object, message: string): void;
-}
 
 export interface FileStoreOptions {
   readonly folder: string;

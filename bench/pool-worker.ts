@@ -1,44 +1,35 @@
 import { parentPort, workerData } from 'node:worker_threads';
+import { type Progress, takePart } from '../src/engine/shared-job.ts';
 import type { Job } from '../src/kernels/kernel.ts';
 import { kernelNamed } from '../src/kernels/registry.ts';
-import { arrived, FAILED, FINISHED, GENERATION, nextTile, waitWhile } from './pool-control.ts';
+import { cancel } from '../src/kernels/status.ts';
+import { FAILED, GENERATION, INSIDE, OPEN, waitWhile } from './pool-control.ts';
 
 export interface PoolWorkerData {
   readonly kernel: string;
   readonly job: Job;
   readonly control: Int32Array;
-  readonly threads: number;
+  readonly progress: Progress;
 }
 
-const { kernel: name, job, control, threads } = workerData as PoolWorkerData;
+const { kernel: name, job, control, progress } = workerData as PoolWorkerData;
 const kernel = kernelNamed(name);
 
 parentPort!.postMessage('ready');
-for (let generation = 0; ; generation++) {
-  Atomics.wait(control, GENERATION, generation);
+let generation = 0;
+for (;;) {
+  waitWhile(control, GENERATION, generation);
+  generation = Atomics.load(control, GENERATION);
+  Atomics.add(control, INSIDE, 1);
   try {
-    runStages();
+    // Whoever wakes up late finds the run closed, and touches nothing of the next.
+    if (Atomics.load(control, OPEN) !== 0) takePart(kernel, job, progress);
   } catch (error) {
-    // The others may wait for this thread for ever: whoever asked is not to.
+    // Nobody is to wait for the tile that this thread had.
     Atomics.store(control, FAILED, 1);
-    Atomics.add(control, FINISHED, threads);
-    Atomics.notify(control, FINISHED);
+    cancel(job.status);
     throw error;
+  } finally {
+    Atomics.sub(control, INSIDE, 1);
   }
-  if (Atomics.add(control, FINISHED, 1) + 1 === threads) Atomics.notify(control, FINISHED);
-}
-
-/** Takes tiles until there are none, then waits for those of the others, stage by stage. */
-function runStages(): void {
-  job.plan.stages.forEach(({ tiles }, stage) => {
-    for (let tile = take(stage); tile < tiles; tile = take(stage)) kernel.run(job, stage, tile);
-    const word = arrived(stage);
-    const count = Atomics.add(control, word, 1) + 1;
-    if (count === threads) Atomics.notify(control, word);
-    for (let seen = count; seen < threads; seen = Atomics.load(control, word)) waitWhile(control, word, seen);
-  });
-}
-
-function take(stage: number): number {
-  return Atomics.add(control, nextTile(stage), 1);
 }

@@ -1,36 +1,42 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
+import { createProgress, type Progress, takePart } from '../src/engine/shared-job.ts';
 import type { Job, Kernel } from '../src/kernels/kernel.ts';
-import { arrived, createControl, FAILED, FINISHED, GENERATION, nextTile } from './pool-control.ts';
+import { createControl, FAILED, GENERATION, INSIDE, OPEN } from './pool-control.ts';
 import type { PoolWorkerData } from './pool-worker.ts';
 
-/** Longer than any row takes: a run that is not done by then has lost a thread. */
-const LOST_AFTER_MS = 600_000;
-
 /**
- * Threads that compute one job together, as often as asked: tiles are handed out by an atomic counter, and a stage
- * begins when all threads are done with the one before. The thread that asks sleeps meanwhile, as a server's would.
+ * Threads that compute one job together, as often as asked, as the workers of the engine share one: each takes tiles
+ * from atomic counters from the first stage to the last. The thread that asks is one of them.
  */
 export class Pool {
   readonly #workers: readonly Worker[];
+  readonly #kernel: Kernel;
+  readonly #job: Job;
   readonly #control: Int32Array;
-  readonly #stages: number;
+  readonly #progress: Progress;
 
-  private constructor(workers: readonly Worker[], control: Int32Array, stages: number) {
+  private constructor(workers: readonly Worker[], kernel: Kernel, data: PoolWorkerData) {
     this.#workers = workers;
-    this.#control = control;
-    this.#stages = stages;
+    this.#kernel = kernel;
+    this.#job = data.job;
+    this.#control = data.control;
+    this.#progress = data.progress;
   }
 
   static async start(threads: number, kernel: Kernel, job: Job): Promise<Pool> {
-    const control = createControl(job.plan.stages.length);
-    const workerData: PoolWorkerData = { kernel: kernel.name, job, control, threads };
+    const progress = createProgress(job.plan.stages.length);
+    const workerData: PoolWorkerData = { kernel: kernel.name, job, control: createControl(), progress };
     const workers = Array.from(
-      { length: threads },
+      { length: threads - 1 },
       () => new Worker(new URL('./pool-worker.ts', import.meta.url), { workerData }),
     );
-    for (const worker of workers) worker.on('error', (error) => console.error(error));
-    const pool = new Pool(workers, control, job.plan.stages.length);
+    const pool = new Pool(workers, kernel, workerData);
+    for (const worker of workers) {
+      worker.on('error', (error) => {
+        console.error(error);
+      });
+    }
     try {
       await Promise.all(workers.map((worker) => once(worker, 'message')));
     } catch (error) {
@@ -43,17 +49,14 @@ export class Pool {
   /** Computes the whole job. */
   run(): void {
     const control = this.#control;
-    for (let stage = 0; stage < this.#stages; stage++) {
-      Atomics.store(control, nextTile(stage), 0);
-      Atomics.store(control, arrived(stage), 0);
-    }
-    Atomics.store(control, FINISHED, 0);
+    this.#progress.fill(0);
+    Atomics.store(control, OPEN, 1);
     Atomics.add(control, GENERATION, 1);
     Atomics.notify(control, GENERATION);
-    for (let done = 0; done < this.#workers.length; done = Atomics.load(control, FINISHED)) {
-      if (Atomics.wait(control, FINISHED, done, LOST_AFTER_MS) === 'timed-out')
-        throw new Error('A thread of the pool was lost.');
-    }
+    takePart(this.#kernel, this.#job, this.#progress);
+    Atomics.store(control, OPEN, 0);
+    // All tiles are done, so whoever is inside is about to leave.
+    while (Atomics.load(control, INSIDE) !== 0) Atomics.pause();
     if (Atomics.load(control, FAILED) !== 0) throw new Error('A thread of the pool failed.');
   }
 

@@ -8,7 +8,10 @@ import { isCancelled } from '../kernels/status.ts';
 export type Progress = Int32Array;
 
 const SLOTS = 2;
-/** Looks at the counter before a worker goes to sleep: about as long as a sleep and its end would take. */
+/**
+ * Looks at the counter before a worker goes to sleep: some 50 µs with the pause after each, which is as long as a tile of
+ * a small layer takes, and as a sleep and its end would.
+ */
 const SPINS = 2000;
 /** A worker that sleeps looks up this often, for a job that will not be finished. */
 const SLEEP_MS = 1;
@@ -41,7 +44,10 @@ export function takePart(kernel: Kernel, job: Job, progress: Progress): number {
 
 /** Waits until a stage is done. Returns false where it will never be. */
 function awaitStage(job: Job, progress: Progress, done: number, tiles: number): boolean {
-  for (let spin = 0; spin < SPINS; spin++) if (Atomics.load(progress, done) >= tiles) return true;
+  for (let spin = 0; spin < SPINS; spin++) {
+    if (Atomics.load(progress, done) >= tiles) return true;
+    Atomics.pause();
+  }
   for (;;) {
     const count = Atomics.load(progress, done);
     if (count >= tiles) return true;

@@ -37,7 +37,6 @@ const SECOND = 1000;
 export async function buildApp({ config, engine, store, logger }: AppOptions): Promise<FastifyInstance> {
   const { limits, trustProxy } = config;
   const { name, version } = packageJson;
-  const models = new Models();
   const app = Fastify({
     ...(logger === undefined ? {} : { loggerInstance: logger }),
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
@@ -72,7 +71,12 @@ export async function buildApp({ config, engine, store, logger }: AppOptions): P
   const sessions = new Sessions(layers, limits);
   app.addHook('onClose', async () => sessions.close());
   await app.register(sessionRoutes, { engine, limits, sessions });
-  await app.register(kserveRoutes, { engine, limits, identity: { name, version }, models });
+  await app.register(kserveRoutes, {
+    engine,
+    limits,
+    identity: { name, version },
+    models: new Models(layers),
+  });
   await app.register(healthRoutes, { engine });
   await app.register(infoRoutes, { identity: { name, version }, engine, limits });
   await app.register(pageRoutes, { version });

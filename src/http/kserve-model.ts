@@ -9,15 +9,11 @@ interface ModelParams {
 
 /**
  * The model that an address names.
- * @throws {Problem} not_found, or invalid_request for a version that is no number.
+ * @throws {Problem} not_found; invalid_request for a version that is no number; store_unavailable.
  */
-export function modelOf(request: FastifyRequest, models: Models): Model {
+export async function modelOf(request: FastifyRequest, models: Models): Promise<Model> {
   const { model: name, version } = request.params as ModelParams;
-  const found = models.get(name);
-  if (found === undefined) {
-    const detail = `There is no model ${JSON.stringify(name.slice(0, 64))}; /v2/models lists all.`;
-    throw new Problem('not_found', detail);
-  }
+  const found = await models.find(name);
   if (version === undefined || version === MODEL_VERSION) return found;
   const shown = JSON.stringify(version.slice(0, 64));
   if (!/^\d+$/.test(version)) {

@@ -1,13 +1,18 @@
+import type { Layer } from '../contract/layer.ts';
 import { operationNamed } from '../contract/operations.ts';
 import type { ModelMetadata } from '../contract/schemas/inference.ts';
+import { Problem } from '../domain/problem.ts';
 import type { ElementKind } from '../domain/tensor.ts';
 import { outputNames } from '../wire/kserve/outputs.ts';
+import type { Layers } from './layers.ts';
 
 /** What the Open Inference Protocol calls a model: an operation under a name. */
 export interface Model {
   readonly name: string;
   /** Name of a row of the operations. */
   readonly operation: string;
+  /** Has the weights of the layer that the operation calls in memory; undefined where it calls none. */
+  readonly open?: (() => Promise<Layer>) | undefined;
 }
 
 /** The one version of every model. */
@@ -20,16 +25,38 @@ const BUILT_IN: readonly Model[] = [
   { name: 'multi-head-attention', operation: 'multi_head_attention' },
 ];
 
-/** The models that this instance has, by name: those that are built in, and what is added to them. */
-export class Models {
-  readonly #models = new Map(BUILT_IN.map((model) => [model.name, model]));
+/** What can be the name of a layer. */
+const LAYER_NAME = /^[a-z0-9][a-z0-9._-]{0,63}$/;
 
-  [Symbol.iterator](): Iterator<Model> {
-    return this.#models.values();
+/** The models that this instance has: the operations that are built in, and every registered layer of another name. */
+export class Models {
+  readonly #layers: Layers;
+
+  constructor(layers: Layers) {
+    this.#layers = layers;
   }
 
-  get(name: string): Model | undefined {
-    return this.#models.get(name);
+  async list(): Promise<readonly Model[]> {
+    const names = (await this.#layers.list()).map(({ name }) => name);
+    const others = names.filter((name) => BUILT_IN.every((model) => model.name !== name));
+    return [...BUILT_IN, ...others.map((name) => this.#layer(name))];
+  }
+
+  /** @throws {Problem} not_found; store_unavailable. */
+  async find(name: string): Promise<Model> {
+    const builtIn = BUILT_IN.find((model) => model.name === name);
+    if (builtIn !== undefined) return builtIn;
+    try {
+      if (LAYER_NAME.test(name)) return this.#layer((await this.#layers.find(name)).name);
+    } catch (error) {
+      if (!(error instanceof Problem && error.code === 'not_found')) throw error;
+    }
+    const shown = JSON.stringify(name.slice(0, 64));
+    throw new Problem('not_found', `There is no model ${shown}; GET /v2/models lists all.`);
+  }
+
+  #layer(name: string): Model {
+    return { name, operation: 'layer_attention', open: () => this.#layers.open(name) };
   }
 }
 

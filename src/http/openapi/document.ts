@@ -72,10 +72,28 @@ const conditions: Readonly<Record<string, TProperties>> = {
   },
 };
 
+const headerLength = {
+  'Inference-Header-Content-Length': Type.Optional(
+    Type.Integer({ minimum: 0, description: 'Bytes of the JSON, where the bytes of tensors follow it.' }),
+  ),
+};
+
+/** What only some operations read, by operationId. */
+const others: Readonly<Record<string, TProperties>> = {
+  ...conditions,
+  infer: headerLength,
+  inferVersion: headerLength,
+};
+
+/** Operations with a body that take no place in the engine. */
+const UNTIMED: ReadonlySet<string> = new Set(['indexRepository', 'loadModel', 'unloadModel']);
+
 /** The headers of an operation, as its schema tells them. */
 function headersOf(schema: { body?: unknown; operationId?: string } | undefined): TObject {
-  const { properties } = schema?.body === undefined ? requestHeaders : computeRequestHeaders;
-  return Type.Object({ ...properties, ...conditions[schema?.operationId ?? ''] });
+  const { body, operationId = '' } = schema ?? {};
+  const isTimed = body !== undefined && !UNTIMED.has(operationId);
+  const { properties } = isTimed ? computeRequestHeaders : requestHeaders;
+  return Type.Object({ ...properties, ...others[operationId] });
 }
 
 /** Options of @fastify/swagger: the document is made from the schemas that the routes validate with. */

@@ -31,6 +31,8 @@ const REFUSALS: readonly ProblemCode[] = [
   'over_capacity',
   'stopping',
   'deadline_exceeded',
+  'store_unavailable',
+  'layer_damaged',
 ];
 
 const headers = {
@@ -77,7 +79,7 @@ async function infer(
   reply: FastifyReply,
   { statistics }: KserveContext,
 ): Promise<FastifyReply> {
-  const { name, operation } = modelOfRequest(request);
+  const { name, operation, open } = modelOfRequest(request);
   const ticket = ticketOf(request);
   const {
     bytes,
@@ -89,6 +91,7 @@ async function infer(
     bytes: request.body as Uint8Array,
     inference: { model: name, version: MODEL_VERSION, headerBytes: headerLengthOf(request) },
     answerFormat: kserve.name,
+    layer: await open?.(),
   });
   statistics.succeeded(name, { batch, totalMs: reply.elapsedTime, timings: ticket.timings });
   if (headerBytes !== undefined) reply.header(HEADER_LENGTH, headerBytes);

@@ -10,7 +10,8 @@ import { readinessOf } from '../readiness.ts';
 import type { KserveContext } from './kserve.ts';
 import { MODEL_ADDRESSES, PLAIN, TAG } from './kserve-route.ts';
 
-const REFUSALS: readonly ProblemCode[] = ['invalid_request', 'not_found', 'headers_too_large'];
+const LIST_REFUSALS: readonly ProblemCode[] = ['headers_too_large', 'store_unavailable'];
+const REFUSALS: readonly ProblemCode[] = ['invalid_request', 'not_found', ...LIST_REFUSALS];
 
 /** What models there are, what each takes and gives, whether it takes requests, and what it has done. */
 export async function modelRoutes(
@@ -23,14 +24,14 @@ export async function modelRoutes(
       operationId: 'listModels',
       tags: [TAG],
       summary: 'The names of all models',
-      description: 'Every operation of this service is a model.',
+      description: 'Every operation of this service is a model, and every registered layer.',
       response: {
         200: response('The names.', [INFERENCE_JSON], Type.Ref('ModelList')),
-        ...inferenceErrors(['headers_too_large'], '/v2/models'),
+        ...inferenceErrors(LIST_REFUSALS, '/v2/models'),
       },
     },
     handler: async (_request, reply) =>
-      sendInferenceJson(reply, { models: Array.from(models, ({ name }) => name) }),
+      sendInferenceJson(reply, { models: (await models.list()).map(({ name }) => name) }),
   });
 
   app.get('/v2/models/stats', {
@@ -42,12 +43,13 @@ export async function modelRoutes(
       description: 'Sums since this instance started; two readings give the rates between them.',
       response: {
         200: response('The statistics.', [INFERENCE_JSON], Type.Ref('ModelStatistics')),
-        ...inferenceErrors(['headers_too_large'], '/v2/models/stats'),
+        ...inferenceErrors(LIST_REFUSALS, '/v2/models/stats'),
       },
     },
     handler: async (_request, reply) => {
       reply.header('cache-control', 'no-store');
-      return sendInferenceJson(reply, { model_stats: Array.from(models, ({ name }) => statistics.of(name)) });
+      const listed = await models.list();
+      return sendInferenceJson(reply, { model_stats: listed.map(({ name }) => statistics.of(name)) });
     },
   });
 
@@ -67,7 +69,8 @@ export async function modelRoutes(
           ...inferenceErrors(REFUSALS, url),
         },
       },
-      handler: async (request, reply) => sendInferenceJson(reply, describeModel(modelOf(request, models))),
+      handler: async (request, reply) =>
+        sendInferenceJson(reply, describeModel(await modelOf(request, models))),
     });
 
     app.get(`${url}/ready`, {
@@ -85,7 +88,7 @@ export async function modelRoutes(
         },
       },
       handler: async (request, reply) => {
-        const { name } = modelOf(request, models);
+        const { name } = await modelOf(request, models);
         const ready = readinessOf(app, engine) === 'ready';
         reply.code(ready ? 200 : 503).header('cache-control', 'no-store');
         return sendInferenceJson(reply, { name, ready });
@@ -106,7 +109,7 @@ export async function modelRoutes(
         },
       },
       handler: async (request, reply) => {
-        const { name } = modelOf(request, models);
+        const { name } = await modelOf(request, models);
         reply.header('cache-control', 'no-store');
         return sendInferenceJson(reply, { model_stats: [statistics.of(name)] });
       },

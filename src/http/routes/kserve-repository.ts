@@ -16,13 +16,18 @@ import { readinessOf } from '../readiness.ts';
 import type { KserveContext } from './kserve.ts';
 import { PLAIN, TAG } from './kserve-route.ts';
 
-const REFUSALS: readonly ProblemCode[] = ['malformed_body', 'invalid_request', 'body_too_large'];
-const MODEL_REFUSALS: readonly ProblemCode[] = [...REFUSALS, 'not_found'];
+const REFUSALS: readonly ProblemCode[] = [
+  'malformed_body',
+  'invalid_request',
+  'body_too_large',
+  'store_unavailable',
+];
+const MODEL_REFUSALS: readonly ProblemCode[] = [...REFUSALS, 'not_found', 'layer_damaged'];
 const MODEL_PARAMS = Type.Object({
   model: Type.String({ description: 'Name of a model.', examples: ['multi-head-attention'] }),
 });
 
-/** The repository of models: what is in it, and loading and unloading, which the models here have no need of. */
+/** The repository of models: what is in it, and loading and unloading, of which the models here have little need. */
 export async function repositoryRoutes(
   app: FastifyInstance,
   { engine, models, limits }: KserveContext,
@@ -69,7 +74,7 @@ export async function repositoryRoutes(
       const isReady = readinessOf(app, engine) === 'ready';
       const state = isReady ? 'READY' : 'UNAVAILABLE';
       const reason = isReady ? '' : 'The server is not ready.';
-      const listed = ready && !isReady ? [] : [...models];
+      const listed = ready && !isReady ? [] : await models.list();
       return sendInferenceJson(
         reply,
         listed.map(({ name }) => ({ name, version: MODEL_VERSION, state, reason })),
@@ -83,8 +88,9 @@ export async function repositoryRoutes(
     schema: {
       operationId: 'loadModel',
       tags: [TAG],
-      summary: 'Load a model, which all are already',
-      description: 'Models are there from the start, so this finds them loaded. The body may be empty.',
+      summary: 'Have the weights of a model in memory',
+      description:
+        'A registered layer is otherwise opened at its first call; what is built in is there already. The body may be empty.',
       params: MODEL_PARAMS,
       body: Type.Ref('RepositoryModelRequest'),
       response: {
@@ -93,13 +99,14 @@ export async function repositoryRoutes(
       },
     },
     handler: async (request, reply) => {
-      const { name } = modelOf(request, models);
+      const { name, open } = await modelOf(request, models);
       const { parameters = {} } = readModelRequest<{ parameters: object }>(request);
       const [given] = Object.keys(parameters);
       if (given !== undefined) {
-        const detail = `The model "${name}" is built in: expected no parameters to load it with; got ${JSON.stringify(given.slice(0, 64))}.`;
+        const detail = `Expected no parameters to load a model with; got ${JSON.stringify(given.slice(0, 64))}.`;
         throw new Problem('invalid_request', detail);
       }
+      await open?.();
       return sendInferenceJson(reply, { name, load: true });
     },
   });
@@ -111,7 +118,8 @@ export async function repositoryRoutes(
       operationId: 'unloadModel',
       tags: [TAG],
       summary: 'Unload a model, which is refused',
-      description: 'Models that are built in stay; the answer is a 400 that says so. The body may be empty.',
+      description:
+        'Models that are built in stay, and memory looks after registered layers; the answer is a 400 that says so. The body may be empty.',
       params: MODEL_PARAMS,
       body: Type.Ref('RepositoryModelRequest'),
       response: {
@@ -120,9 +128,13 @@ export async function repositoryRoutes(
       },
     },
     handler: async (request) => {
-      const { name } = modelOf(request, models);
+      const { name, open } = await modelOf(request, models);
       readModelRequest(request);
-      throw new Problem('invalid_request', `The model "${name}" is built in and cannot be unloaded.`);
+      const why =
+        open === undefined
+          ? 'is built in and cannot be unloaded'
+          : `is a registered layer, which is unloaded when others need its memory; DELETE /v1/layers/${name} takes it away`;
+      throw new Problem('invalid_request', `The model "${name}" ${why}.`);
     },
   });
 }

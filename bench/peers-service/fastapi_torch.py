@@ -86,4 +86,5 @@ async def as_json(layer: str, call: Call):
     return Answer(output=layers[layer](torch.tensor(call.embeddings)).tolist())
 
 
-uvicorn.run(app, host="127.0.0.1", port=int(os.environ["PORT"]), log_level="warning", access_log=False)
+port = int(os.environ["PORT"])
+uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False, timeout_keep_alive=72)

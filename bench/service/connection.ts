@@ -96,6 +96,8 @@ export class Connection {
     this.#missing -= bytes.length;
     if (this.#missing > 0) return;
     this.#answer = null;
+    // A service may close a connection on which nothing is under way.
+    this.#failed = null;
     this.#done!(answer);
   }
 }

@@ -1,4 +1,4 @@
-import type { Rope, Sizes } from '../../../src/domain/call.ts';
+import type { Rope, Sizes, Visibility } from '../../../src/domain/call.ts';
 import type { Precision } from '../../../src/domain/tensor.ts';
 import {
   type CallOptions,
@@ -155,61 +155,46 @@ export const OPTION_SETS: Readonly<Record<string, OptionSet>> = {
     storage: 'rows_first',
     visibility: causal(2, 190),
   }),
-  'few queries, all at once': (precision) => {
-    const options = { ...FEW, precision, past: 33, extras: 1, kvHeads: 2 };
-    const sizes = sizesOf(options);
-    return {
-      ...options,
-      projections: PROJECTIONS,
-      rope: ROPE,
-      score: {
-        scale: 0.4,
-        softcap: 3,
-        bias: randomBias(sizes, seeded(8), precision),
-        alibiSlopes: real(precision, [0.5, 0.25, 0.125, 0.0625]),
-        sinks: real(precision, [1, 0, -1, 2]),
-      },
-      visibility: {
-        causal: true,
-        offsets: [150, 62],
-        windowLeft: 70,
-        keyLengths: [153, 95],
-        allow: randomMask(sizes, seeded(9), 0.8),
-        forbid: randomMask(sizes, seeded(10), 0.1),
-        keyValid: randomMask({ ...sizes, heads: 1, queries: 1 }, seeded(11), 0.9).data,
-      },
-    };
-  },
+  'few queries, all at once': (precision) =>
+    allAtOnce(precision, FEW, { offsets: [150, 62], windowLeft: 70, keyLengths: [153, 95] }),
   'few queries, some without a key': (precision) => ({
     ...FEW,
     precision,
     score: { sinks: real(precision, [-3, 0, 2, 9]) },
     visibility: causal(2, -1),
   }),
-  'all at once': (precision) => {
-    const options = { ...SIZES, precision, queries: 41, newKeys: 70, past: 33, extras: 1, kvHeads: 2 };
-    const sizes = sizesOf(options);
-    return {
-      ...options,
-      projections: PROJECTIONS,
-      rope: ROPE,
-      score: {
-        scale: 0.4,
-        softcap: 3,
-        bias: randomBias(sizes, seeded(8), precision),
-        alibiSlopes: real(precision, [0.5, 0.25, 0.125, 0.0625]),
-        sinks: real(precision, [1, 0, -1, 2]),
-      },
-      visibility: {
-        causal: true,
-        offsets: [40, 62],
-        windowLeft: 30,
-        keyLengths: [103, 95],
-        forbid: randomMask(sizes, seeded(9), 0.1),
-      },
-    };
-  },
+  'all at once': (precision) =>
+    allAtOnce(
+      precision,
+      { ...SIZES, queries: 41, newKeys: 70 },
+      { offsets: [40, 62], windowLeft: 30, keyLengths: [103, 95] },
+    ),
 };
+
+/** A causal call from tokens with past and extra keys, in which every option has its say. */
+function allAtOnce(precision: Precision, base: CallOptions, reach: Partial<Visibility>): CallOptions {
+  const options = { ...base, precision, past: 33, extras: 1, kvHeads: 2 };
+  const sizes = sizesOf(options);
+  return {
+    ...options,
+    projections: PROJECTIONS,
+    rope: ROPE,
+    score: {
+      scale: 0.4,
+      softcap: 3,
+      bias: randomBias(sizes, seeded(8), precision),
+      alibiSlopes: real(precision, [0.5, 0.25, 0.125, 0.0625]),
+      sinks: real(precision, [1, 0, -1, 2]),
+    },
+    visibility: {
+      causal: true,
+      ...reach,
+      allow: randomMask(sizes, seeded(9), 0.8),
+      forbid: randomMask(sizes, seeded(10), 0.1),
+      keyValid: randomMask({ ...sizes, heads: 1, queries: 1 }, seeded(11), 0.9).data,
+    },
+  };
+}
 
 function positions(count: number, end: number): Float64Array {
   const random = seeded(count);

@@ -1,6 +1,7 @@
 import type { Info } from '../contract/schemas/info.ts';
 import type { Limits } from '../domain/limits.ts';
 import type { Engine } from '../engine/engine.ts';
+import type { Layers } from './layers.ts';
 
 export interface Identity {
   readonly name: string;
@@ -11,10 +12,12 @@ export interface Identity {
 export function describeInstance(
   { name, version }: Identity,
   engine: Engine,
+  layers: Layers,
   limits: Limits,
   formats: Info['formats'],
 ): Info {
   const stats = engine.stats();
+  const weights = layers.stats();
   return {
     name,
     version,
@@ -47,6 +50,12 @@ export function describeInstance(
       running_slices: stats.runningSlices,
       tiles_computed: stats.tilesComputed,
       workers_lost: stats.workersLost,
+    },
+    layers: {
+      open: weights.open,
+      packed: weights.packed,
+      bytes: weights.bytes,
+      packed_bytes: weights.packedBytes,
     },
   };
 }

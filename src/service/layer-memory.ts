@@ -8,6 +8,8 @@ export interface OpenLayer {
   readonly bodyBytes: number;
   packed: Layer['packed'];
   packedBytes: number;
+  /** Whether its packed weights had to make room for others. */
+  isStripped: boolean;
 }
 
 export interface LayerMemoryStats {
@@ -51,6 +53,7 @@ export class LayerMemory {
     if (layer.bodyBytes + bytes > this.#limit) return;
     layer.packed = packed;
     layer.packedBytes = bytes;
+    layer.isStripped = false;
     this.#shrink();
   }
 
@@ -71,6 +74,7 @@ export class LayerMemory {
     for (const layer of [...this.#layers.values()]) {
       if (bytes <= this.#limit) return;
       bytes -= layer.packedBytes;
+      layer.isStripped ||= layer.packedBytes > 0;
       layer.packed = {};
       layer.packedBytes = 0;
       if (bytes <= this.#limit) return;

@@ -4,7 +4,6 @@ import { suggest } from '../contract/validation/suggest.ts';
 import type { Limits } from '../domain/limits.ts';
 import { Problem } from '../domain/problem.ts';
 import type { Engine, LayerRequest, Ticket } from '../engine/engine.ts';
-import { isSameContent } from '../store/hash.ts';
 import type { LayerStore, StoredLayer } from '../store/store.ts';
 import type { LayerMemoryStats } from './layer-memory.ts';
 import { OpenLayers } from './open-layers.ts';
@@ -41,9 +40,9 @@ export class Layers {
     return this.#open.stats();
   }
 
-  /** All layers by name. */
+  /** All layers by name, without those that were found to be damaged. */
   async list(): Promise<StoredLayer[]> {
-    const layers = await this.#store.list();
+    const layers = (await this.#store.list()).filter(({ etag }) => !this.#open.isDamaged(etag));
     return layers.sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
@@ -95,10 +94,8 @@ export class Layers {
   }
 
   /** The file of a layer. Throws a Problem: layer_damaged, store_unavailable. */
-  async file({ name, etag }: StoredLayer): Promise<Uint8Array> {
-    const bytes = await this.#store.readContent(etag);
-    if (bytes !== null && (await isSameContent(bytes, etag))) return bytes;
-    throw new Problem('layer_damaged', `Layer "${name}" is damaged in the store; register it again.`);
+  file(layer: StoredLayer): Promise<Uint8Array> {
+    return this.#open.file(layer);
   }
 
   /** Changes what a name has to what `next` says, under the conditions, and gives what it had. */

@@ -6,6 +6,7 @@ import type { Limits } from '../domain/limits.ts';
 import { Problem } from '../domain/problem.ts';
 import { weigh } from '../engine/counterweight.ts';
 import type { Engine, Ticket } from '../engine/engine.ts';
+import { isSameContent } from '../store/hash.ts';
 import type { LayerStore, StoredLayer } from '../store/store.ts';
 import { LayerMemory, type LayerMemoryStats, type OpenLayer } from './layer-memory.ts';
 
@@ -21,7 +22,8 @@ export class OpenLayers {
   readonly #engine: Engine;
   readonly #limits: Limits;
   readonly #memory: LayerMemory;
-  readonly #opening = new Map<string, Promise<OpenLayer>>();
+  readonly #running = new Map<string, Promise<OpenLayer>>();
+  readonly #damaged = new Set<string>();
 
   constructor(store: LayerStore, engine: Engine, limits: Limits) {
     this.#store = store;
@@ -34,6 +36,11 @@ export class OpenLayers {
     return this.#memory.stats();
   }
 
+  /** Whether the store was found to have lost or changed a content, and has not been found to have it again. */
+  isDamaged(etag: string): boolean {
+    return this.#damaged.has(etag);
+  }
+
   /**
    * The layer with its weights in memory.
    * @throws {Problem} layer_damaged where the store has lost or changed its content; store_unavailable; over_capacity.
@@ -41,29 +48,39 @@ export class OpenLayers {
   async open(stored: StoredLayer): Promise<Layer> {
     const { name, etag } = stored;
     const present = this.#memory.use(etag);
-    const { body, packed } = present ?? (await this.#openOnce(stored));
+    // This call does without the packed weights that are made meanwhile.
+    if (present?.isStripped) void this.#once(etag, () => this.#packAgain(present)).catch(() => undefined);
+    const { body, packed } = present ?? (await this.#once(etag, () => this.#read(stored)));
     return { name, etag, body, packed };
   }
 
-  #openOnce(stored: StoredLayer): Promise<OpenLayer> {
-    const { etag } = stored;
-    const current = this.#opening.get(etag);
-    if (current !== undefined) return current;
-    const opening = this.#read(stored).finally(() => this.#opening.delete(etag));
-    this.#opening.set(etag, opening);
-    return opening;
+  /** The file of a layer, checked. Throws the Problems of `open`. */
+  async file(stored: StoredLayer): Promise<Uint8Array> {
+    const bytes = await this.#store.readContent(stored.etag);
+    if (bytes === null || !(await isSameContent(bytes, stored.etag))) throw this.#damagedLayer(stored);
+    this.#damaged.delete(stored.etag);
+    return bytes;
   }
 
-  async #read({ name, etag, bytes }: StoredLayer): Promise<OpenLayer> {
+  /** Lets all who want the same of one content wait for one doing of it. */
+  #once(etag: string, run: () => Promise<OpenLayer>): Promise<OpenLayer> {
+    const current = this.#running.get(etag);
+    if (current !== undefined) return current;
+    const running = run().finally(() => this.#running.delete(etag));
+    this.#running.set(etag, running);
+    return running;
+  }
+
+  async #read(stored: StoredLayer): Promise<OpenLayer> {
+    const { etag, bytes } = stored;
     const ticket = this.#engine.admit(BYTES_PER_FILE_BYTE * bytes);
     try {
       const file = await this.#store.readContent(etag);
       const body = file === null ? null : await ticket.openLayer(file, etag);
-      if (body === null) {
-        const detail = `Layer "${name}" is damaged in the store; register it again.`;
-        throw new Problem('layer_damaged', detail);
-      }
-      const layer: OpenLayer = { etag, body, bodyBytes: bytes, packed: {}, packedBytes: 0 };
+      if (body === null) throw this.#damagedLayer(stored);
+      this.#damaged.delete(etag);
+      const bodyBytes = sharedBytesOf(body);
+      const layer: OpenLayer = { etag, body, bodyBytes, packed: {}, packedBytes: 0, isStripped: false };
       this.#memory.add(layer);
       this.#memory.addPacked(layer, await packed(body, ticket, this.#engine, this.#limits));
       return layer;
@@ -71,6 +88,33 @@ export class OpenLayers {
       ticket.release();
     }
   }
+
+  async #packAgain(layer: OpenLayer): Promise<OpenLayer> {
+    const ticket = this.#engine.admit(layer.bodyBytes);
+    try {
+      this.#memory.addPacked(layer, await packed(layer.body, ticket, this.#engine, this.#limits));
+      return layer;
+    } finally {
+      ticket.release();
+    }
+  }
+
+  #damagedLayer({ name, etag }: StoredLayer): Problem {
+    this.#damaged.add(etag);
+    const detail = `Layer "${name}" is damaged in the store, where its content ${etag} should be; register it again.`;
+    return new Problem('layer_damaged', detail);
+  }
+}
+
+/** Bytes of the shared memory that a value refers to, each block once. */
+function sharedBytesOf(value: unknown, seen = new Set<ArrayBufferLike>()): number {
+  if (typeof value !== 'object' || value === null) return 0;
+  if (!ArrayBuffer.isView(value)) {
+    return Object.values(value).reduce<number>((sum, member) => sum + sharedBytesOf(member, seen), 0);
+  }
+  if (seen.has(value.buffer)) return 0;
+  seen.add(value.buffer);
+  return value.buffer.byteLength;
 }
 
 /** The weights as the kernel of the layer's precision packs them, found by one token on its way through the layer. */

@@ -38,6 +38,16 @@ const EngineSchema = Type.Object(
   { description: 'What the engine is doing at the moment.' },
 );
 
+const LayersSchema = Type.Object(
+  {
+    open: Type.Integer({ description: 'Contents whose weights are in memory.' }),
+    packed: Type.Integer({ description: 'Those of them whose weights are packed for the kernel.' }),
+    bytes: bytes('Bytes of all of that; `limits.layer_bytes` bounds them.'),
+    packed_bytes: bytes('Bytes of the packed weights among them.'),
+  },
+  { description: 'Registered layers in memory: those that were called, as far as there is room.' },
+);
+
 /** What this instance is and may do. */
 export const InfoSchema = Type.Object(
   {
@@ -59,6 +69,7 @@ export const InfoSchema = Type.Object(
     }),
     limits: LimitsSchema,
     engine: EngineSchema,
+    layers: LayersSchema,
   },
   {
     $id: 'Info',

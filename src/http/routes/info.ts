@@ -3,12 +3,14 @@ import type { FastifyInstance } from 'fastify';
 import type { Limits } from '../../domain/limits.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { describeInstance, type Identity } from '../../service/info.ts';
+import type { Layers } from '../../service/layers.ts';
 import { DECODERS, ENCODERS } from '../../wire/registry.ts';
 import { problemResponses, response } from '../openapi/responses.ts';
 
 export interface InfoOptions {
   readonly identity: Identity;
   readonly engine: Engine;
+  readonly layers: Layers;
   readonly limits: Limits;
 }
 
@@ -20,7 +22,7 @@ const formats = {
 /** What this instance is, what it may use, and what it is doing. */
 export async function infoRoutes(
   app: FastifyInstance,
-  { identity, engine, limits }: InfoOptions,
+  { identity, engine, layers, limits }: InfoOptions,
 ): Promise<void> {
   app.get('/v1/info', {
     schema: {
@@ -35,6 +37,8 @@ export async function infoRoutes(
       },
     },
     handler: async (_request, reply) =>
-      reply.header('cache-control', 'no-store').send(describeInstance(identity, engine, limits, formats)),
+      reply
+        .header('cache-control', 'no-store')
+        .send(describeInstance(identity, engine, layers, limits, formats)),
   });
 }

@@ -1,5 +1,5 @@
 import type { AnswerTensor } from '../../domain/answer.ts';
-import { COMMA, DIGIT_0, MINUS } from './ascii.ts';
+import { COMMA, DIGIT_0, MINUS, QUOTE } from './ascii.ts';
 import { writeDecimal, writeInteger } from './decimal-notation.ts';
 import { type JsonAddon, jsonAddon, WritePlace, WriteStop } from './native/addon.ts';
 import { Scratch } from './scratch.ts';
@@ -46,6 +46,16 @@ export class ByteWriter {
   byte(byte: number): void {
     if (this.#length === this.#bytes.length) this.#reserve(1);
     this.#bytes[this.#length++] = byte;
+  }
+
+  /** The little-endian bytes of the elements as a string of base64. */
+  base64({ buffer, byteOffset, byteLength }: AnswerTensor['data']): void {
+    const text = Buffer.from(buffer, byteOffset, byteLength).toString('base64');
+    this.byte(QUOTE);
+    this.#reserve(text.length);
+    // In an encoding of one byte, the length is known.
+    this.#length += Buffer.from(this.#bytes.buffer).write(text, this.#length, 'latin1');
+    this.byte(QUOTE);
   }
 
   /**

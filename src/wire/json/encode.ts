@@ -1,8 +1,9 @@
 import type { Answer, AnswerTensor, Json } from '../../domain/answer.ts';
 import { elementCount } from '../../domain/tensor.ts';
+import { assertAllWritable } from '../finite.ts';
 import type { EncodeOptions, TensorEncoding } from '../format.ts';
 import { CLOSE_BRACE, CLOSE_BRACKET, COMMA, OPEN_BRACE, OPEN_BRACKET } from './ascii.ts';
-import { assertWritable, ByteWriter, releaseBytes } from './byte-writer.ts';
+import { ByteWriter, releaseBytes } from './byte-writer.ts';
 import { type JsonAddon, jsonAddon } from './native/addon.ts';
 
 /**
@@ -87,9 +88,8 @@ function writeTensor(writer: ByteWriter, tensor: AnswerTensor, encoding: TensorE
   }
   writer.text(`{"dtype":"${dtype}","shape":[${shape}],"data":`);
   if (encoding === 'base64') {
-    for (let element = 0; element < count; element++) assertWritable(data[element], element);
-    const { buffer, byteOffset, byteLength } = data;
-    writer.text(`"${Buffer.from(buffer, byteOffset, byteLength).toString('base64')}"`);
+    assertAllWritable(data);
+    writer.base64(data);
   } else {
     writer.byte(OPEN_BRACKET);
     writer.numbers(data, 0, count);

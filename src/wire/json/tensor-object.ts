@@ -15,7 +15,7 @@ import { describeValue, invalidTensor, type Location } from './element-faults.ts
 import { ElementReader } from './elements.ts';
 import { DEFAULT_DTYPE, type LiftedTensor } from './lifted-tensor.ts';
 import type { JsonAddon } from './native/addon.ts';
-import { enterMember, readString, skipString } from './strings.ts';
+import { enterMember, peekString, readString, skipString } from './strings.ts';
 
 const MEMBERS = '{"dtype", "shape", "data"}';
 
@@ -174,9 +174,8 @@ export class TensorObjectReader {
   }
 
   #readBase64(dtype: DType, shape: readonly number[]): Elements {
-    const cursor = this.#cursor;
-    const bytes = decodeBase64(readString(cursor));
-    const pointer = cursor.pointer();
+    const bytes = this.#base64();
+    const pointer = this.#cursor.pointer();
     if (typeof bytes === 'string') throw invalidTensor(pointer, `Expected ${bytes}`);
     const expected = (elementCount(shape) ?? 0) * ELEMENT_BYTES[dtype];
     if (bytes.length !== expected) {
@@ -187,6 +186,16 @@ export class TensorObjectReader {
     if (!('element' in elements)) return elements;
     const index = formatShape(indexOf(elements.element, shape));
     throw invalidTensor(pointer, `Expected ${elements.expected} at index ${index}; got ${elements.got}`);
+  }
+
+  /** What base64 is, has no escapes, so that the bytes of the string are looked at once. */
+  #base64(): Uint8Array | string {
+    const cursor = this.#cursor;
+    const text = peekString(cursor);
+    const bytes = text === undefined ? '' : decodeBase64(text);
+    if (text === undefined || typeof bytes === 'string') return decodeBase64(readString(cursor));
+    cursor.position += text.length + 2;
+    return bytes;
   }
 
   #notData() {

@@ -161,23 +161,28 @@ export function expectShortest(text: string, value: number): void {
 
 const BATCH = 20_000;
 
-/** Reads and writes so many random numbers with each codec. */
+/** One batch of so many is of float64s too: their text is longer, and they are rarer. */
+const FLOAT64_EVERY = 5;
+
+/** Reads and writes so many random numbers with each codec, and a fifth as many float64s. */
 export function checkNumbers(count: number, seed: number): void {
   const random = new Random(seed);
-  for (let done = 0; done < count; done += BATCH) {
+  for (let batch = 0; batch * BATCH < count; batch++) {
+    const isWide = batch % FLOAT64_EVERY === 0;
     const texts = Array.from({ length: BATCH }, () => randomNumber(random));
     const expected = texts.map(nearestFloat32);
     const inRange = texts.filter((_, index) => Number.isFinite(expected[index]));
     const finite = expected.filter(Number.isFinite);
-    const wide = inRange.map(Number);
+    const wide = isWide ? inRange.map(Number) : [];
     const float32s = Float32Array.from({ length: BATCH }, () => randomFloat32(random));
-    const float64s = Float64Array.from({ length: BATCH }, () => randomFloat64(random));
+    const float64s = Float64Array.from({ length: isWide ? BATCH : 0 }, () => randomFloat64(random));
     for (const addon of CODECS) {
       expectSame(readNumbers(inRange, 'float32', addon), finite, inRange);
-      expectSame(readNumbers(inRange, 'float64', addon), wide, inRange);
       writeNumbers(float32s, addon).forEach((text, index) => {
         expectShortest(text, float32s[index]);
       });
+      if (!isWide) continue;
+      expectSame(readNumbers(inRange, 'float64', addon), wide, inRange);
       writeNumbers(float64s, addon).forEach((text, index) => {
         if (text !== String(float64s[index])) expect(text).toBe(String(float64s[index]));
       });

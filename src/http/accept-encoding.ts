@@ -11,6 +11,8 @@ export interface AcceptedCodings {
   readonly identity: boolean;
 }
 
+const NOTHING_NAMED: AcceptedCodings = { best: undefined, identity: true };
+
 /**
  * Reads an Accept-Encoding header (RFC 9110, section 12.5.3). Of equally liked codings the one comes first that costs
  * least for what it saves. `*` stands for what is not named; `identity` is accepted unless it is excluded. A coding
@@ -21,8 +23,9 @@ export function readAcceptEncoding(
   header: string | undefined,
   offered: readonly ResponseCoding[] = RESPONSE_CODINGS,
 ): AcceptedCodings {
+  if (header === undefined) return NOTHING_NAMED;
   const qualities = new Map<string, number>();
-  for (const part of (header ?? '').toLowerCase().split(',')) {
+  for (const part of header.toLowerCase().split(',')) {
     const entry = ENTRY.exec(part.trim());
     if (entry !== null) qualities.set(entry[1] === 'x-gzip' ? 'gzip' : entry[1], Number(entry[2] ?? 1));
   }

@@ -66,24 +66,28 @@ const WHOLES = {
  * plain or as base64, go as they are, unless the caller excludes `identity`.
  */
 export const compression = fp(async (app) => {
-  app.addHook('onRequest', async (request) => {
+  app.addHook('onRequest', (request, _reply, done) => {
     const { best, identity } = readAcceptEncoding(request.headers['accept-encoding']);
-    if (best !== undefined || identity) return;
+    if (best !== undefined || identity) return done();
     const got = JSON.stringify(request.headers['accept-encoding']?.slice(0, 80));
     const detail = `Expected Accept-Encoding to allow identity or one of ${RESPONSE_CODINGS.join(', ')}; got ${got}.`;
     throw new Problem('not_acceptable', detail);
   });
 
-  app.addHook<Payload>('onSend', async (request, reply, payload) => {
-    if (request.method === 'HEAD' || payload == null || !mayBeCoded(reply)) return payload;
+  app.addHook<Payload>('onSend', (request, reply, payload, done) => {
+    if (request.method === 'HEAD' || payload == null || !mayBeCoded(reply)) return done();
     const { responseCodings } = request.routeOptions.config;
     const { best, identity } = readAcceptEncoding(request.headers['accept-encoding'], responseCodings);
     const type = parseMediaType(String(reply.getHeader('content-type')))?.essence ?? '';
     if (TEXT.test(type)) vary(reply, 'Accept-Encoding');
-    if (best === undefined || (identity && !(TEXT.test(type) && isWorthIt(payload)))) return payload;
+    if (best === undefined || (identity && !(TEXT.test(type) && isWorthIt(payload)))) return done();
     reply.header('content-encoding', best).removeHeader('content-length');
-    if (payload instanceof Readable) return pipeline(payload, STREAMS[best](), () => {});
-    return WHOLES[best](payload);
+    if (payload instanceof Readable)
+      done(
+        null,
+        pipeline(payload, STREAMS[best](), () => {}),
+      );
+    else WHOLES[best](payload).then((bytes) => done(null, bytes), done);
   });
 });
 

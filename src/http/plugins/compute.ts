@@ -14,6 +14,13 @@ import { intake } from './intake.ts';
 
 export { ticketOf } from './intake.ts';
 
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The formats that the headers ask for; null on other routes. */
+    formats: { readonly body: Decoder; readonly answer: Encoder } | null;
+  }
+}
+
 export interface ComputeOptions {
   readonly engine: Engine;
   readonly limits: Limits;
@@ -24,22 +31,30 @@ export interface ComputeOptions {
  * anything is taken or read, then its body comes in.
  */
 export const compute = fp<ComputeOptions>(async (scope, options) => {
-  scope.addHook('onRequest', async (request) => {
+  scope.decorateRequest('formats', null);
+  scope.addHook('onRequest', (request, _reply, done) => {
+    const { headers } = request;
     // curl and other clients that name no type mean JSON.
-    request.headers['content-type'] ??= DECODERS[0].mediaType;
-    formatForContentType(request.headers['content-type']);
-    readContentEncoding(request.headers['content-encoding']);
-    formatForAccept(request.headers.accept);
+    headers['content-type'] ??= DECODERS[0].mediaType;
+    const body = formatForContentType(headers['content-type']);
+    readContentEncoding(headers['content-encoding']);
+    request.formats = { body, answer: formatForAccept(headers.accept) };
+    done();
   });
   await scope.register(intake, { ...options, mediaTypes: DECODERS.map(({ mediaType }) => mediaType) });
 });
 
 /** The format of the body. */
 export function requestFormat(request: FastifyRequest): Decoder {
-  return formatForContentType(request.headers['content-type']);
+  return formatsOf(request).body;
 }
 
 /** The format that the caller accepts best. */
 export function responseFormat(request: FastifyRequest): Encoder {
-  return formatForAccept(request.headers.accept);
+  return formatsOf(request).answer;
+}
+
+function formatsOf({ formats }: FastifyRequest): NonNullable<FastifyRequest['formats']> {
+  if (formats === null) throw new Error('The headers of the request have not been read.');
+  return formats;
 }

@@ -34,7 +34,7 @@ export interface IntakeOptions {
 export const intake = fp<IntakeOptions>(async (scope, { engine, limits, mediaTypes }) => {
   scope.decorateRequest('ticket', null);
 
-  scope.addHook('preParsing', async (request, reply) => {
+  scope.addHook('preParsing', (request, reply, _payload, done) => {
     const length = announcedLength(request.headers['content-length'], limits.bodyBytes);
     const deadlineMs = readDeadline(request.headers['x-deadline-ms']);
     const ticket = engine.admit(length ?? 0, { deadlineMs });
@@ -44,6 +44,7 @@ export const intake = fp<IntakeOptions>(async (scope, { engine, limits, mediaTyp
       if (!reply.raw.writableFinished) ticket.cancel();
       ticket.release();
     });
+    done();
   });
 
   scope.removeAllContentTypeParsers();
@@ -67,10 +68,11 @@ export const intake = fp<IntakeOptions>(async (scope, { engine, limits, mediaTyp
     });
   }
 
-  scope.addHook('onSend', async (request, reply) => {
+  scope.addHook('onSend', (request, reply, _payload, done) => {
     // Fastify closes the connection after an unread body; readBody has taken care of that.
     if (!scope.lifecycle.stopping && reply.hasHeader('connection')) reply.removeHeader('connection');
     if (request.ticket !== null) reply.header('server-timing', serverTiming(request.ticket.timings));
+    done();
   });
 });
 

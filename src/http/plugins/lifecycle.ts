@@ -26,7 +26,8 @@ export class Lifecycle {
 export const lifecycle = fp(async (app) => {
   app.decorate('lifecycle', new Lifecycle());
   app.addHook('preClose', async () => app.lifecycle.stop());
-  app.addHook('onSend', async (_request, reply) => {
+  app.addHook('onSend', (_request, reply, _payload, done) => {
     if (app.lifecycle.stopping) reply.header('connection', 'close');
+    done();
   });
 });

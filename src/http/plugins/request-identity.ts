@@ -32,9 +32,10 @@ export const childLoggerFactory: NonNullable<FastifyServerOptions['childLoggerFa
 
 /** Echoes X-Request-Id and traceparent on every response. */
 export const requestIdentity = fp(async (app) => {
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id);
     const trace = traceparentOf(request.raw);
     if (trace !== undefined) reply.header('traceparent', trace.header);
+    done();
   });
 });

@@ -2,7 +2,7 @@ import fp from 'fastify-plugin';
 
 /** One line a request, when its response is out. Bodies and credentials are never logged. */
 export const requestLog = fp(async (app) => {
-  app.addHook('onResponse', async (request, reply) => {
+  app.addHook('onResponse', (request, reply, done) => {
     request.log.info(
       {
         method: request.method,
@@ -15,6 +15,7 @@ export const requestLog = fp(async (app) => {
       },
       'request',
     );
+    done();
   });
 });
 

@@ -78,7 +78,7 @@ export async function buildApp({ config, engine, store, logger }: AppOptions): P
     models: new Models(layers),
   });
   await app.register(healthRoutes, { engine });
-  await app.register(infoRoutes, { identity: { name, version }, engine, layers, limits });
+  await app.register(infoRoutes, { identity: { name, version }, engine, layers, sessions, limits });
   await app.register(pageRoutes, { version });
   await app.ready();
   return app;

@@ -2,6 +2,7 @@ import type { Info } from '../contract/schemas/info.ts';
 import type { Limits } from '../domain/limits.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Layers } from './layers.ts';
+import type { Sessions } from './sessions/sessions.ts';
 
 export interface Identity {
   readonly name: string;
@@ -13,6 +14,7 @@ export function describeInstance(
   { name, version }: Identity,
   engine: Engine,
   layers: Layers,
+  sessions: Sessions,
   limits: Limits,
   formats: Info['formats'],
 ): Info {
@@ -57,5 +59,6 @@ export function describeInstance(
       bytes: weights.bytes,
       packed_bytes: weights.packedBytes,
     },
+    sessions: sessions.stats(),
   };
 }

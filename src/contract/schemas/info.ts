@@ -48,6 +48,14 @@ const LayersSchema = Type.Object(
   { description: 'Registered layers in memory: those that were called, as far as there is room.' },
 );
 
+const SessionsSchema = Type.Object(
+  {
+    open: Type.Integer({ description: 'Sessions that there are.' }),
+    bytes: bytes('Bytes that they count for; `limits.session_bytes` bounds them.'),
+  },
+  { description: 'Sessions in memory.' },
+);
+
 /** What this instance is and may do. */
 export const InfoSchema = Type.Object(
   {
@@ -70,6 +78,7 @@ export const InfoSchema = Type.Object(
     limits: LimitsSchema,
     engine: EngineSchema,
     layers: LayersSchema,
+    sessions: SessionsSchema,
   },
   {
     $id: 'Info',

@@ -4,6 +4,7 @@ import type { Limits } from '../../domain/limits.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { describeInstance, type Identity } from '../../service/info.ts';
 import type { Layers } from '../../service/layers.ts';
+import type { Sessions } from '../../service/sessions/sessions.ts';
 import { DECODERS, ENCODERS } from '../../wire/registry.ts';
 import { problemResponses, response } from '../openapi/responses.ts';
 
@@ -11,6 +12,7 @@ export interface InfoOptions {
   readonly identity: Identity;
   readonly engine: Engine;
   readonly layers: Layers;
+  readonly sessions: Sessions;
   readonly limits: Limits;
 }
 
@@ -22,7 +24,7 @@ const formats = {
 /** What this instance is, what it may use, and what it is doing. */
 export async function infoRoutes(
   app: FastifyInstance,
-  { identity, engine, layers, limits }: InfoOptions,
+  { identity, engine, layers, sessions, limits }: InfoOptions,
 ): Promise<void> {
   app.get('/v1/info', {
     schema: {
@@ -39,6 +41,6 @@ export async function infoRoutes(
     handler: async (_request, reply) =>
       reply
         .header('cache-control', 'no-store')
-        .send(describeInstance(identity, engine, layers, limits, formats)),
+        .send(describeInstance(identity, engine, layers, sessions, limits, formats)),
   });
 }

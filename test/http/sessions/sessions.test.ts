@@ -89,6 +89,15 @@ describe('beginning', () => {
   });
 });
 
+describe('the instance', () => {
+  it('says how many sessions there are, and what they hold', async () => {
+    const { json } = await send(`${service.url}/v1/info`);
+    expect(json.sessions.open).toBeGreaterThan(0);
+    expect(json.sessions.bytes).toBeGreaterThanOrEqual(4096 * json.sessions.open);
+    expect(json.limits.session_bytes).toBeGreaterThan(json.sessions.bytes);
+  });
+});
+
 describe('appending', () => {
   it('gives the outputs of the new tokens, causal, and where the session stands', async () => {
     const whole = await post(`${layers}/two-heads/attention`, { embeddings: TOKENS, causal: true });

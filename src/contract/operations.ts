@@ -39,6 +39,8 @@ export interface Operation<Body extends CallBody = CallBody> {
   readonly body: TSchema & { static: Body };
   /** The tensors that are to be lifted out of a body's bytes. */
   readonly fields: TensorFields;
+  /** Gets ready to look for faults, so that the first body need not wait for it. */
+  compile(): void;
   /** What is wrong with the form of a decoded body, or null. */
   faultOf(body: unknown): Problem | null;
   /** Throws Problems `shape_mismatch`, `invalid_option` and the like. */
@@ -84,16 +86,14 @@ function operation<Body extends CallBody>(
   read: (body: Body, context: CallContext) => AttentionCall,
   firstFaultOf: (body: unknown) => Problem | null = () => null,
 ): Operation<Body> {
-  let validate: ReturnType<typeof bodyValidator> | undefined;
+  let compiled: ReturnType<typeof bodyValidator> | undefined;
+  const validate = () => (compiled ??= bodyValidator(body));
   return {
     name,
     body,
     fields: tensorFieldsOf(body),
-    // Compiled at the first use: a thread that never reads bodies has no use for it.
-    faultOf: (decoded) => {
-      validate ??= bodyValidator(body);
-      return firstFaultOf(decoded) ?? validate(decoded);
-    },
+    compile: validate,
+    faultOf: (decoded) => firstFaultOf(decoded) ?? validate()(decoded),
     read,
   };
 }

@@ -1,4 +1,5 @@
 import type { Worker } from 'node:worker_threads';
+import { OPERATIONS } from '../contract/operations.ts';
 import type { AttentionCall } from '../domain/call.ts';
 import type { Limits } from '../domain/limits.ts';
 import type { Kernel } from '../kernels/kernel.ts';
@@ -52,8 +53,9 @@ export class Engine {
     this.#dispatcher = new Dispatcher(threads, limits, logger);
   }
 
-  /** Resolves when all workers are up. */
+  /** Resolves when all workers are up, and this thread too is ready to read a body. */
   ready(): Promise<void> {
+    for (const operation of OPERATIONS) operation.compile();
     return this.#dispatcher.ready();
   }
 

@@ -1,4 +1,5 @@
 import { move, transferableSymbol, valueSymbol } from 'piscina';
+import { OPERATIONS } from '../contract/operations.ts';
 import { Problem } from '../domain/problem.ts';
 import type { Job } from '../kernels/kernel.ts';
 import { kernelFor, kernelNamed } from '../kernels/registry.ts';
@@ -52,6 +53,7 @@ function performed(item: Item): unknown {
       return { kind: 'layer_opened', layer } satisfies ItemResult;
     }
     case 'ping':
+      for (const operation of OPERATIONS) operation.compile();
       return { kind: 'up' } satisfies ItemResult;
   }
 }

@@ -34,9 +34,8 @@ function embeddings(): number[] {
   return Array.from({ length: TOKENS * WIDTH }, normal);
 }
 
-function rowsOf<Item>(items: ArrayLike<Item>): Item[][] {
-  const all = Array.from(items);
-  return Array.from({ length: TOKENS }, (_, row) => all.slice(row * WIDTH, (row + 1) * WIDTH));
+function rowsOf(items: { slice(from: number, to: number): ArrayLike<number> }): number[][] {
+  return Array.from({ length: TOKENS }, (_, row) => Array.from(items.slice(row * WIDTH, (row + 1) * WIDTH)));
 }
 
 /** A body as the service has it. */
@@ -118,9 +117,11 @@ function allRows(): Row[] {
   const base64 = Buffer.from(narrow.buffer).toString('base64');
   const object = (data: unknown) => ({ dtype: 'float32', shape: [TOKENS, WIDTH], data });
   const nested = (body: string) => JSON.parse(body).query;
-  const flat = (body: string) => Float32Array.from(JSON.parse(body).query.data);
-  const fromBase64 = (body: string) =>
-    new Float32Array(Uint8Array.from(Buffer.from(JSON.parse(body).query.data, 'base64')).buffer);
+  const flat = (body: string) => new Float32Array(JSON.parse(body).query.data);
+  const fromBase64 = (body: string) => {
+    const { buffer, byteOffset, byteLength } = Buffer.from(JSON.parse(body).query.data, 'base64');
+    return new Float32Array(buffer.slice(byteOffset, byteOffset + byteLength));
+  };
   return [
     parseRow('nested, float64 digits', rowsOf(wide), narrow, nested),
     parseRow('nested, float32 digits', short, narrow, nested),

@@ -48,26 +48,35 @@ inline void packTokens(const Call& call, const Tokens& tokens, size_t batch, siz
   }
 }
 
+/// Calls `run(head, c, at, count)` for each run of the columns [first, last) that lie side by side in W, up to
+/// the end of a head: `count` columns from column c of the head, the first of them number `at` of these.
+template <typename Run>
+void forEachRun(const Linear& linear, size_t first, size_t last, Run run) {
+  size_t head = first / linear.headSize;
+  size_t c = first % linear.headSize;
+  for (size_t column = first; column < last; head++, c = 0) {
+    const size_t count = std::min(last - column, linear.headSize - c);
+    run(head, c, column - first, count);
+    column += count;
+  }
+}
+
 /// Rows [k, k + depth) of W and the columns from `first`, in the order of the heads, side by side; zeros
 /// beyond the last column.
 inline void gatherColumns(const Linear& linear, size_t k, size_t depth, size_t first, float* panel) {
   const size_t last = std::min(first + kPanel, linear.columns());
   if (last - first < kPanel) std::fill_n(panel, depth * kPanel, 0.0f);
-  // Runs of columns that lie side by side in W: up to the end of a head.
-  for (size_t column = first; column < last;) {
-    const size_t head = column / linear.headSize;
-    const size_t count = std::min(last, (head + 1) * linear.headSize) - column;
-    const float* w = linear.weight.data + k * linear.inStride +
-                     (linear.headColumn[head] + column % linear.headSize) * linear.outStride;
+  forEachRun(linear, first, last, [&](size_t head, size_t c, size_t at, size_t count) {
+    const float* w =
+        linear.weight.data + k * linear.inStride + (linear.headColumn[head] + c) * linear.outStride;
     if (linear.outStride == 1) {
       for (size_t i = 0; i < depth; i++) {
-        std::copy_n(w + i * linear.inStride, count, panel + i * kPanel + column - first);
+        std::copy_n(w + i * linear.inStride, count, panel + i * kPanel + at);
       }
     } else {
-      transpose(w, linear.outStride, count, depth, panel + column - first, kPanel);
+      transpose(w, linear.outStride, count, depth, panel + at, kPanel);
     }
-    column += count;
-  }
+  });
 }
 
 /// Columns [from, to) of W, in the order of the heads, as panels: kPanel columns side by side, zeros beyond
@@ -100,9 +109,10 @@ inline void projectPanel(const Operands& operands, const Linear& linear, const f
   }
   if (!linear.bias) return;
   alignas(64) float bias[kPanel] = {};
-  for (size_t c = column; c < std::min(column + kPanel, linear.columns()); c++) {
-    bias[c - column] = linear.bias.data[linear.biasColumn[c / linear.headSize] + c % linear.headSize];
-  }
+  forEachRun(linear, column, std::min(column + kPanel, linear.columns()),
+             [&](size_t head, size_t c, size_t at, size_t run) {
+               std::copy_n(linear.bias.data + linear.biasColumn[head] + c, run, bias + at);
+             });
   for (size_t row = 0; row < count; row++) {
     for (size_t c = 0; c < kPanel; c += kLanes) {
       store(result + row * kPanel + c, load(result + row * kPanel + c) + load(bias + c));
@@ -121,18 +131,12 @@ void projectTokens(const Call& call, const Linear& linear, const float* panels, 
     for (size_t row = from; row < to; row += kTokenPanels * kPanel) {
       const size_t end = std::min({row + kTokenPanels * kPanel, to, rows});
       projectPanel(*call.operands, linear, panels + row * linear.words, end - row, column, result);
-      const size_t count = std::min(column + kPanel, linear.columns()) - column;
       finite = finite && isFinite(result, (end - row) * kPanel);
-      for (size_t i = row; i < end; i++) {
-        const float* values = result + (i - row) * kPanel;
-        for (size_t c = 0; c < count;) {
-          const size_t head = (column + c) / linear.headSize;
-          const size_t at = (column + c) % linear.headSize;
-          const size_t run = std::min(count - c, linear.headSize - at);
-          storeRun(i, head, at, values + c, run);
-          c += run;
-        }
-      }
+      forEachRun(linear, column, std::min(column + kPanel, linear.columns()),
+                 [&](size_t head, size_t c, size_t at, size_t count) {
+                   for (size_t i = row; i < end; i++)
+                     storeRun(i, head, c, result + (i - row) * kPanel + at, count);
+                 });
     }
   }
   if (!finite) reportOverflow(call);

@@ -181,10 +181,11 @@ describe('nesting', () => {
       `{"query":${brackets}}`,
       `{"a":{"b":${brackets}}}`,
     ]) {
+      const bytes = Buffer.from(body);
       // The best of three: the machine may be busy with something else.
       const times = [1, 2, 3].map(() => {
         const start = performance.now();
-        refused(() => decodeOnce(body), 'malformed_body', /^/, 'Expected');
+        refused(() => decodeOnce(bytes), 'malformed_body', /^/, 'Expected');
         return performance.now() - start;
       });
       expect(Math.min(...times)).toBeLessThan(10);

@@ -68,9 +68,14 @@ async function call(port: number, name: string): Promise<void> {
   await reply.arrayBuffer();
 }
 
-function start(dataDir: string): Promise<ServiceProcess> {
+async function start(dataDir: string): Promise<ServiceProcess> {
   const environment = { DATA_DIR: dataDir, HOST: '127.0.0.1', LOG_LEVEL: 'warn' };
-  return ServiceProcess.start({ arguments: ['src/main.ts'], environment, readyPath: '/health/ready' });
+  running = await ServiceProcess.start({
+    arguments: ['src/main.ts'],
+    environment,
+    readyPath: '/health/ready',
+  });
+  return running;
 }
 
 /** Milliseconds until a service is ready, and the service. */
@@ -87,6 +92,7 @@ const row = (title: string, samples: readonly number[], note = '') =>
 const root = fileURLToPath(new URL('../data/', import.meta.url));
 await mkdir(root, { recursive: true });
 const folder = await mkdtemp(join(root, 'bench-'));
+let running: ServiceProcess | undefined;
 try {
   const service = await start(folder);
   const [plain, registered]: number[][] = [[], []];
@@ -127,5 +133,6 @@ try {
   row('first call of a layer', first, 'read, checked, packed and computed');
   row('second call', second, '16 tokens');
 } finally {
+  await running?.stop();
   await rm(folder, { recursive: true });
 }

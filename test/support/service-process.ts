@@ -28,12 +28,21 @@ export interface ServiceOptions {
 
 const START_MS = 20_000;
 
-/** Starts `node src/main.ts` on a free port, or on `env.PORT`, and waits until it says where it listens. */
+/**
+ * Starts `node src/main.ts` on a free port, or on `env.PORT`, and waits until it says where it listens. Layers are kept in
+ * memory, unless `env.DATA_DIR` says where on disk.
+ */
 export async function startService({ cwd, uid, node, env }: ServiceOptions = {}): Promise<ServiceProcess> {
   const child = spawn(node ?? process.execPath, ['src/main.ts'], {
     ...(cwd === undefined ? {} : { cwd }),
     ...(uid === undefined ? {} : { uid, gid: uid }),
-    env: { PATH: process.env.PATH, HOST: '127.0.0.1', PORT: '0', ...env },
+    env: {
+      PATH: process.env.PATH,
+      HOST: '127.0.0.1',
+      PORT: '0',
+      ...(env?.DATA_DIR === undefined ? { STORE: 'memory' } : {}),
+      ...env,
+    },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const output = new Output(child);

@@ -1,5 +1,5 @@
 # What has to be made once: exactly the locked dependencies that the service itself needs (no tools, no pretrained
-# weights, and no `node` package, since the image brings its own Node 24), and the native kernels.
+# weights, and no `node` package, since the image brings its own Node 24), and the native addons.
 FROM node:24-slim AS build
 WORKDIR /app
 RUN apt-get update && apt-get install -y --no-install-recommends g++
@@ -7,8 +7,9 @@ COPY package.json package-lock.json .npmrc ./
 RUN npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund
 COPY scripts/build-native.mjs ./scripts/build-native.mjs
 COPY src/kernels/native/addon ./src/kernels/native/addon
-# The script is content without a compiler, and WebAssembly would serve; an image should not be.
-RUN node scripts/build-native.mjs && test -f build/attention.node
+COPY src/wire/json/native/addon ./src/wire/json/native/addon
+# The script is content without a compiler, and slower code would serve; an image should not be.
+RUN node scripts/build-native.mjs && test -f build/attention.node && test -f build/json.node
 
 FROM node:24-slim
 WORKDIR /app

@@ -60,8 +60,10 @@ describe('the files of the image', () => {
     }
   });
 
-  it('hold the native kernels and those of WebAssembly', async () => {
-    expect((await stat(join(app, 'build', 'attention.node'))).isFile()).toBe(true);
+  it('hold the native kernels and codec, and the kernels of WebAssembly', async () => {
+    for (const addon of ['attention.node', 'json.node']) {
+      expect((await stat(join(app, 'build', addon))).isFile()).toBe(true);
+    }
     expect(await readdir(join(app, 'src', 'kernels', 'wasm', 'compiled'))).toEqual([
       'relaxed.wasm',
       'simd.wasm',

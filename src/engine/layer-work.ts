@@ -24,7 +24,10 @@ export interface LayerRequest {
 
 /** A layer as it is kept, and the hash that names its content. */
 export interface LayerFile {
-  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** They follow each other. All but the first lie on shared memory, among them views on the body. */
+  readonly parts: readonly Uint8Array[];
+  /** Bytes of all of them. */
+  readonly size: number;
   /** SHA-256 of the bytes, in hexadecimal digits. */
   readonly etag: string;
   readonly summary: LayerSummary;
@@ -33,8 +36,9 @@ export interface LayerFile {
 /** From the bytes of a body to the file that is kept. Throws the Problems of reading a layer. */
 export function makeLayerFile({ format, bytes, upload }: LayerRequest, limits: Limits): LayerFile {
   const layer = upload === null ? readBody(format, bytes, limits) : readLayerFile(bytes, upload, limits);
-  const file = writeLayerFile(layer);
-  return { bytes: file, etag: sha256(file), summary: summaryOf(layer) };
+  const parts = writeLayerFile(layer);
+  const size = parts.reduce((sum, part) => sum + part.byteLength, 0);
+  return { parts, size, etag: sha256(parts), summary: summaryOf(layer) };
 }
 
 function readBody(format: string, bytes: Uint8Array, limits: Limits): LayerBody {
@@ -46,9 +50,11 @@ function readBody(format: string, bytes: Uint8Array, limits: Limits): LayerBody 
 
 /** The layer of a file on shared memory, its tensors views on it where they can be; null where it is not that file. */
 export function openLayerFile(bytes: Uint8Array, etag: string, limits: Limits): LayerBody | null {
-  return sha256(bytes) === etag ? readLayerFile(bytes, {}, limits) : null;
+  return sha256([bytes]) === etag ? readLayerFile(bytes, {}, limits) : null;
 }
 
-function sha256(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex');
+function sha256(parts: readonly Uint8Array[]): string {
+  const hash = createHash('sha256');
+  for (const part of parts) hash.update(part);
+  return hash.digest('hex');
 }

@@ -244,6 +244,7 @@ export class Ticket {
     const work = decodeWork(request.format, request.bytes);
     const { result } = this.#timed('decodeMs', await this.#task(work, item));
     if (result.kind !== 'layer_made') throw new TypeError('Not the file of a layer.');
+    weigh([request.bytes, result.file.parts]);
     return result.file;
   }
 

@@ -45,7 +45,7 @@ function performed(item: Item): unknown {
     case 'make_layer': {
       weigh(item.request.bytes);
       const file = makeLayerFile(item.request, item.limits);
-      return handOver({ kind: 'layer_made', file }, file);
+      return { kind: 'layer_made', file } satisfies ItemResult;
     }
     case 'open_layer': {
       weigh(item.bytes);

@@ -71,16 +71,16 @@ export class Layers {
     conditions: Preconditions,
   ): Promise<Registered> {
     checkPreconditions(conditions, name, (await this.#store.find(name)).layer?.etag ?? null);
-    const { bytes, etag, summary } = await ticket.makeLayer(request);
+    const { parts, size, etag, summary } = await ticket.makeLayer(request);
     const layer: StoredLayer = {
       name,
       etag,
-      bytes: bytes.byteLength,
+      bytes: size,
       ...summary,
       registered_at: new Date().toISOString(),
     };
     const before = await this.#change(name, conditions, async (current) => {
-      await this.#store.writeContent(etag, bytes);
+      await this.#store.writeContent(etag, parts);
       return current?.etag === etag ? current : layer;
     });
     return { layer: before?.etag === etag ? before : layer, isNew: before === null };

@@ -24,10 +24,15 @@ export class MemoryStore implements LayerStore {
     return true;
   }
 
-  async writeContent(etag: string, bytes: Uint8Array): Promise<void> {
+  async writeContent(etag: string, parts: readonly Uint8Array[]): Promise<void> {
     if (this.#contents.has(etag)) return;
-    const kept = new Uint8Array(new SharedArrayBuffer(bytes.byteLength));
-    kept.set(bytes);
+    const size = parts.reduce((sum, part) => sum + part.byteLength, 0);
+    const kept = new Uint8Array(new SharedArrayBuffer(size));
+    let at = 0;
+    for (const part of parts) {
+      kept.set(part, at);
+      at += part.byteLength;
+    }
     this.#contents.set(etag, kept);
   }
 

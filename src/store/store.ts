@@ -30,8 +30,8 @@ export interface LayerStore {
    * where the name has another revision by now, or the content of `next` is not there.
    */
   replace(name: string, revision: number, next: StoredLayer | null): Promise<boolean>;
-  /** Keeps a content. Writes nothing where it is there and whole. */
-  writeContent(etag: string, bytes: Uint8Array): Promise<void>;
+  /** Keeps a content, of parts that follow each other. Writes nothing where it is there and whole. */
+  writeContent(etag: string, parts: readonly Uint8Array[]): Promise<void>;
   /** A content, on shared memory, unchecked; null where it is not there. */
   readContent(etag: string): Promise<Uint8Array | null>;
   close(): Promise<void>;

@@ -9,6 +9,7 @@ import { type LayerBody, type LayerDescription, LayerSchema } from '../contract/
 import type { Limits } from '../domain/limits.ts';
 import { pointerToken, problemAt } from '../domain/problem.ts';
 import type { DType, Precision, RealArray, Tensor } from '../domain/tensor.ts';
+import { copied, sharedFloat32 } from './dtypes.ts';
 import type { Decoded } from './format.ts';
 import { graft } from './graft.ts';
 import { json } from './json/format.ts';
@@ -16,7 +17,7 @@ import { callTensor } from './safetensors/call-tensor.ts';
 import { METADATA } from './safetensors/header.ts';
 import { readSafetensors, type StoredTensor } from './safetensors/read.ts';
 import type { StoredDType } from './safetensors/stored-dtypes.ts';
-import { writeSafetensors } from './safetensors/write.ts';
+import { safetensorsParts } from './safetensors/write.ts';
 
 /*
  * The one form in which a layer is kept: a safetensors file of its tensors by our own names, sorted, whose metadata holds
@@ -62,11 +63,11 @@ function readOptions(request: string | undefined, { hasOwnOptions }: Mapping, li
   return json.decode(Buffer.from(request), { fields: LAYER_FIELDS, limits });
 }
 
-/** The file of a layer, which fills its ArrayBuffer. */
-export function writeLayerFile(layer: LayerBody): Uint8Array<ArrayBuffer> {
+/** The file of a layer, in parts that follow each other: tensors are where the layer has them, and are not copied. */
+export function writeLayerFile(layer: LayerBody): Uint8Array[] {
   const { options, tensors } = taken(layer);
   const stored = Array.from(tensors, ([name, tensor]) => [name, storedTensor(tensor)] as const);
-  return writeSafetensors(new Map(stored), { [REQUEST]: JSON.stringify(options) });
+  return safetensorsParts(new Map(stored), { [REQUEST]: JSON.stringify(options) });
 }
 
 export function summaryOf(layer: LayerBody): LayerSummary {
@@ -122,10 +123,18 @@ function storedTensor(tensor: Tensor<RealArray>): StoredTensor {
 
 /** The elements in the type in which they were sent, which holds each of them exactly. */
 function narrowed(data: RealArray, dtype: DType): ArrayBufferView {
-  if (dtype === 'float16') return Float16Array.from(data);
-  if (dtype === 'bfloat16') {
-    const bits = new Uint32Array(Float32Array.from(data).buffer);
-    return Uint16Array.from(bits, (pattern) => pattern >>> 16);
+  if (dtype === 'float16') {
+    const halves = new Float16Array(new SharedArrayBuffer(2 * data.length));
+    halves.set(data);
+    return halves;
   }
-  return dtype === 'float32' && data instanceof Float64Array ? Float32Array.from(data) : data;
+  if (dtype === 'bfloat16') {
+    const halves = new Uint16Array(new SharedArrayBuffer(2 * data.length));
+    const bits = new Uint32Array(Float32Array.from(data).buffer);
+    for (let element = 0; element < halves.length; element++) halves[element] = bits[element] >>> 16;
+    return halves;
+  }
+  return dtype === 'float32' && data instanceof Float64Array
+    ? copied(data, sharedFloat32(data.length))
+    : data;
 }

@@ -42,7 +42,7 @@ describe('the store in Redis', () => {
       await client.flushAll();
       const store = await RedisStore.open({ url: server.url, logger });
       const [kept, orphan] = [contentOf('kept'), contentOf('orphan')];
-      for (const { etag, bytes } of [kept, orphan]) await store.writeContent(etag, bytes);
+      for (const { etag, bytes } of [kept, orphan]) await store.writeContent(etag, [bytes]);
       await store.replace('a', 0, storedLayer('a', kept));
       await store.replace('b', 0, storedLayer('b', kept));
       expect(await client.ttl(`attention:content:${kept.etag}`)).toBe(-1);
@@ -61,7 +61,7 @@ describe('the store in Redis', () => {
     try {
       const store = await RedisStore.open({ url: small.url, logger });
       const content = contentOf('large', 4 * 1024 * 1024);
-      await expect(store.writeContent(content.etag, content.bytes)).rejects.toMatchObject({
+      await expect(store.writeContent(content.etag, [content.bytes])).rejects.toMatchObject({
         code: 'insufficient_storage',
       });
       expect(await store.list()).toEqual([]);

@@ -17,7 +17,7 @@ export function holdToContract(open: () => Promise<LayerStore>): void {
 
   /** Puts a content under a name, whatever stands there. */
   async function put(store: LayerStore, name: string, content: ReturnType<typeof contentOf>): Promise<void> {
-    await store.writeContent(content.etag, content.bytes);
+    await store.writeContent(content.etag, [content.bytes]);
     const { revision } = await store.find(name);
     expect(await store.replace(name, revision, storedLayer(name, content))).toBe(true);
   }
@@ -50,12 +50,12 @@ export function holdToContract(open: () => Promise<LayerStore>): void {
       await put(store, 'a', first);
       const { revision } = await store.find('a');
       for (const other of [revision - 1, revision + 1]) {
-        await store.writeContent(second.etag, second.bytes);
+        await store.writeContent(second.etag, [second.bytes]);
         expect(await store.replace('a', other, storedLayer('a', second))).toBe(false);
       }
       expect((await store.find('a')).layer?.etag).toBe(first.etag);
       // A store may have dropped what nobody came to have.
-      await store.writeContent(second.etag, second.bytes);
+      await store.writeContent(second.etag, [second.bytes]);
       expect(await store.replace('a', revision, storedLayer('a', second))).toBe(true);
       expect(await store.replace('a', revision, storedLayer('a', first))).toBe(false);
       expect((await store.find('a')).layer?.etag).toBe(second.etag);
@@ -67,7 +67,7 @@ export function holdToContract(open: () => Promise<LayerStore>): void {
       const contents = Array.from({ length: 20 }, (_, index) => contentOf(`racer ${index}`));
       const results = await Promise.all(
         contents.map(async (content) => {
-          await store.writeContent(content.etag, content.bytes);
+          await store.writeContent(content.etag, [content.bytes]);
           return store.replace('a', 0, storedLayer('a', content));
         }),
       );

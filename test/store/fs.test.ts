@@ -19,7 +19,7 @@ function listener() {
 }
 
 async function put(store: LayerStore, name: string, content: ReturnType<typeof contentOf>): Promise<void> {
-  await store.writeContent(content.etag, content.bytes);
+  await store.writeContent(content.etag, [content.bytes]);
   const { revision } = await store.find(name);
   await store.replace(name, revision, storedLayer(name, content));
 }
@@ -58,7 +58,7 @@ describe('the file store', () => {
     await withFolder(async (folder) => {
       const { logger } = listener();
       const stores = await Promise.all(Array.from({ length: 8 }, () => FileStore.open({ folder, logger })));
-      await stores[0].writeContent(first.etag, first.bytes);
+      await stores[0].writeContent(first.etag, [first.bytes]);
       for (let revision = 0; revision < 10; revision++) {
         const results = await Promise.all(
           stores.map((store) => store.replace('a', revision, storedLayer('a', first))),
@@ -103,7 +103,7 @@ describe('the file store', () => {
       await put(store, 'a', first);
       const path = join(folder, 'contents', `${first.etag}.safetensors`);
       await writeFile(path, first.bytes.subarray(0, 100));
-      await store.writeContent(first.etag, first.bytes);
+      await store.writeContent(first.etag, [first.bytes]);
       expect(await readFile(path)).toEqual(first.bytes);
       const names = await readdir(join(folder, 'contents'));
       expect(names.filter((name) => name.startsWith(`${first.etag}.safetensors.damaged-`))).toHaveLength(1);

@@ -9,7 +9,7 @@ describe('the memory store', () => {
   it('forgets a content with the last name that has it', async () => {
     const store = new MemoryStore();
     const content = contentOf('only');
-    await store.writeContent(content.etag, content.bytes);
+    await store.writeContent(content.etag, [content.bytes]);
     await store.replace('a', 0, storedLayer('a', content));
     await store.replace('a', 1, null);
     expect(await store.readContent(content.etag)).toBeNull();

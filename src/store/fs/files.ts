@@ -34,12 +34,12 @@ export async function writeDurably(
   files: FileSystem,
   folder: string,
   name: string,
-  bytes: Uint8Array,
+  parts: readonly Uint8Array[],
   place: 'rename' | 'link',
 ): Promise<void> {
   const temporary = join(folder, `${TEMPORARY}${randomUUID()}`);
   try {
-    await writeAndSync(files, temporary, bytes);
+    await writeAndSync(files, temporary, parts);
     await files[place](temporary, join(folder, name));
     if (place === 'link') await files.unlink(temporary).catch(() => undefined);
   } catch (error) {
@@ -50,13 +50,17 @@ export async function writeDurably(
   await syncFolder(files, folder);
 }
 
-async function writeAndSync(files: FileSystem, path: string, bytes: Uint8Array): Promise<void> {
+async function writeAndSync(files: FileSystem, path: string, parts: readonly Uint8Array[]): Promise<void> {
   const file = await files.open(path, 'wx');
   try {
-    let at = 0;
-    while (at < bytes.byteLength) {
-      const length = Math.min(CHUNK_BYTES, bytes.byteLength - at);
-      at += (await file.write(bytes, at, length, at)).bytesWritten;
+    let start = 0;
+    for (const part of parts) {
+      let at = 0;
+      while (at < part.byteLength) {
+        const length = Math.min(CHUNK_BYTES, part.byteLength - at);
+        at += (await file.write(part, at, length, start + at)).bytesWritten;
+      }
+      start += part.byteLength;
     }
     await file.sync();
   } finally {

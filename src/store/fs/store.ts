@@ -83,7 +83,7 @@ export class FileStore implements LayerStore {
         await syncFolder(this.#files, this.#names);
       }
       try {
-        await writeDurably(this.#files, folder, entryName(revision + 1), writeEntry(next), 'link');
+        await writeDurably(this.#files, folder, entryName(revision + 1), [writeEntry(next)], 'link');
       } catch (error) {
         if (isCode(error, 'EEXIST')) return false;
         throw error;
@@ -92,7 +92,7 @@ export class FileStore implements LayerStore {
     });
   }
 
-  writeContent(etag: string, bytes: Uint8Array): Promise<void> {
+  writeContent(etag: string, parts: readonly Uint8Array[]): Promise<void> {
     return this.#guarded(async () => {
       const path = this.#contentPath(etag);
       const present = await readShared(this.#files, path);
@@ -105,7 +105,7 @@ export class FileStore implements LayerStore {
         this.#report(path, 'A stored content is not what was registered; it is put aside.');
         await this.#files.rename(path, `${path}.damaged-${Date.now()}`);
       }
-      await writeDurably(this.#files, this.#contents, `${etag}.safetensors`, bytes, 'rename');
+      await writeDurably(this.#files, this.#contents, `${etag}.safetensors`, parts, 'rename');
     });
   }
 

@@ -81,9 +81,9 @@ export class RedisStore implements LayerStore {
     });
   }
 
-  writeContent(etag: string, bytes: Uint8Array): Promise<void> {
+  writeContent(etag: string, parts: readonly Uint8Array[]): Promise<void> {
     return this.#guarded(async () => {
-      const content = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      const content = Buffer.concat(parts);
       const keys = [contentKey(etag), `${KEYS}users:${etag}`];
       await this.#client.eval(ADD_CONTENT, { keys, arguments: [content] });
     });

@@ -15,23 +15,30 @@ export function writeSafetensors(
   tensors: ReadonlyMap<string, StoredTensor>,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array<ArrayBuffer> {
-  const inOrder = [...tensors].sort(([, a], [, b]) => alignmentOf(b.dtype) - alignmentOf(a.dtype));
-  const { header, dataBytes } = headerOf(inOrder, metadata);
-  const bytes = new Uint8Array(8 + header.length + dataBytes);
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(header.length), true);
-  bytes.set(header, 8);
-  let at = 8 + header.length;
-  for (const [, { bytes: elements }] of inOrder) {
-    bytes.set(elements, at);
-    at += elements.length;
+  const parts = safetensorsParts(tensors, metadata);
+  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
   }
   return bytes;
 }
 
-function headerOf(
+/** The same file in parts, one after the other: what stands before the data, then the bytes of each tensor as they are. */
+export function safetensorsParts(
+  tensors: ReadonlyMap<string, StoredTensor>,
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array[] {
+  const inOrder = [...tensors].sort(([, a], [, b]) => alignmentOf(b.dtype) - alignmentOf(a.dtype));
+  return [headOf(inOrder, metadata), ...inOrder.map(([, { bytes }]) => bytes)];
+}
+
+/** The length of the header, and the header. */
+function headOf(
   tensors: readonly (readonly [string, StoredTensor])[],
   metadata: Readonly<Record<string, string>>,
-): { header: Uint8Array; dataBytes: number } {
+): Uint8Array {
   const members: string[] = [];
   if (Object.keys(metadata).length > 0) members.push(member(METADATA, metadata));
   let end = 0;
@@ -46,9 +53,11 @@ function headerOf(
     members.push(member(name, { dtype, shape, data_offsets: [begin, end] }));
   }
   const json = Buffer.from(`{${members.join(',')}}`);
-  const padded = Buffer.alloc(Math.ceil(json.length / ALIGNMENT) * ALIGNMENT, ' ');
-  json.copy(padded);
-  return { header: padded, dataBytes: end };
+  const headerBytes = Math.ceil(json.length / ALIGNMENT) * ALIGNMENT;
+  const head = Buffer.alloc(8 + headerBytes, ' ');
+  head.writeBigUInt64LE(BigInt(headerBytes));
+  json.copy(head, 8);
+  return head;
 }
 
 function member(name: string, value: object): string {

@@ -163,10 +163,10 @@ describe('a store that fails', () => {
   it('refuses a registration that finds no room, and leaves the old layer', async () => {
     class FullStore extends WatchedStore {
       isFull = false;
-      override async writeContent(etag: string, bytes: Uint8Array): Promise<void> {
+      override async writeContent(etag: string, parts: readonly Uint8Array[]): Promise<void> {
         const { Problem } = await import('../../../src/domain/problem.ts');
         if (this.isFull) throw new Problem('insufficient_storage', 'The store of the layers is full.');
-        await super.writeContent(etag, bytes);
+        await super.writeContent(etag, parts);
       }
     }
     const store = new FullStore();

@@ -21,7 +21,8 @@ export function addPutLayer(scope: FastifyInstance, layers: Layers): void {
     Location: Type.String({ description: 'The address of the layer.' }),
   };
   scope.put(ADDRESS, {
-    config: { transientBody: true },
+    // The body is what is written to the store, which may still be going on when the caller has gone.
+    config: { transientBody: false },
     schema: {
       operationId: 'putLayer',
       tags: ['layers'],

@@ -46,7 +46,7 @@ export interface ComputeItem {
   /** null where the worker's last compute item was of the same job, so that it has it already. */
   readonly job: Job | null;
   readonly kernel: string;
-  readonly tiles: TileRange | Progress;
+  readonly tiles: TileRange | Progress | 'all';
 }
 
 /** Tiles [from, to) of one stage. */

@@ -197,9 +197,9 @@ export class Ticket {
     const job = { call, plan, memory: allocate(plan, block), status };
     weighJob(job);
     const shares = this.#dispatcher.sharesOf(kernel.name, plan);
-    const progress = shares === null ? null : createProgress(plan.stages.length);
+    const together = shares === 1 ? 'all' : shares === null ? null : createProgress(plan.stages.length);
     const item: JobRequest['item'] = (jobId, stage, from, to) => {
-      return { kind: 'compute', jobId, job, kernel: kernel.name, tiles: progress ?? { stage, from, to } };
+      return { kind: 'compute', jobId, job, kernel: kernel.name, tiles: together ?? { stage, from, to } };
     };
     const work = computeWork(kernel.name, plan, shares);
     this.#timed('computeMs', await this.#dispatcher.submit(this.#id, { work, item, status }));

@@ -39,9 +39,7 @@ export function answerWhole(
   if (bytes > arena.byteLength) arena = new SharedArrayBuffer(bytes);
   const status = createStatus();
   const job = { call, plan, memory: allocate(plan, arena), status };
-  for (const [stage, { tiles }] of plan.stages.entries()) {
-    for (let tile = 0; tile < tiles; tile++) kernel.run(job, stage, tile);
-  }
+  kernel.runAll(job);
   const computedMs = performance.now();
   const answer = writeAnswer(call, {
     memory: job.memory,

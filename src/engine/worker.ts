@@ -102,6 +102,10 @@ function compute({ jobId, job, kernel: name, tiles }: ComputeItem): number {
   if (current?.id !== jobId) throw new Error(`The worker was not given job ${jobId}.`);
   const kernel = kernelNamed(name);
   const { job: held } = current;
+  if (tiles === 'all') {
+    kernel.runAll(held);
+    return isCancelled(held.status) ? 0 : held.plan.stages.reduce((sum, stage) => sum + stage.tiles, 0);
+  }
   if (tiles instanceof Int32Array) return takePart(kernel, held, tiles);
   const { stage, from, to } = tiles;
   let tile = from;

@@ -34,8 +34,10 @@ class Scale<float> {
  public:
   explicit Scale(int power) : ten_(kPowersOfTen[power].high + (power < 0 || power > kLargestExactHigh)) {}
   uint32_t operator()(uint32_t factor) const {
-    const unsigned __int128 product = static_cast<unsigned __int128>(ten_) * factor;
-    return static_cast<uint32_t>(product >> 64) | (static_cast<uint32_t>(product >> 32) > 1);
+    // In halves, which vectors of 64 bits multiply.
+    const uint64_t low = (ten_ & 0xffffffff) * factor;
+    const uint64_t product = (ten_ >> 32) * factor + (low >> 32);
+    return static_cast<uint32_t>(product >> 32) | (static_cast<uint32_t>(product) > 1);
   }
 
  private:

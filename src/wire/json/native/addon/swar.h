@@ -50,12 +50,13 @@ inline uint32_t numberOfLeading(uint64_t values, int count) {
 /// Eight digits of a number below 10^8 as ASCII less '0': both halves, then pairs, then digits. A division by
 /// 100 or 10 is a product: 10486 / 2^20 and 103 / 2^10 are near enough for numbers of four and two digits.
 inline uint64_t digitsOf(uint32_t value) {
-  const uint64_t high = value / 10000;
-  uint64_t word = high + ((value - 10000 * high) << 32);
+  // Quotient and rest of each part: q + (value - divisor·q)·2^k, in one product.
+  const uint64_t high = (uint64_t{value} * 3518437209) >> 45;
+  uint64_t word = (uint64_t{value} << 32) - high * ((uint64_t{10000} << 32) - 1);
   const uint64_t hundreds = ((word * 10486) >> 20) & 0x0000007f0000007f;
-  word = hundreds + ((word - 100 * hundreds) << 16);
+  word = (word << 16) - hundreds * ((100 << 16) - 1);
   const uint64_t tens = ((word * 103) >> 10) & 0x000f000f000f000f;
-  return tens + ((word - 10 * tens) << 8);
+  return (word << 8) - tens * ((10 << 8) - 1);
 }
 
 }  // namespace attention::json

@@ -21,11 +21,6 @@ constexpr int kNumberRoom = 40;
 template <typename Float>
 struct Text;
 
-inline int digitCount(uint64_t value) {
-  const int estimate = ((64 - __builtin_clzll(value)) * 1233) >> 12;
-  return estimate + (value >= kPowers[estimate]);
-}
-
 constexpr uint64_t kZeros = 0x3030303030303030;
 
 /// How many bytes of digits there are up to the last one that is not 0.
@@ -81,6 +76,19 @@ struct Text<double> {
   int count;
 };
 
+/// How many digits a number has: of the shortest decimals of normal floats, at most two fewer than the most
+/// there are.
+template <typename Float>
+inline int digitCount(uint64_t number) {
+  constexpr int kMost = Text<Float>::kLength;
+  if (number >= kPowers[kMost - 3]) {
+    return kMost - 2 + (number >= kPowers[kMost - 2]) + (number >= kPowers[kMost - 1]);
+  }
+  int count = 1;
+  while (number >= kPowers[count]) count++;
+  return count;
+}
+
 inline uint8_t* writeExponent(uint8_t* at, int exponent) {
   *at++ = 'e';
   *at++ = exponent < 0 ? '-' : '+';
@@ -94,7 +102,7 @@ inline uint8_t* writeExponent(uint8_t* at, int exponent) {
 /// Writes a number that is not 0. Returns the place after it.
 template <typename Float>
 inline uint8_t* writeNumber(uint8_t* at, const Shortest<Float>& number) {
-  const int length = digitCount(number.digits);
+  const int length = digitCount<Float>(number.digits);
   const auto scaled = number.digits * kPowers[Text<Float>::kLength - length];
   const Text<Float> text(static_cast<typename Format<Float>::Bits>(scaled));
   /// Where the point stands, counted from the first digit.

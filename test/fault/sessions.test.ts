@@ -106,8 +106,17 @@ test('under pressure of memory sessions are lost between their appends, never du
     sessions.end(calm);
 
     const seen = { done: 0, lost: 0, refused: 0 };
+    // While every other session is at an append, none can make room for a new one.
+    const beginAmongOthers = async (): Promise<string> => {
+      for (;;) {
+        const begun = await begin().catch((error) => error);
+        if (typeof begun === 'string') return begun;
+        expect(begun).toMatchObject({ code: 'over_capacity', retryAfterSeconds: 1 });
+        await setImmediate();
+      }
+    };
     const run = async (): Promise<void> => {
-      let [id, round] = [await begin(), 0];
+      let [id, round] = [await beginAmongOthers(), 0];
       for (let attempt = 0; attempt < 2 * rounds; attempt++) {
         const expectedPosition = round * count;
         const outcome = await append(id, count, { seed: round, expectedPosition }).catch((error) => error);
@@ -119,10 +128,10 @@ test('under pressure of memory sessions are lost between their appends, never du
           });
           seen.done++;
           round = (round + 1) % rounds;
-          if (round === 0) id = await begin();
+          if (round === 0) id = await beginAmongOthers();
         } else if (outcome.code === 'session_lost') {
           seen.lost++;
-          [id, round] = [await begin(), 0];
+          [id, round] = [await beginAmongOthers(), 0];
         } else {
           expect(outcome).toMatchObject({ code: 'over_capacity', retryAfterSeconds: 1 });
           seen.refused++;

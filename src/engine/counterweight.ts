@@ -10,7 +10,8 @@ const counterweights = new WeakMap<SharedArrayBuffer, Uint8Array>();
  *
  * V8 counts no shared memory when it decides whether to collect, so that gigabytes of it would wait behind a few
  * kilobytes of dead objects. Each shared buffer gets a counterweight of its size, which is counted, lives as long,
- * and never takes real memory: nothing touches its pages. Every thread that holds a buffer has to weigh it.
+ * and never takes real memory: nothing touches its pages. Every thread that holds a buffer has to weigh it. Memory of
+ * the pool must not be weighed: it comes with every message as another object, and collecting those frees nothing.
  */
 export function weigh(value: unknown, smallestBytes = SMALLEST_BYTES): void {
   if (typeof value !== 'object' || value === null) return;
@@ -33,10 +34,10 @@ function isKept(value: object): boolean {
 }
 
 /** Job memory that the pool may not keep is weighed; what it keeps stays in use, and weighing it would only cost. */
-const LARGE_JOB_BYTES = 128 * 1024 * 1024;
+export const LARGE_JOB_BYTES = 128 * 1024 * 1024;
 
-/** Weighs what a job refers to. */
-export function weighJob({ call, memory }: Pick<Job, 'call' | 'memory'>): void {
-  weigh(call);
+/** Weighs what a job refers to, its call where that has memory of its own. */
+export function weighJob({ call, memory }: Pick<Job, 'call' | 'memory'>, isFresh: boolean): void {
+  if (isFresh) weigh(call);
   weigh(memory, LARGE_JOB_BYTES);
 }

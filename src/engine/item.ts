@@ -47,6 +47,8 @@ export interface ComputeItem {
   readonly job: Job | null;
   readonly kernel: string;
   readonly tiles: TileRange | Progress | 'all';
+  /** Whether the call refers to memory that is neither the pool's nor kept, and so has to be weighed. */
+  readonly isFresh: boolean;
 }
 
 /** Tiles [from, to) of one stage. */

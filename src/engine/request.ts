@@ -6,6 +6,7 @@ import type { AttentionCall } from '../domain/call.ts';
 import type { Decoded, EncodeOptions, InferenceTarget } from '../wire/format.ts';
 import { graft } from '../wire/graft.ts';
 import { formatNamed } from '../wire/registry.ts';
+import { decodeInto } from '../wire/shared-memory.ts';
 
 /** A body that is a call, and in which format its answer is wanted. Plain data, so that it can be handed to a worker. */
 export interface CallRequest {
@@ -16,6 +17,8 @@ export interface CallRequest {
   readonly bytes: Uint8Array;
   readonly inference?: InferenceTarget | undefined;
   readonly answerFormat: string;
+  /** Where the tensors that are decoded may be put, as far as they fit. */
+  readonly memory?: SharedArrayBuffer | undefined;
   /** The registered layer that the operation calls, if it is one that calls a layer. */
   readonly layer?: Layer | undefined;
   /** The session that the operation appends to, if it is one that does. */
@@ -27,7 +30,7 @@ export interface ReadRequest {
   readonly options: EncodeOptions;
   /** Milliseconds from the admission of the request after which its answer is of no use, where the body says so. */
   readonly timeoutMs: number | undefined;
-  /** Memory that the decoded tensors take besides the body, in which some formats leave them. */
+  /** Memory that the decoded tensors take besides the body, in which some formats leave them, and what they were given. */
   readonly tensorBytes: number;
 }
 
@@ -39,11 +42,10 @@ export function readRequest(request: CallRequest, context: CallContext): ReadReq
   const operation = operationNamed(request.operation);
   const { decode } = formatNamed(request.format);
   if (decode === undefined) throw new TypeError(`The format ${request.format} does not read.`);
-  const { envelope, tensors, reply, timeoutMs } = decode(request.bytes, {
-    fields: operation.fields,
-    limits: context.limits,
-    inference: request.inference,
-  });
+  const { bytes, inference, memory } = request;
+  const options = { fields: operation.fields, limits: context.limits, inference };
+  const decoded = () => decode(bytes, options);
+  const { envelope, tensors, reply, timeoutMs } = memory ? decodeInto(memory, decoded) : decoded();
   const body = graft(envelope, tensors) as AttentionOptions;
   const fault = operation.faultOf(body);
   if (fault !== null) throw fault;
@@ -51,13 +53,16 @@ export function readRequest(request: CallRequest, context: CallContext): ReadReq
     call: operation.read(body, { ...context, layer: request.layer, session: request.session }),
     options: { ...reply, encoding: body.response?.encoding ?? 'nested' },
     timeoutMs,
-    tensorBytes: tensorBytes(tensors, request.bytes),
+    tensorBytes: tensorBytes(tensors, bytes.buffer, memory),
   };
 }
 
-/** Bytes that decoded tensors take besides the body, in which they may lie. */
-export function tensorBytes(tensors: Decoded['tensors'], body: Uint8Array): number {
+/** Bytes that decoded tensors take besides these buffers, in which they may lie. */
+export function tensorBytes(
+  tensors: Decoded['tensors'],
+  ...booked: readonly (ArrayBufferLike | undefined)[]
+): number {
   let bytes = 0;
-  for (const { data } of Object.values(tensors)) if (data.buffer !== body.buffer) bytes += data.byteLength;
+  for (const { data } of Object.values(tensors)) if (!booked.includes(data.buffer)) bytes += data.byteLength;
   return bytes;
 }

@@ -24,6 +24,7 @@ import {
   hereFlops,
   isReadHere,
   isWrittenHere,
+  lentBytes,
   requestWork,
   SMALL_BODY_BYTES,
   wholeCallFlops,
@@ -98,9 +99,8 @@ export class Ticket {
     const planned = this.#plan(read.call);
     const encoded = this.#answerHere(read, planned, answerFormat);
     if (encoded !== null) return encoded;
-    weigh(read.call);
     this.reserve(read.tensorBytes);
-    const answer = writeAnswer(read.call, await this.#compute(planned));
+    const answer = writeAnswer(read.call, await this.#compute(planned, read.tensorBytes > 0));
     return this.encode(answerFormat, answer, read.options);
   }
 
@@ -136,12 +136,13 @@ export class Ticket {
     const { limits } = this.#dispatcher;
     if (isReadHere(request)) return this.#inline('decodeMs', () => readRequest(request, { limits }));
     const kernel = this.#kernels.forced;
-    const item = () => ({ kind: 'request', request, limits, kernel, mostFlops }) as const;
+    const memory = this.#dispatcher.takeMemory(this.#id, lentBytes(request));
+    const lent = { ...request, memory };
+    const item = () => ({ kind: 'request', request: lent, limits, kernel, mostFlops }) as const;
     const { result, queueMs } = await this.#task(requestWork(request), item);
     this.#timings.queueMs += queueMs;
     if (result.kind === 'read') {
       this.#timings.decodeMs += result.readMs;
-      weigh(request.bytes);
       return result.read;
     }
     if (result.kind !== 'answered') throw new TypeError('Not an answered request.');
@@ -171,7 +172,7 @@ export class Ticket {
       decoded = result.decoded;
     }
     weigh([bytes, decoded.tensors]);
-    this.reserve(tensorBytes(decoded.tensors, bytes));
+    this.reserve(tensorBytes(decoded.tensors, bytes.buffer));
     return decoded;
   }
 
@@ -181,7 +182,7 @@ export class Ticket {
    */
   async compute(call: AttentionCall): Promise<ComputeResult> {
     this.signal.throwIfAborted();
-    return this.#compute(this.#plan(call));
+    return this.#compute(this.#plan(call), true);
   }
 
   #plan(call: AttentionCall): PlannedCall {
@@ -191,15 +192,17 @@ export class Ticket {
     return { call, kernel, plan };
   }
 
-  async #compute({ call, kernel, plan }: PlannedCall): Promise<ComputeResult> {
+  /** `isFresh`: whether the call refers to memory that is neither the pool's nor kept. */
+  async #compute({ call, kernel, plan }: PlannedCall, isFresh: boolean): Promise<ComputeResult> {
     const block = this.#dispatcher.takeMemory(this.#id, planBytes(plan));
     const status = createStatus();
     const job = { call, plan, memory: allocate(plan, block), status };
-    weighJob(job);
+    weighJob(job, isFresh);
     const shares = this.#dispatcher.sharesOf(kernel.name, plan);
     const together = shares === 1 ? 'all' : shares === null ? null : createProgress(plan.stages.length);
     const item: JobRequest['item'] = (jobId, stage, from, to) => {
-      return { kind: 'compute', jobId, job, kernel: kernel.name, tiles: together ?? { stage, from, to } };
+      const tiles = together ?? { stage, from, to };
+      return { kind: 'compute', jobId, job, kernel: kernel.name, tiles, isFresh };
     };
     const work = computeWork(kernel.name, plan, shares);
     this.#timed('computeMs', await this.#dispatcher.submit(this.#id, { work, item, status }));
@@ -226,12 +229,12 @@ export class Ticket {
   }
 
   /**
-   * Memory for a body of the size that the request was admitted with, which may hold anything. Bodies that are read on
-   * this thread lie in memory of their own, others on shared memory that goes back when the request is released.
+   * Memory for a body, which may hold anything; `booked` bytes of it were with the admission. Bodies that are read on this
+   * thread lie in memory of their own, others on shared memory that goes back when the request is released.
    */
-  takeBody(bytes: number): Uint8Array {
+  takeBody(bytes: number, booked: number): Uint8Array {
     if (bytes <= SMALL_BODY_BYTES) return new Uint8Array(bytes);
-    return new Uint8Array(this.#dispatcher.takeMemory(this.#id, bytes, bytes), 0, bytes);
+    return new Uint8Array(this.#dispatcher.takeMemory(this.#id, bytes, booked), 0, bytes);
   }
 
   /** Makes the file of a layer out of a body, in a worker. Throws the Problems of reading a layer. */

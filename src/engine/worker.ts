@@ -7,7 +7,7 @@ import { isCancelled } from '../kernels/status.ts';
 import type { Encoded } from '../wire/format.ts';
 import { formatNamed } from '../wire/registry.ts';
 import { checkBudget } from './budget.ts';
-import { weigh, weighJob } from './counterweight.ts';
+import { LARGE_JOB_BYTES, weigh, weighJob } from './counterweight.ts';
 import type { ComputeItem, DecodeItem, EncodeItem, Item, ItemResult, RequestItem } from './item.ts';
 import { makeLayerFile, openLayerFile } from './layer-work.ts';
 import { readRequest } from './request.ts';
@@ -61,7 +61,7 @@ function performed(item: Item): unknown {
 function serve({ request, limits, kernel, mostFlops }: RequestItem): unknown {
   const startMs = performance.now();
   const read = readRequest(request, { limits });
-  weigh([request.bytes, read.call]);
+  if (read.tensorBytes > 0) weigh(read.call);
   const readMs = performance.now() - startMs;
   const chosen = kernelFor(read.call, kernel === null ? undefined : kernelNamed(kernel));
   const plan = chosen.plan(read.call);
@@ -84,7 +84,7 @@ function decode({ format, bytes, fields, limits }: DecodeItem) {
 function encode({ format, answer, options }: EncodeItem): Encoded {
   const { encode } = formatNamed(format);
   if (encode === undefined) throw new TypeError(`The format ${format} does not write.`);
-  weigh(answer.tensors);
+  weigh(answer.tensors, LARGE_JOB_BYTES);
   return encode(answer, options);
 }
 
@@ -94,10 +94,10 @@ function handOver(result: ItemResult, { bytes }: Pick<Encoded, 'bytes'>): unknow
 }
 
 /** Returns how many tiles were computed: fewer than asked for where the job was cancelled meanwhile. */
-function compute({ jobId, job, kernel: name, tiles }: ComputeItem): number {
+function compute({ jobId, job, kernel: name, tiles, isFresh }: ComputeItem): number {
   if (job !== null) {
     current = { id: jobId, job };
-    weighJob(job);
+    weighJob(job, isFresh);
   }
   if (current?.id !== jobId) throw new Error(`The worker was not given job ${jobId}.`);
   const kernel = kernelNamed(name);

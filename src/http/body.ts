@@ -7,10 +7,8 @@ const FIRST_BYTES = 64 * 1024;
 export interface BodyBudget {
   /** Largest body, in bytes. */
   readonly limit: number;
-  /** Told how many bytes more are about to be held; throws where there is no room for them. */
-  readonly reserve: (bytes: number) => void;
-  /** Memory for a body of an announced length, which has been booked. */
-  readonly memoryOf: (bytes: number) => Uint8Array;
+  /** Memory for a body, of which so many bytes have been booked; throws where there is no room for the others. */
+  readonly memoryOf: (bytes: number, booked: number) => Uint8Array;
   /** Ends the waiting for bytes that do not come. */
   readonly signal: AbortSignal;
 }
@@ -67,10 +65,7 @@ class GrowingBody {
 
   constructor(length: number | undefined, budget: BodyBudget) {
     this.#budget = budget;
-    if (length === undefined) {
-      budget.reserve(FIRST_BYTES);
-      this.#buffer = new Uint8Array(new SharedArrayBuffer(FIRST_BYTES));
-    } else this.#buffer = budget.memoryOf(length);
+    this.#buffer = length === undefined ? budget.memoryOf(FIRST_BYTES, 0) : budget.memoryOf(length, length);
   }
 
   get bytes(): Uint8Array {
@@ -87,8 +82,7 @@ class GrowingBody {
   }
 
   #grow(capacity: number): void {
-    this.#budget.reserve(capacity - this.#buffer.length);
-    const grown = new Uint8Array(new SharedArrayBuffer(capacity));
+    const grown = this.#budget.memoryOf(capacity, 0);
     grown.set(this.bytes);
     this.#buffer = grown;
   }

@@ -1,5 +1,6 @@
 import { type DType, elementCount, type RealArray } from '../domain/tensor.ts';
 import { firstNotFinite } from './finite.ts';
+import { sharedBytes, sharedFloat32, sharedFloat64 } from './shared-memory.ts';
 
 /** Size of one element in the little-endian bytes of a tensor. */
 export const ELEMENT_BYTES: Readonly<Record<DType, number>> = {
@@ -18,18 +19,6 @@ export const ELEMENT_BYTES: Readonly<Record<DType, number>> = {
  * Uint8Array of 0 and 1.
  */
 export type Elements = RealArray | Uint8Array;
-
-export function sharedFloat32(count: number): Float32Array {
-  return new Float32Array(new SharedArrayBuffer(count * 4));
-}
-
-export function sharedFloat64(count: number): Float64Array {
-  return new Float64Array(new SharedArrayBuffer(count * 8));
-}
-
-export function sharedBytes(count: number): Uint8Array {
-  return new Uint8Array(new SharedArrayBuffer(count));
-}
 
 /** An exact copy on shared memory of its own. */
 export function onSharedMemory(elements: Elements): Elements {
@@ -100,7 +89,7 @@ function finite<Data extends RealArray>(data: Data): Data | ElementFault {
 /** A bfloat16 is the upper half of a float32. */
 function widenBfloat16(halves: Uint16Array): Float32Array {
   const data = sharedFloat32(halves.length);
-  const bits = new Uint32Array(data.buffer);
+  const bits = new Uint32Array(data.buffer, data.byteOffset, data.length);
   for (let element = 0; element < halves.length; element++) bits[element] = halves[element] << 16;
   return data;
 }

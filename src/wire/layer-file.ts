@@ -9,7 +9,7 @@ import { type LayerBody, type LayerDescription, LayerSchema } from '../contract/
 import type { Limits } from '../domain/limits.ts';
 import { pointerToken, problemAt } from '../domain/problem.ts';
 import type { DType, Precision, RealArray, Tensor } from '../domain/tensor.ts';
-import { copied, sharedFloat32 } from './dtypes.ts';
+import { copied } from './dtypes.ts';
 import type { Decoded } from './format.ts';
 import { graft } from './graft.ts';
 import { json } from './json/format.ts';
@@ -18,6 +18,7 @@ import { METADATA } from './safetensors/header.ts';
 import { readSafetensors, type StoredTensor } from './safetensors/read.ts';
 import type { StoredDType } from './safetensors/stored-dtypes.ts';
 import { safetensorsParts } from './safetensors/write.ts';
+import { sharedFloat32 } from './shared-memory.ts';
 
 /*
  * The one form in which a layer is kept: a safetensors file of its tensors by our own names, sorted, whose metadata holds

@@ -43,7 +43,8 @@ function jobOf(call: ReturnType<typeof longCall>) {
 
 function startStage(stage: number, jobId: number, job: ReturnType<typeof jobOf>): void {
   const { tiles } = job.plan.stages[stage];
-  pool!.start(0, { kind: 'compute', jobId, job, kernel: kernel.name, tiles: { stage, from: 0, to: tiles } });
+  const range = { stage, from: 0, to: tiles };
+  pool!.start(0, { kind: 'compute', jobId, job, kernel: kernel.name, tiles: range, isFresh: true });
 }
 
 /** The stage that writes the output, and with it the time. */
@@ -85,7 +86,8 @@ test('what is thrown in a worker comes back with its message, and the worker sta
   const seen = open();
   await until(() => seen.ups === 1);
   const job = jobOf(smallCall());
-  pool!.start(0, { kind: 'compute', jobId: 1, job, kernel: 'nothing', tiles: { stage: 0, from: 0, to: 1 } });
+  const tiles = { stage: 0, from: 0, to: 1 };
+  pool!.start(0, { kind: 'compute', jobId: 1, job, kernel: 'nothing', tiles, isFresh: true });
   await until(() => seen.results.length === 1);
   expect(seen.results[0]).toMatchObject({
     kind: 'error',

@@ -8,6 +8,7 @@ import type { Decoded } from '../../src/wire/format.ts';
 import { json } from '../../src/wire/json/format.ts';
 import { kserve } from '../../src/wire/kserve/format.ts';
 import { safetensors } from '../../src/wire/safetensors/format.ts';
+import { decodeInto } from '../../src/wire/shared-memory.ts';
 import { seeded } from '../support/random.ts';
 import { shared, unpack } from '../support/safetensors.ts';
 import { InferResult } from '../support/triton.ts';
@@ -65,6 +66,17 @@ async function expectSame(operation: string, body: object, seed: number): Promis
   const inference = { model: 'm', headerBytes: sent.headerBytes };
   const inferred = kserve.decode(shared(sent.kserve), { ...options, inference });
   expect(bitsOf(inferred)).toEqual(bitsOf(decoded));
+  // On lent memory, which may hold anything, there is room for none of the tensors, some of them or all.
+  for (const room of [7, sent.json.length >> 3, sent.json.length * 8]) {
+    const block = new SharedArrayBuffer(room);
+    new Uint8Array(block).fill(0xff);
+    const lent = (decode: () => Decoded) => bitsOf(decodeInto(block, decode));
+    expect(lent(() => json.decode(sent.json, options))).toEqual(bitsOf(decoded));
+    expect(lent(() => safetensors.decode(shared(sent.safetensors), options))).toEqual(bitsOf(decoded));
+    expect(lent(() => kserve.decode(shared(sent.kserve), { ...options, inference }))).toEqual(
+      bitsOf(decoded),
+    );
+  }
 
   const [fromJson, fromFile] = [
     await answers(operation, sent, 'json'),

@@ -55,11 +55,12 @@ export const intake = fp<IntakeOptions>(async (scope, { engine, limits, mediaTyp
       const coding = readContentEncoding(request.headers['content-encoding']);
       const budget: BodyBudget = {
         limit: limits.bodyBytes,
-        reserve: (bytes) => ticket.reserve(bytes),
-        memoryOf: (bytes) =>
-          request.routeOptions.config.transientBody
-            ? ticket.takeBody(bytes)
-            : new Uint8Array(new SharedArrayBuffer(bytes)),
+        memoryOf: request.routeOptions.config.transientBody
+          ? (bytes, booked) => ticket.takeBody(bytes, booked)
+          : (bytes, booked) => {
+              ticket.reserve(bytes - booked);
+              return new Uint8Array(new SharedArrayBuffer(bytes));
+            },
         signal: ticket.signal,
       };
       return readDecompressed(stream, coding, budget, (plain) =>

@@ -1,4 +1,4 @@
-import { sharedBytes } from '../dtypes.ts';
+import { sharedBytes } from '../shared-memory.ts';
 
 const ALPHABET = /^[A-Za-z0-9+/]*={0,2}$/;
 
@@ -14,7 +14,7 @@ export function decodeBase64(text: string): Uint8Array | string {
   }
   const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0;
   const bytes = sharedBytes((text.length / 4) * 3 - padding);
-  const buffer = Buffer.from(bytes.buffer);
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   buffer.write(text, 'base64');
   // Node decodes leniently but encodes strictly, and both at the speed of memory: text that comes back the same
   // was strict.

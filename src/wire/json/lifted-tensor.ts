@@ -1,6 +1,7 @@
 import type { DType, ElementKind, Precision, Tensor } from '../../domain/tensor.ts';
-import { copied, type Elements, sharedFloat32, sharedFloat64, unravel } from '../dtypes.ts';
+import { copied, type Elements, unravel } from '../dtypes.ts';
 import { firstNotFinite } from '../finite.ts';
+import { sharedFloat32, sharedFloat64 } from '../shared-memory.ts';
 import { overflow } from './element-faults.ts';
 
 /** A tensor out of the body, every element as it was sent: the precision of the call is not yet known. */

@@ -6,8 +6,8 @@ import {
   type Elements,
   readLittleEndian,
   SAFE_INTEGER,
-  sharedFloat64,
 } from '../dtypes.ts';
+import { sharedFloat64 } from '../shared-memory.ts';
 
 /** One datatype of the Open Inference Protocol, version 2. */
 export interface Datatype {

@@ -1,17 +1,7 @@
 import { type DType, elementCount, formatShape } from '../domain/tensor.ts';
 import type { StoredTensor } from '../wire/safetensors/read.ts';
-import { type StoredDType, storedBytes } from '../wire/safetensors/stored-dtypes.ts';
+import { STORED_AS, type StoredDType, storedBytes } from '../wire/safetensors/stored-dtypes.ts';
 import { writeSafetensors } from '../wire/safetensors/write.ts';
-
-const STORED: Readonly<Record<DType, StoredDType>> = {
-  float32: 'F32',
-  float64: 'F64',
-  float16: 'F16',
-  bfloat16: 'BF16',
-  bool: 'BOOL',
-  int32: 'I32',
-  int64: 'I64',
-};
 
 /** What a typed array holds where no dtype is said, by its name; all bytes of a Uint8Array are taken for booleans. */
 const HELD: Readonly<Record<string, DType>> = {
@@ -25,7 +15,7 @@ const HELD: Readonly<Record<string, DType>> = {
 
 /** Typed arrays that hold the bytes of other types. */
 const RAW: Readonly<Record<string, readonly DType[]>> = {
-  Uint8Array: Object.keys(STORED) as DType[],
+  Uint8Array: Object.keys(STORED_AS) as DType[],
   Uint16Array: ['float16', 'bfloat16'],
 };
 
@@ -88,12 +78,12 @@ function packView(data: ArrayBufferView, { dtype: said, shape }: Shaped, path: s
   }
   const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   const count = elementCount(shape);
-  const expected = count === undefined ? undefined : storedBytes(STORED[dtype], count);
+  const expected = count === undefined ? undefined : storedBytes(STORED_AS[dtype], count);
   if (bytes.length !== expected) {
     const got = `${bytes.length} bytes`;
     throw new TypeError(`${path}: expected ${expected} bytes for ${dtype} ${formatShape(shape)}; got ${got}`);
   }
-  return { dtype: STORED[dtype], shape, bytes };
+  return { dtype: STORED_AS[dtype], shape, bytes };
 }
 
 /** Undefined where the elements are not all booleans, or all numbers that keep their meaning in float32. */

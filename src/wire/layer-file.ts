@@ -16,7 +16,7 @@ import { json } from './json/format.ts';
 import { callTensor } from './safetensors/call-tensor.ts';
 import { METADATA } from './safetensors/header.ts';
 import { readSafetensors, type StoredTensor } from './safetensors/read.ts';
-import type { StoredDType } from './safetensors/stored-dtypes.ts';
+import { STORED_AS } from './safetensors/stored-dtypes.ts';
 import { safetensorsParts } from './safetensors/write.ts';
 import { sharedFloat32 } from './shared-memory.ts';
 
@@ -102,13 +102,6 @@ function taken(layer: LayerBody): {
   return { options: { ...options, ...rest }, tensors: new Map(tensors) };
 }
 
-const STORED: Readonly<Partial<Record<DType, StoredDType>>> = {
-  float64: 'F64',
-  float32: 'F32',
-  float16: 'F16',
-  bfloat16: 'BF16',
-};
-
 /** Numbers are kept as they were sent, but as wide as the layer's precision at most; integers as numbers of that width. */
 function dtypeInFile({ dtype, data }: Tensor<RealArray>): DType {
   if (dtype === 'float16' || dtype === 'bfloat16') return dtype;
@@ -119,7 +112,7 @@ function storedTensor(tensor: Tensor<RealArray>): StoredTensor {
   const dtype = dtypeInFile(tensor);
   const elements = narrowed(tensor.data, dtype);
   const bytes = new Uint8Array(elements.buffer, elements.byteOffset, elements.byteLength);
-  return { dtype: STORED[dtype]!, shape: tensor.shape, bytes };
+  return { dtype: STORED_AS[dtype], shape: tensor.shape, bytes };
 }
 
 /** The elements in the type in which they were sent, which holds each of them exactly. */

@@ -8,29 +8,13 @@ import { inferenceErrors } from '../openapi/inference-responses.ts';
 import { computeHeaders, response } from '../openapi/responses.ts';
 import { ticketOf } from '../plugins/intake.ts';
 import { BINARY, HEADER_LENGTH, headerLengthOf, inference, modelOfRequest } from '../plugins/kserve.ts';
+import { REFUSALS } from './compute-route.ts';
 import type { KserveContext } from './kserve.ts';
 import { MODEL_ADDRESSES, TAG } from './kserve-route.ts';
 
-const REFUSALS: readonly ProblemCode[] = [
-  'malformed_body',
-  'invalid_request',
-  'invalid_header',
+const INFER_REFUSALS: readonly ProblemCode[] = [
+  ...REFUSALS.filter((code) => code !== 'not_acceptable'),
   'not_found',
-  'request_timeout',
-  'body_too_large',
-  'unsupported_media_type',
-  'invalid_tensor',
-  'shape_mismatch',
-  'invalid_option',
-  'empty_row',
-  'numeric_overflow',
-  'over_budget',
-  'headers_too_large',
-  'internal_error',
-  'worker_lost',
-  'over_capacity',
-  'stopping',
-  'deadline_exceeded',
   'store_unavailable',
   'layer_damaged',
 ];
@@ -64,7 +48,7 @@ export async function inferRoutes(scope: FastifyInstance, context: KserveContext
         body: Type.Ref('InferenceRequest'),
         response: {
           200: response('The outputs.', [INFERENCE_JSON, BINARY], Type.Ref('InferenceResponse'), headers),
-          ...inferenceErrors(REFUSALS, url),
+          ...inferenceErrors(INFER_REFUSALS, url),
         },
       },
       // The body is bytes here, which whoever reads them checks, on whatever thread that is.

@@ -1,6 +1,7 @@
 import { type DType, type ElementKind, formatShape } from '../../domain/tensor.ts';
 import { onSharedMemory } from '../dtypes.ts';
-import { CLOSE_BRACKET, COMMA, OPEN_BRACE, OPEN_BRACKET } from './ascii.ts';
+import { readArrays } from './arrays.ts';
+import { OPEN_BRACE, OPEN_BRACKET } from './ascii.ts';
 import type { Cursor } from './cursor.ts';
 import type { DecimalScanner } from './decimal-scanner.ts';
 import { describeValue, invalidTensor, type Location, notAnElement } from './element-faults.ts';
@@ -64,13 +65,14 @@ class NestedReader {
   }
 
   #readRows(dtype: DType): readonly number[] {
+    this.#cursor.position++;
     this.#readLevel(0, dtype);
     return this.#shape as number[];
   }
 
+  /** One array of the nesting, from after its opening bracket to after its closing one. */
   #readLevel(level: number, dtype: DType): void {
     const cursor = this.#cursor;
-    cursor.position++;
     cursor.skipWhitespace();
     if (this.#rank === undefined && cursor.peek() !== OPEN_BRACKET) this.#rank = level + 1;
     if (this.#rank === level + 1) {
@@ -80,22 +82,11 @@ class NestedReader {
       return;
     }
     if (level + 1 === MAX_RANK) throw this.#tooDeep();
-    let size = 0;
-    if (cursor.peek() === CLOSE_BRACKET) cursor.position++;
-    else {
-      for (;;) {
-        this.#index.push(size);
-        if (cursor.peek() !== OPEN_BRACKET) throw this.#notAnArray();
-        this.#readLevel(level + 1, dtype);
-        this.#index.pop();
-        size++;
-        cursor.skipWhitespace();
-        if (cursor.peek() === CLOSE_BRACKET) break;
-        cursor.expect(COMMA, "',' or ']' after an array");
-      }
-      cursor.position++;
-    }
-    this.#closeLevel(level, size);
+    const readArray = () => this.#readLevel(level + 1, dtype);
+    this.#closeLevel(
+      level,
+      readArrays(cursor, this.#index, readArray, () => this.#notAnArray()),
+    );
   }
 
   #closeLevel(level: number, size: number): void {

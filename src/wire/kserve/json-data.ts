@@ -1,7 +1,8 @@
 import { type Problem, problemAt } from '../../domain/problem.ts';
 import { elementCount, formatShape } from '../../domain/tensor.ts';
 import { type Elements, onSharedMemory, unravel } from '../dtypes.ts';
-import { CLOSE_BRACKET, COMMA, OPEN_BRACE, OPEN_BRACKET, QUOTE } from '../json/ascii.ts';
+import { readArrays } from '../json/arrays.ts';
+import { CLOSE_BRACKET, OPEN_BRACE, OPEN_BRACKET, QUOTE } from '../json/ascii.ts';
 import type { Cursor } from '../json/cursor.ts';
 import type { DecimalScanner } from '../json/decimal-scanner.ts';
 import { describeValue, invalidTensor, type Location, notAnElement } from '../json/element-faults.ts';
@@ -109,23 +110,11 @@ class DataReader {
       this.#checkSize(axis, this.#elements.count - before);
       return;
     }
-    let size = 0;
-    cursor.skipWhitespace();
-    if (cursor.peek() !== CLOSE_BRACKET) {
-      for (;;) {
-        this.#index.push(size);
-        if (cursor.peek() !== OPEN_BRACKET) throw this.#notAnArray();
-        cursor.position++;
-        this.#readLevel(axis + 1);
-        this.#index.pop();
-        size++;
-        cursor.skipWhitespace();
-        if (cursor.peek() === CLOSE_BRACKET) break;
-        cursor.expect(COMMA, "',' or ']' after an array");
-      }
-    }
-    cursor.position++;
-    this.#checkSize(axis, size);
+    const readArray = () => this.#readLevel(axis + 1);
+    this.#checkSize(
+      axis,
+      readArrays(cursor, this.#index, readArray, () => this.#notAnArray()),
+    );
   }
 
   #checkSize(axis: number, got: number): void {

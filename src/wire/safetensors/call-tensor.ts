@@ -9,18 +9,12 @@ import {
 import { faultOfShape, readLittleEndian, unravel } from '../dtypes.ts';
 import { settle } from '../json/lifted-tensor.ts';
 import type { StoredTensor } from './read.ts';
-import type { StoredDType } from './stored-dtypes.ts';
+import { STORED_AS, type StoredDType } from './stored-dtypes.ts';
 
 /** The element types that tensors of a call may have, by their names in the format. */
-const CALL_DTYPES: Readonly<Partial<Record<StoredDType, DType>>> = {
-  F64: 'float64',
-  F32: 'float32',
-  F16: 'float16',
-  BF16: 'bfloat16',
-  I64: 'int64',
-  I32: 'int32',
-  BOOL: 'bool',
-};
+const CALL_DTYPES = Object.fromEntries(
+  Object.entries(STORED_AS).map(([dtype, stored]) => [stored, dtype as DType]),
+) as Partial<Record<StoredDType, DType>>;
 
 /** What a tensor of a file is read for: the kind of its field, the precision of the call, a JSON Pointer to it. */
 export interface CallField {

@@ -1,17 +1,11 @@
-import type { Answer, AnswerTensor } from '../../domain/answer.ts';
+import type { Answer } from '../../domain/answer.ts';
 import { assertAllWritable } from '../finite.ts';
 import type { StoredTensor } from './read.ts';
-import type { StoredDType } from './stored-dtypes.ts';
+import { STORED_AS } from './stored-dtypes.ts';
 import { writeSafetensors } from './write.ts';
 
 /** Where the rest of the answer stands in the metadata. */
 const RESPONSE = 'response';
-
-const STORED: Readonly<Record<AnswerTensor['dtype'], StoredDType>> = {
-  float32: 'F32',
-  float64: 'F64',
-  int32: 'I32',
-};
 
 /**
  * Encodes an answer as a safetensors file: its tensors by their dotted names, and its envelope as JSON in
@@ -22,7 +16,7 @@ export function encodeSafetensors({ tensors, envelope }: Answer): Uint8Array<Arr
   for (const [name, { dtype, shape, data }] of Object.entries(tensors)) {
     assertAllWritable(data);
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-    stored.set(name, { dtype: STORED[dtype], shape, bytes });
+    stored.set(name, { dtype: STORED_AS[dtype], shape, bytes });
   }
   return writeSafetensors(stored, { [RESPONSE]: JSON.stringify(envelope) });
 }

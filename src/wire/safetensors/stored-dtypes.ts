@@ -1,3 +1,5 @@
+import type { DType } from '../../domain/tensor.ts';
+
 /** Element types of the safetensors format, and the bits of one element. */
 const ELEMENT_BITS = {
   F64: 64,
@@ -25,6 +27,17 @@ const ELEMENT_BITS = {
 export type StoredDType = keyof typeof ELEMENT_BITS;
 
 export const STORED_DTYPES = Object.keys(ELEMENT_BITS) as readonly StoredDType[];
+
+/** What the element types of calls are called in the format. */
+export const STORED_AS: Readonly<Record<DType, StoredDType>> = {
+  float64: 'F64',
+  float32: 'F32',
+  float16: 'F16',
+  bfloat16: 'BF16',
+  int64: 'I64',
+  int32: 'I32',
+  bool: 'BOOL',
+};
 
 export function isStoredDType(name: string): name is StoredDType {
   return Object.hasOwn(ELEMENT_BITS, name);

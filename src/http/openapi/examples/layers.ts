@@ -1,38 +1,5 @@
 import type { Examples } from './example.ts';
-
-const projections = {
-  w_q: [
-    [1, 0, 0, 1],
-    [0, 1, 1, 0],
-    [0, 0, 1, 0],
-    [1, 0, 0, 1],
-  ],
-  w_k: [
-    [0, 1, 1, 0],
-    [1, 0, 0, 1],
-    [1, 1, 0, 0],
-    [0, 0, 1, 1],
-  ],
-  w_v: [
-    [1, 0, 0, 0],
-    [0, 2, 0, 0],
-    [0, 0, 1, 0],
-    [0, 0, 0, 2],
-  ],
-  w_o: [
-    [1, 0, 0, 0],
-    [0, 1, 0, 0],
-    [0, 0, 1, 0],
-    [0, 0, 0, 1],
-  ],
-};
-
-/** One vector of four numbers for each of the words "the", "cat" and "sat". */
-const embeddings = [
-  [1, 0, 0.5, 0],
-  [0, 1, 0, 1],
-  [1, 1, 0, -0.5],
-];
+import { projections, theCatSat } from './two-heads.ts';
 
 export const putLayerExamples: Examples = {
   two_heads: {
@@ -62,11 +29,11 @@ export const layerAttentionExamples: Examples = {
   the_cat_sat: {
     summary: 'Three words through the layer',
     description: 'The call carries the tokens; everything else is the layer.',
-    value: { embeddings },
+    value: { embeddings: theCatSat },
   },
   with_maps: {
     summary: 'With the attention maps, each word seeing itself and those before it',
     description: 'What a call says takes the place of what the layer says; the projections stay.',
-    value: { embeddings, causal: 'lower_right', return: { weights: true } },
+    value: { embeddings: theCatSat, causal: 'lower_right', return: { weights: true } },
   },
 };

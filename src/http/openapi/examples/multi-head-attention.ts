@@ -1,40 +1,5 @@
 import type { Examples } from './example.ts';
-
-/** One vector of four numbers for each of the words "the", "cat" and "sat". */
-const theCatSat = [
-  [1, 0, 0.5, 0],
-  [0, 1, 0, 1],
-  [1, 1, 0, -0.5],
-];
-
-const identity = [
-  [1, 0, 0, 0],
-  [0, 1, 0, 0],
-  [0, 0, 1, 0],
-  [0, 0, 0, 1],
-];
-
-const projections = {
-  w_q: [
-    [1, 0, 0, 1],
-    [0, 1, 1, 0],
-    [0, 0, 1, 0],
-    [1, 0, 0, 1],
-  ],
-  w_k: [
-    [0, 1, 1, 0],
-    [1, 0, 0, 1],
-    [1, 1, 0, 0],
-    [0, 0, 1, 1],
-  ],
-  w_v: [
-    [1, 0, 0, 0],
-    [0, 2, 0, 0],
-    [0, 0, 1, 0],
-    [0, 0, 0, 2],
-  ],
-  w_o: identity,
-};
+import { identity, projections, theCatSat } from './two-heads.ts';
 
 export const multiHeadAttentionExamples: Examples = {
   the_cat_sat: {

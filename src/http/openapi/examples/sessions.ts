@@ -1,4 +1,5 @@
 import type { Examples } from './example.ts';
+import { theCatSat } from './two-heads.ts';
 
 export const beginSessionExamples: Examples = {
   layer: {
@@ -18,11 +19,7 @@ export const appendExamples: Examples = {
     summary: 'The first three tokens, if nothing has been appended yet',
     description: 'Sent again, this is answered again and appended once.',
     value: {
-      embeddings: [
-        [1, 0, 0.5, 0],
-        [0, 1, 0, 1],
-        [1, 1, 0, -0.5],
-      ],
+      embeddings: theCatSat,
       expected_position: 0,
     },
   },

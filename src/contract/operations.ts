@@ -4,7 +4,7 @@ import type { Limits } from '../domain/limits.ts';
 import type { Problem } from '../domain/problem.ts';
 import type { Layer } from './layer.ts';
 import { readGradients, readMultiHeadAttention, readScaledDotProductAttention } from './read-attention.ts';
-import { fixedOptionOf, readLayerAttention } from './read-layer.ts';
+import { fixedOptionOf, LAYER_TOKENS, readLayerAttention } from './read-layer.ts';
 import { readAppend } from './read-session.ts';
 import {
   GradientsSchema,
@@ -39,6 +39,8 @@ export interface Operation<Body extends CallBody = CallBody> {
   readonly body: TSchema & { static: Body };
   /** The tensors that are to be lifted out of a body's bytes. */
   readonly fields: TensorFields;
+  /** Those whose elements go into the arithmetic alone: how a call is read hangs on their shapes and on nothing else. */
+  readonly tokens: readonly string[];
   /** Gets ready to look for faults, so that the first body need not wait for it. */
   compile(): void;
   /** What is wrong with the form of a decoded body, or null. */
@@ -65,7 +67,7 @@ export const OPERATIONS: readonly Operation[] = [
       if (layer === undefined) throw new TypeError('The call of a layer has none.');
       return readLayerAttention(body, layer, limits);
     },
-    fixedOptionOf,
+    { firstFaultOf: fixedOptionOf, tokens: LAYER_TOKENS },
   ),
   operation('session_append', AppendSchema, (body, { layer, session, limits }) => {
     if (layer === undefined || session === undefined) throw new TypeError('The append has no session.');
@@ -79,12 +81,17 @@ export function operationNamed(name: string): Operation {
   return found;
 }
 
-/** `firstFaultOf` finds what is to be said before the schema is asked. */
+interface OperationOptions {
+  /** Finds what is to be said before the schema is asked. */
+  readonly firstFaultOf?: (body: unknown) => Problem | null;
+  readonly tokens?: readonly string[];
+}
+
 function operation<Body extends CallBody>(
   name: string,
   body: TSchema & { static: Body },
   read: (body: Body, context: CallContext) => AttentionCall,
-  firstFaultOf: (body: unknown) => Problem | null = () => null,
+  { firstFaultOf = () => null, tokens = [] }: OperationOptions = {},
 ): Operation<Body> {
   let compiled: ReturnType<typeof bodyValidator> | undefined;
   const validate = () => (compiled ??= bodyValidator(body));
@@ -92,6 +99,7 @@ function operation<Body extends CallBody>(
     name,
     body,
     fields: tensorFieldsOf(body),
+    tokens,
     compile: validate,
     faultOf: (decoded) => firstFaultOf(decoded) ?? validate()(decoded),
     read,

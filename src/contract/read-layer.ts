@@ -72,6 +72,7 @@ const SOURCES = [
   { field: 'context', weight: 'w_k', letters: '[B, S, D_context]' },
   { field: 'value_context', weight: 'w_v', letters: '[B, S, D_value_context]' },
 ] as const;
+export const LAYER_TOKENS: readonly string[] = SOURCES.map(({ field }) => field);
 
 /** Width of the tokens that a matrix of the layer reads. */
 export function widthOf(

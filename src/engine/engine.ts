@@ -10,7 +10,8 @@ import { Ticket } from './ticket.ts';
 
 export type { LayerRequest } from './layer-work.ts';
 export type { CallRequest } from './request.ts';
-export type { Ticket, Timings } from './ticket.ts';
+export type { Timings } from './steps.ts';
+export type { Ticket } from './ticket.ts';
 
 export interface EngineOptions {
   /** Number of worker threads. */

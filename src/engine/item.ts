@@ -88,13 +88,7 @@ export interface PingItem {
 /** What comes back. */
 export type ItemResult =
   | { readonly kind: 'read'; readonly read: ReadRequest; readonly readMs: number }
-  | {
-      readonly kind: 'answered';
-      readonly answer: WholeAnswer;
-      readonly readMs: number;
-      /** Name of the kernel that computed it. */
-      readonly kernel: string;
-    }
+  | { readonly kind: 'answered'; readonly answer: WholeAnswer; readonly readMs: number }
   | { readonly kind: 'decoded'; readonly decoded: Decoded }
   | { readonly kind: 'computed'; readonly tiles: number; readonly runMs: number }
   | { readonly kind: 'encoded'; readonly encoded: Encoded }

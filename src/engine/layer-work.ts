@@ -11,7 +11,7 @@ import {
   summaryOf,
   writeLayerFile,
 } from '../wire/layer-file.ts';
-import { formatNamed } from '../wire/registry.ts';
+import { decoderNamed } from '../wire/registry.ts';
 
 /** A body that is a layer. Plain data, so that it can be handed to a worker. */
 export interface LayerRequest {
@@ -42,9 +42,7 @@ export function makeLayerFile({ format, bytes, upload }: LayerRequest, limits: L
 }
 
 function readBody(format: string, bytes: Uint8Array, limits: Limits): LayerBody {
-  const { decode } = formatNamed(format);
-  if (decode === undefined) throw new TypeError(`The format ${format} does not read.`);
-  const { envelope, tensors } = decode(bytes, { fields: LAYER_FIELDS, limits });
+  const { envelope, tensors } = decoderNamed(format)(bytes, { fields: LAYER_FIELDS, limits });
   return readLayer(graft(envelope, tensors), null, limits);
 }
 

@@ -3,9 +3,10 @@ import { type CallContext, operationNamed } from '../contract/operations.ts';
 import type { AttentionOptions } from '../contract/schemas/options.ts';
 import type { SessionState } from '../contract/session.ts';
 import type { AttentionCall } from '../domain/call.ts';
+import type { Limits } from '../domain/limits.ts';
 import type { Decoded, EncodeOptions, InferenceTarget } from '../wire/format.ts';
 import { graft } from '../wire/graft.ts';
-import { formatNamed } from '../wire/registry.ts';
+import { decoderNamed } from '../wire/registry.ts';
 import { decodeInto } from '../wire/shared-memory.ts';
 
 /** A body that is a call, and in which format its answer is wanted. Plain data, so that it can be handed to a worker. */
@@ -34,18 +35,27 @@ export interface ReadRequest {
   readonly tensorBytes: number;
 }
 
-/**
- * From bytes to a call: decodes the body, checks its form and reads it. Throws the Problems of each step,
- * `malformed_body`, `invalid_tensor`, `invalid_request`, `shape_mismatch`, `invalid_option` and the like.
- */
+/** From bytes to a call: the two steps below. */
 export function readRequest(request: CallRequest, context: CallContext): ReadRequest {
-  const operation = operationNamed(request.operation);
-  const { decode } = formatNamed(request.format);
-  if (decode === undefined) throw new TypeError(`The format ${request.format} does not read.`);
+  return readDecoded(request, decodeRequest(request, context.limits), context);
+}
+
+/** Decodes a body. Throws the Problems of its format, `malformed_body`, `invalid_tensor` and the like. */
+export function decodeRequest(request: CallRequest, limits: Limits): Decoded {
+  const { fields } = operationNamed(request.operation);
+  const decode = decoderNamed(request.format);
   const { bytes, inference, memory } = request;
-  const options = { fields: operation.fields, limits: context.limits, inference };
-  const decoded = () => decode(bytes, options);
-  const { envelope, tensors, reply, timeoutMs } = memory ? decodeInto(memory, decoded) : decoded();
+  const decoded = () => decode(bytes, { fields, limits, inference });
+  return memory ? decodeInto(memory, decoded) : decoded();
+}
+
+/**
+ * Checks the form of a decoded body, whose envelope becomes part of it, and reads it as a call. Throws Problems
+ * `invalid_request`, `shape_mismatch`, `invalid_option` and the like.
+ */
+export function readDecoded(request: CallRequest, decoded: Decoded, context: CallContext): ReadRequest {
+  const operation = operationNamed(request.operation);
+  const { envelope, tensors, reply, timeoutMs } = decoded;
   const body = graft(envelope, tensors) as AttentionOptions;
   const fault = operation.faultOf(body);
   if (fault !== null) throw fault;
@@ -53,7 +63,7 @@ export function readRequest(request: CallRequest, context: CallContext): ReadReq
     call: operation.read(body, { ...context, layer: request.layer, session: request.session }),
     options: { ...reply, encoding: body.response?.encoding ?? 'nested' },
     timeoutMs,
-    tensorBytes: tensorBytes(tensors, bytes.buffer, memory),
+    tensorBytes: tensorBytes(tensors, request.bytes.buffer, request.memory),
   };
 }
 

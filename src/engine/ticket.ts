@@ -7,15 +7,23 @@ import type { Kernel, Plan } from '../kernels/kernel.ts';
 import { allocate, planBytes } from '../kernels/memory.ts';
 import { createStatus, emptyRows, overflowed } from '../kernels/status.ts';
 import type { Decoded, Encoded, EncodeOptions } from '../wire/format.ts';
-import { formatNamed } from '../wire/registry.ts';
+import { decoderNamed, encoderNamed } from '../wire/registry.ts';
 import { checkBudget } from './budget.ts';
 import { weigh, weighJob } from './counterweight.ts';
-import type { Dispatcher, JobReport, JobRequest } from './dispatcher.ts';
-import type { Item } from './item.ts';
+import type { Dispatcher, JobRequest } from './dispatcher.ts';
+import type { KernelChoice } from './kernel-choice.ts';
 import type { LayerFile, LayerRequest } from './layer-work.ts';
-import { type CallRequest, type ReadRequest, readRequest, tensorBytes } from './request.ts';
-import type { Work } from './scheduler-state.ts';
+import { answerPrepared, prepare } from './prepared-calls.ts';
+import {
+  type CallRequest,
+  decodeRequest,
+  type ReadRequest,
+  readDecoded,
+  readRequest,
+  tensorBytes,
+} from './request.ts';
 import { createProgress } from './shared-job.ts';
+import { Steps, type Timings } from './steps.ts';
 import { answerWhole, type WholeAnswer } from './whole-call.ts';
 import {
   computeWork,
@@ -29,20 +37,6 @@ import {
   SMALL_BODY_BYTES,
   wholeCallFlops,
 } from './work.ts';
-
-/** Which kernel computes a call, and the name of the one that is preferred to all others, if any. */
-export interface KernelChoice {
-  readonly forced: string | null;
-  of(call: AttentionCall): Kernel;
-}
-
-/** Milliseconds that a request has spent, for Server-Timing. `queueMs` is the waiting of all its steps. */
-export interface Timings {
-  readonly decodeMs: number;
-  readonly queueMs: number;
-  readonly computeMs: number;
-  readonly encodeMs: number;
-}
 
 interface PlannedCall {
   readonly call: AttentionCall;
@@ -60,7 +54,7 @@ export class Ticket {
   readonly #id: number;
   readonly #dispatcher: Dispatcher;
   readonly #kernels: KernelChoice;
-  readonly #timings = { decodeMs: 0, queueMs: 0, computeMs: 0, encodeMs: 0 };
+  readonly #steps: Steps;
 
   constructor(dispatcher: Dispatcher, kernels: KernelChoice, bytes: number, lifetimeMs: number) {
     const { id, signal } = dispatcher.admit(bytes, lifetimeMs);
@@ -68,10 +62,11 @@ export class Ticket {
     this.signal = signal;
     this.#dispatcher = dispatcher;
     this.#kernels = kernels;
+    this.#steps = new Steps(dispatcher, id);
   }
 
   get timings(): Timings {
-    return this.#timings;
+    return this.#steps.timings;
   }
 
   /**
@@ -80,9 +75,21 @@ export class Ticket {
    * Throws the Problems of every step.
    */
   async call(request: CallRequest): Promise<Encoded> {
+    if (isReadHere(request)) return this.#callFromHere(request);
     const mostFlops = wholeCallFlops(this.#dispatcher.idleWorkers);
     const read = await this.#read(request, mostFlops);
     return 'encoded' in read ? read.encoded : this.answer(read, request.answerFormat);
+  }
+
+  async #callFromHere(request: CallRequest): Promise<Encoded> {
+    this.signal.throwIfAborted();
+    const { limits } = this.#dispatcher;
+    const decoded = this.#steps.inline('decodeMs', () => decodeRequest(request, limits));
+    const prepared = answerPrepared(request, decoded, (kernel) => this.#hereFlops(kernel));
+    if (prepared !== null) return this.#booked(prepared);
+    prepare(request, decoded, { limits }, (call) => this.#kernels.of(call));
+    const read = this.#steps.inline('decodeMs', () => readDecoded(request, decoded, { limits }));
+    return this.answer(read, request.answerFormat);
   }
 
   /** The first half of `call`, for whoever has something to say about the call before it is computed. */
@@ -117,38 +124,39 @@ export class Ticket {
   }
 
   #answerHere(read: ReadRequest, { kernel, plan }: PlannedCall, answerFormat: string): Encoded | null {
-    const mostFlops = hereFlops(this.#dispatcher.flopsPerMs(kernel.name));
-    const answer = answerWhole(read, answerFormat, kernel, plan, mostFlops);
-    if (answer === null) return null;
-    this.#book(kernel.name, answer);
-    return answer.encoded;
+    const answer = answerWhole(read, answerFormat, kernel, plan, this.#hereFlops(kernel.name));
+    return answer && this.#booked(answer);
   }
 
-  #book(kernel: string, { flops, computeMs, encodeMs }: WholeAnswer): void {
-    this.#timings.computeMs += computeMs;
-    this.#timings.encodeMs += encodeMs;
+  #hereFlops(kernel: string): number {
+    return hereFlops(this.#dispatcher.flopsPerMs(kernel));
+  }
+
+  #booked({ encoded, kernel, flops, computeMs, encodeMs }: WholeAnswer): Encoded {
+    this.#steps.timings.computeMs += computeMs;
+    this.#steps.timings.encodeMs += encodeMs;
     this.#dispatcher.measured(kernel, flops, computeMs);
+    return encoded;
   }
 
   /** Reads a body, and answers it too where a worker reads it and it takes no more arithmetic than `mostFlops`. */
   async #read(request: CallRequest, mostFlops: number): Promise<ReadRequest | { readonly encoded: Encoded }> {
     this.signal.throwIfAborted();
     const { limits } = this.#dispatcher;
-    if (isReadHere(request)) return this.#inline('decodeMs', () => readRequest(request, { limits }));
+    if (isReadHere(request)) return this.#steps.inline('decodeMs', () => readRequest(request, { limits }));
     const kernel = this.#kernels.forced;
     const memory = this.#dispatcher.takeMemory(this.#id, lentBytes(request));
     const lent = { ...request, memory };
     const item = () => ({ kind: 'request', request: lent, limits, kernel, mostFlops }) as const;
-    const { result, queueMs } = await this.#task(requestWork(request), item);
-    this.#timings.queueMs += queueMs;
+    const { result, queueMs } = await this.#steps.task(requestWork(request), item);
+    this.#steps.timings.queueMs += queueMs;
     if (result.kind === 'read') {
-      this.#timings.decodeMs += result.readMs;
+      this.#steps.timings.decodeMs += result.readMs;
       return result.read;
     }
     if (result.kind !== 'answered') throw new TypeError('Not an answered request.');
-    const { encoded } = result.answer;
-    this.#timings.decodeMs += result.readMs;
-    this.#book(result.kernel, result.answer);
+    this.#steps.timings.decodeMs += result.readMs;
+    const encoded = this.#booked(result.answer);
     this.reserve(encoded.bytes.byteLength);
     return { encoded };
   }
@@ -160,14 +168,15 @@ export class Ticket {
   async decode(format: string, bytes: Uint8Array, fields: TensorFields): Promise<Decoded> {
     this.signal.throwIfAborted();
     const { limits } = this.#dispatcher;
-    const { decode } = formatNamed(format);
-    if (decode === undefined) throw new TypeError(`The format ${format} does not read.`);
     let decoded: Decoded;
     if (isReadHere({ format, bytes })) {
-      decoded = this.#inline('decodeMs', () => decode(bytes, { fields, limits }));
+      decoded = this.#steps.inline('decodeMs', () => decoderNamed(format)(bytes, { fields, limits }));
     } else {
       const item = () => ({ kind: 'decode', format, bytes, fields, limits }) as const;
-      const { result } = this.#timed('decodeMs', await this.#task(decodeWork(format, bytes), item));
+      const { result } = this.#steps.timed(
+        'decodeMs',
+        await this.#steps.task(decodeWork(format, bytes), item),
+      );
       if (result.kind !== 'decoded') throw new TypeError('Not a decoded body.');
       decoded = result.decoded;
     }
@@ -205,7 +214,7 @@ export class Ticket {
       return { kind: 'compute', jobId, job, kernel: kernel.name, tiles, isFresh };
     };
     const work = computeWork(kernel.name, plan, shares);
-    this.#timed('computeMs', await this.#dispatcher.submit(this.#id, { work, item, status }));
+    this.#steps.timed('computeMs', await this.#steps.submit({ work, item, status }));
     return {
       memory: job.memory,
       emptyRows: emptyRows(status),
@@ -217,12 +226,14 @@ export class Ticket {
   /** Writes a response, whose tensors lie on shared memory; on this thread where it is small. */
   async encode(format: string, answer: Answer, options: EncodeOptions): Promise<Encoded> {
     this.signal.throwIfAborted();
-    const { encode } = formatNamed(format);
-    if (encode === undefined) throw new TypeError(`The format ${format} does not write.`);
-    if (isWrittenHere(format, answer, options))
-      return this.#inline('encodeMs', () => encode(answer, options));
+    if (isWrittenHere(format, answer, options)) {
+      return this.#steps.inline('encodeMs', () => encoderNamed(format)(answer, options));
+    }
     const item = () => ({ kind: 'encode', format, answer, options }) as const;
-    const { result } = this.#timed('encodeMs', await this.#task(encodeWork(format, answer), item));
+    const { result } = this.#steps.timed(
+      'encodeMs',
+      await this.#steps.task(encodeWork(format, answer), item),
+    );
     if (result.kind !== 'encoded') throw new TypeError('Not encoded bytes.');
     this.reserve(result.encoded.bytes.byteLength);
     return result.encoded;
@@ -233,7 +244,7 @@ export class Ticket {
    * thread lie in memory of their own, others on shared memory that goes back when the request is released.
    */
   takeBody(bytes: number, booked: number): Uint8Array {
-    if (bytes <= SMALL_BODY_BYTES) return new Uint8Array(bytes);
+    if (bytes <= SMALL_BODY_BYTES) return Buffer.allocUnsafe(bytes);
     return new Uint8Array(this.#dispatcher.takeMemory(this.#id, bytes, booked), 0, bytes);
   }
 
@@ -245,7 +256,7 @@ export class Ticket {
     this.reserve(2 * request.bytes.byteLength);
     const item = () => ({ kind: 'make_layer', request, limits }) as const;
     const work = decodeWork(request.format, request.bytes);
-    const { result } = this.#timed('decodeMs', await this.#task(work, item));
+    const { result } = this.#steps.timed('decodeMs', await this.#steps.task(work, item));
     if (result.kind !== 'layer_made') throw new TypeError('Not the file of a layer.');
     weigh([request.bytes, result.file.parts]);
     return result.file;
@@ -256,7 +267,10 @@ export class Ticket {
     this.signal.throwIfAborted();
     const { limits } = this.#dispatcher;
     const item = () => ({ kind: 'open_layer', bytes, etag, limits }) as const;
-    const { result } = this.#timed('decodeMs', await this.#task(decodeWork('safetensors', bytes), item));
+    const { result } = this.#steps.timed(
+      'decodeMs',
+      await this.#steps.task(decodeWork('safetensors', bytes), item),
+    );
     if (result.kind !== 'layer_opened') throw new TypeError('Not an opened layer.');
     weigh([bytes, result.layer]);
     return result.layer;
@@ -275,25 +289,5 @@ export class Ticket {
   /** Gives the place and all bytes back. To be called once the response is out, or will never be. */
   release(): void {
     this.#dispatcher.release(this.#id);
-  }
-
-  #inline<Result>(step: keyof Timings, run: () => Result): Result {
-    const startedMs = performance.now();
-    try {
-      return run();
-    } finally {
-      this.#timings[step] += performance.now() - startedMs;
-    }
-  }
-
-  /** Has a worker do one thing, from its beginning to its end. */
-  #task(work: Work, item: () => Item): Promise<JobReport> {
-    return this.#dispatcher.submit(this.#id, { work, item, status: null });
-  }
-
-  #timed(step: keyof Timings, report: JobReport): JobReport {
-    this.#timings.queueMs += report.queueMs;
-    this.#timings[step] += report.runMs;
-    return report;
   }
 }

@@ -3,12 +3,14 @@ import type { Kernel, Plan } from '../kernels/kernel.ts';
 import { allocate, planBytes } from '../kernels/memory.ts';
 import { createStatus, emptyRows, overflowed } from '../kernels/status.ts';
 import type { Encoded } from '../wire/format.ts';
-import { formatNamed } from '../wire/registry.ts';
+import { encoderNamed } from '../wire/registry.ts';
 import { planFlops } from './budget.ts';
 import type { ReadRequest } from './request.ts';
 
 export interface WholeAnswer {
   readonly encoded: Encoded;
+  /** Name of the kernel that computed it. */
+  readonly kernel: string;
   readonly flops: number;
   readonly computeMs: number;
   readonly encodeMs: number;
@@ -47,8 +49,7 @@ export function answerWhole(
     overflowed: overflowed(status),
     kernel: kernel.name,
   });
-  const { encode } = formatNamed(answerFormat);
-  if (encode === undefined) throw new TypeError(`The format ${answerFormat} does not write.`);
-  const encoded = encode(answer, options);
-  return { encoded, flops, computeMs: computedMs - startMs, encodeMs: performance.now() - computedMs };
+  const encoded = encoderNamed(answerFormat)(answer, options);
+  const encodeMs = performance.now() - computedMs;
+  return { encoded, kernel: kernel.name, flops, computeMs: computedMs - startMs, encodeMs };
 }

@@ -5,7 +5,7 @@ import type { Job } from '../kernels/kernel.ts';
 import { kernelFor, kernelNamed } from '../kernels/registry.ts';
 import { isCancelled } from '../kernels/status.ts';
 import type { Encoded } from '../wire/format.ts';
-import { formatNamed } from '../wire/registry.ts';
+import { decoderNamed, encoderNamed } from '../wire/registry.ts';
 import { checkBudget } from './budget.ts';
 import { LARGE_JOB_BYTES, weigh, weighJob } from './counterweight.ts';
 import type { ComputeItem, DecodeItem, EncodeItem, Item, ItemResult, RequestItem } from './item.ts';
@@ -70,22 +70,18 @@ function serve({ request, limits, kernel, mostFlops }: RequestItem): unknown {
   const mayAnswer = read.timeoutMs === undefined;
   const answer = mayAnswer ? answerWhole(read, request.answerFormat, chosen, plan, mostFlops) : null;
   if (answer === null) return { kind: 'read', read, readMs } satisfies ItemResult;
-  return handOver({ kind: 'answered', answer, readMs, kernel: chosen.name }, answer.encoded);
+  return handOver({ kind: 'answered', answer, readMs }, answer.encoded);
 }
 
 function decode({ format, bytes, fields, limits }: DecodeItem) {
-  const { decode } = formatNamed(format);
-  if (decode === undefined) throw new TypeError(`The format ${format} does not read.`);
-  const decoded = decode(bytes, { fields, limits });
+  const decoded = decoderNamed(format)(bytes, { fields, limits });
   weigh([bytes, decoded.tensors]);
   return decoded;
 }
 
 function encode({ format, answer, options }: EncodeItem): Encoded {
-  const { encode } = formatNamed(format);
-  if (encode === undefined) throw new TypeError(`The format ${format} does not write.`);
   weigh(answer.tensors, LARGE_JOB_BYTES);
-  return encode(answer, options);
+  return encoderNamed(format)(answer, options);
 }
 
 /** Hands a result over without copying its bytes. */

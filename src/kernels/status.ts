@@ -10,8 +10,14 @@ const NONE = 0x7fffffff;
 
 export function createStatus(): JobStatus {
   const status = new Int32Array(new SharedArrayBuffer(LENGTH * 4));
-  status[FIRST_EMPTY_ROW] = NONE;
+  resetStatus(status);
   return status;
+}
+
+/** As new, for the same job over other numbers. No worker may have it. */
+export function resetStatus(status: JobStatus): void {
+  status.fill(0);
+  status[FIRST_EMPTY_ROW] = NONE;
 }
 
 /** Asks the workers to stop after the tile they are at. */

@@ -10,6 +10,11 @@ export interface Decoded {
   readonly envelope: Record<string, unknown>;
   /** By dotted path, such as `projections.w_q`; checked, and held as the kind of the field asks. */
   readonly tensors: Record<string, Tensor>;
+  /**
+   * Everything that this says but the elements of its tensors: bodies of the same form differ in these only. Not given
+   * where nobody has put it together.
+   */
+  readonly form?: string | undefined;
   /** What the body says about its answer's form, where the format keeps that apart from the envelope. */
   readonly reply?: Omit<EncodeOptions, 'encoding'> | undefined;
   /** Milliseconds from its arrival after which the answer is of no use, where the body says so. */

@@ -32,6 +32,20 @@ export function formatNamed(name: string): WireFormat {
   return format;
 }
 
+/** How the format of this name reads. Throws where there is none or it does not read. */
+export function decoderNamed(name: string): NonNullable<WireFormat['decode']> {
+  const { decode } = formatNamed(name);
+  if (decode === undefined) throw new TypeError(`The format ${name} does not read.`);
+  return decode;
+}
+
+/** How the format of this name writes. Throws where there is none or it does not write. */
+export function encoderNamed(name: string): NonNullable<WireFormat['encode']> {
+  const { encode } = formatNamed(name);
+  if (encode === undefined) throw new TypeError(`The format ${name} does not write.`);
+  return encode;
+}
+
 /**
  * The format that reads a body of this Content-Type, among `decoders`: all that there are, or those that a
  * route takes. Throws `unsupported_media_type` (415).

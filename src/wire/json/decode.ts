@@ -58,7 +58,16 @@ function settleAll({ envelope: text, lifted }: ScannedBody<LiftedTensor>, tree: 
     }
   };
   collect(envelope, tree);
-  return { envelope, tensors };
+  return { envelope, tensors, form: text.length <= LONGEST_FORM ? formOf(text, tensors) : undefined };
+}
+
+/** Of longer envelopes it takes less time to read them again than to compare them. */
+const LONGEST_FORM = 1024;
+
+function formOf(envelope: string, tensors: Readonly<Record<string, Tensor>>): string {
+  let form = envelope;
+  for (const name in tensors) form += `\n${name} ${tensors[name].dtype} ${tensors[name].shape}`;
+  return form;
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

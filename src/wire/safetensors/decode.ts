@@ -20,7 +20,7 @@ export const REQUEST = 'request';
  */
 export function decodeSafetensors(bytes: Uint8Array, options: DecodeOptions): Decoded {
   const maxHeaderBytes = Math.min(MAX_HEADER_BYTES, options.limits.envelopeBytes);
-  const { metadata, tensors: stored } = readSafetensors(bytes, maxHeaderBytes);
+  const { header, metadata, tensors: stored } = readSafetensors(bytes, maxHeaderBytes);
   const { envelope, tensors: given } = decodeRequest(metadata, options);
   const precision: Precision = envelope.precision === 'float64' ? 'float64' : 'float32';
   const tensors: Record<string, Tensor> = { ...given };
@@ -36,7 +36,7 @@ export function decodeSafetensors(bytes: Uint8Array, options: DecodeOptions): De
     const field = { kind: options.fields[name], precision, pointer };
     tensors[name] = callTensor(tensor, field);
   }
-  return { envelope, tensors };
+  return { envelope, tensors, form: header };
 }
 
 function decodeRequest(metadata: ReadonlyMap<string, string>, options: DecodeOptions): Decoded {

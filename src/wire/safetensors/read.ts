@@ -1,4 +1,5 @@
 import { pointerToken, problemAt } from '../../domain/problem.ts';
+import { RecentMap } from '../../domain/recent-map.ts';
 import { elementCount, formatShape } from '../../domain/tensor.ts';
 import { type HeaderEntry, readHeader } from './header.ts';
 import { isStoredDType, STORED_DTYPES, type StoredDType, storedBytes } from './stored-dtypes.ts';
@@ -13,6 +14,8 @@ export interface StoredTensor {
 }
 
 export interface SafetensorsFile {
+  /** Its JSON, which says everything of the file but what the elements are. */
+  readonly header: string;
   readonly metadata: ReadonlyMap<string, string>;
   /** By name, in the order of the header. */
   readonly tensors: ReadonlyMap<string, StoredTensor>;
@@ -35,11 +38,42 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
  */
 export function readSafetensors(file: Uint8Array, maxHeaderBytes = MAX_HEADER_BYTES): SafetensorsFile {
   const { text, data } = splitFile(file, maxHeaderBytes);
-  const { metadata, entries } = readHeader(text);
-  checkCoverage(entries, data.length);
+  const { metadata, places } = layoutOf(text, data.length);
   const tensors = new Map<string, StoredTensor>();
-  for (const [name, entry] of entries) tensors.set(name, storedTensor(name, entry, data));
-  return { metadata, tensors };
+  for (const [name, { dtype, shape, from, to }] of places) {
+    tensors.set(name, { dtype, shape, bytes: data.subarray(from, to) });
+  }
+  return { header: text, metadata, tensors };
+}
+
+/** What a header says, found to be right for so many bytes of data. */
+interface Layout {
+  readonly dataBytes: number;
+  readonly metadata: ReadonlyMap<string, string>;
+  readonly places: ReadonlyMap<string, Place>;
+}
+
+interface Place {
+  readonly dtype: StoredDType;
+  readonly shape: readonly number[];
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Whoever sends many small files sends the same header with each, and reading it takes longer than their numbers. */
+const layouts = new RecentMap<string, Layout>(64);
+const LONGEST_KEPT = 1024;
+
+function layoutOf(text: string, dataBytes: number): Layout {
+  const known = layouts.get(text);
+  if (known?.dataBytes === dataBytes) return known;
+  const { metadata, entries } = readHeader(text);
+  checkCoverage(entries, dataBytes);
+  const places = new Map<string, Place>();
+  for (const [name, entry] of entries) places.set(name, placeOf(name, entry));
+  const layout = { dataBytes, metadata, places };
+  if (text.length <= LONGEST_KEPT) layouts.set(text, layout);
+  return layout;
 }
 
 function splitFile(file: Uint8Array, maxHeaderBytes: number): { text: string; data: Uint8Array } {
@@ -80,12 +114,12 @@ function checkCoverage(entries: ReadonlyMap<string, HeaderEntry>, dataBytes: num
   for (const [name, { from, to }] of inOrder) {
     if (to < from || to > dataBytes) {
       const expected = `Expected data_offsets [begin, end] with begin <= end <= ${dataBytes}, the bytes of the data`;
-      throw malformed(`${expected}; got [${from}, ${to}]`, placeOf(name, 'data_offsets'));
+      throw malformed(`${expected}; got [${from}, ${to}]`, pointerTo(name, 'data_offsets'));
     }
     if (from !== covered) {
       const after = covered === 0 ? '' : `, where the data of ${quote(previous)} ends`;
       const expected = `Expected data that begins at byte ${covered}${after}: every byte belongs to one tensor`;
-      throw malformed(`${expected}; got [${from}, ${to}]`, placeOf(name, 'data_offsets'));
+      throw malformed(`${expected}; got [${from}, ${to}]`, pointerTo(name, 'data_offsets'));
     }
     covered = to;
     previous = name;
@@ -95,28 +129,29 @@ function checkCoverage(entries: ReadonlyMap<string, HeaderEntry>, dataBytes: num
   }
 }
 
-function storedTensor(name: string, { dtype, shape, from, to }: HeaderEntry, data: Uint8Array): StoredTensor {
+function placeOf(name: string, { dtype, shape, from, to }: HeaderEntry): Place {
   if (!isStoredDType(dtype)) {
     const got = quote(dtype);
-    throw malformed(`Expected a dtype among ${STORED_DTYPES.join(', ')}; got ${got}`, placeOf(name, 'dtype'));
+    const expected = `Expected a dtype among ${STORED_DTYPES.join(', ')}`;
+    throw malformed(`${expected}; got ${got}`, pointerTo(name, 'dtype'));
   }
   const count = elementCount(shape);
   const bytes = count === undefined ? undefined : storedBytes(dtype, count);
   if (bytes === undefined) {
     const expected = `Expected a shape whose elements of ${dtype} fill whole bytes, fewer than 2^50`;
-    throw malformed(`${expected}; got ${wordShape(shape)}`, placeOf(name, 'shape'));
+    throw malformed(`${expected}; got ${wordShape(shape)}`, pointerTo(name, 'shape'));
   }
   if (bytes !== to - from) {
     const expected = `Expected ${bytes} bytes for ${dtype} ${wordShape(shape)}`;
     throw malformed(
       `${expected}; got data_offsets [${from}, ${to}], ${to - from} bytes`,
-      placeOf(name, 'data_offsets'),
+      pointerTo(name, 'data_offsets'),
     );
   }
-  return { dtype, shape, bytes: data.subarray(from, to) };
+  return { dtype, shape, from, to };
 }
 
-function placeOf(name: string, member: string): string {
+function pointerTo(name: string, member: string): string {
   return `/${pointerToken(name)}/${member}`;
 }
 

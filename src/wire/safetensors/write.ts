@@ -15,8 +15,13 @@ export function writeSafetensors(
   tensors: ReadonlyMap<string, StoredTensor>,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array<ArrayBuffer> {
-  const parts = safetensorsParts(tensors, metadata);
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  return joined(safetensorsParts(tensors, metadata));
+}
+
+/** Parts that follow each other, in an ArrayBuffer of their own. */
+export function joined(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  // Not from the pool, and not zeroed, which takes as long as filling it.
+  const bytes = Buffer.allocUnsafeSlow(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
   for (const part of parts) {
     bytes.set(part, at);

@@ -10,6 +10,12 @@ COPY src/kernels/native/addon ./src/kernels/native/addon
 COPY src/wire/json/native/addon ./src/wire/json/native/addon
 # The script is content without a compiler, and slower code would serve; an image should not be.
 RUN node scripts/build-native.mjs && test -f build/attention.node && test -f build/json.node
+# What Node makes of the modules is kept by user, in files of that user alone.
+RUN install -d -o 1000 -g 1000 build/compile-cache
+COPY src ./src
+COPY scripts/fill-compile-cache.mjs ./scripts/fill-compile-cache.mjs
+USER 1000:1000
+RUN node scripts/fill-compile-cache.mjs && chmod -R go+rX build/compile-cache
 
 FROM node:24-slim
 WORKDIR /app
@@ -28,4 +34,4 @@ EXPOSE 8080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=15s --retries=3 CMD ["node", "deploy/healthcheck.mjs"]
 # Node itself, with no shell or npm in between, so that SIGTERM reaches the service.
-CMD ["node", "src/main.ts"]
+CMD ["node", "src/start.mjs"]

@@ -77,7 +77,7 @@ async function call(port: number, name: string): Promise<void> {
 async function start(dataDir: string): Promise<ServiceProcess> {
   const environment = { DATA_DIR: dataDir, HOST: '127.0.0.1', LOG_LEVEL: 'warn' };
   running = await ServiceProcess.start({
-    arguments: ['src/main.ts'],
+    arguments: ['src/start.mjs'],
     environment,
     readyPath: '/health/ready',
   });

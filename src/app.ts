@@ -53,10 +53,12 @@ export async function buildApp({ config, engine, store, logger }: AppOptions): P
     return503OnClosing: false,
     clientErrorHandler: answerClientError,
     frameworkErrors: refuseUnroutable,
+    // The compilers are set below; without these, Fastify would have loaded its own before that.
+    schemaController: { compilersFactory: { buildValidator: neverAsked, buildSerializer: neverAsked } },
   });
-  for (const schema of NAMED_SCHEMAS) app.addSchema(schema);
   app.setValidatorCompiler(createValidatorCompiler());
   app.setSerializerCompiler(() => JSON.stringify);
+  for (const schema of NAMED_SCHEMAS) app.addSchema(schema);
 
   await app.register(requestIdentity);
   await app.register(requestLog);
@@ -82,4 +84,8 @@ export async function buildApp({ config, engine, store, logger }: AppOptions): P
   await app.register(pageRoutes, { version });
   await app.ready();
   return app;
+}
+
+function neverAsked(): never {
+  throw new TypeError('The service has compilers of schemas.');
 }

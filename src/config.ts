@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import { type Static, type TObject, Type } from '@sinclair/typebox';
-import { Ajv, type ErrorObject } from 'ajv';
-import { envSchema } from 'env-schema';
+import { Ajv } from 'ajv';
+import { TRUSTED_SCHEMAS } from './contract/validation/body-validator.ts';
 import { DEFAULT_LIMITS, type Limits } from './domain/limits.ts';
 import { STORE_KINDS, type StoreKind } from './store/open.ts';
 
@@ -110,19 +110,17 @@ function readEnvironment<Schema extends TObject>(
   const ajv = new Ajv({
     coerceTypes: true,
     useDefaults: true,
-    removeAdditional: true,
-    addUsedSchema: false,
+    removeAdditional: 'all',
     // Otherwise "Infinity" is coerced to a number that no maximum is checked for.
     strictNumbers: false,
+    ...TRUSTED_SCHEMAS,
   });
-  try {
-    return envSchema<Static<Schema>>({ schema: { ...schema }, data: { ...environment }, env: false, ajv });
-  } catch (cause) {
-    const [error] = (cause as { errors?: ErrorObject[] }).errors ?? [];
-    if (error === undefined) throw cause;
-    const name = error.instancePath.slice(1);
-    throw refusal(name, expectation(schema.properties[name]), environment[name]);
-  }
+  const validate = ajv.compile<Static<Schema>>(schema);
+  const settings: unknown = { ...environment };
+  if (validate(settings)) return settings;
+  const [{ instancePath }] = validate.errors!;
+  const name = instancePath.slice(1);
+  throw refusal(name, expectation(schema.properties[name]), environment[name]);
 }
 
 function expectation(setting: TObject['properties'][string]): string {

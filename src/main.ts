@@ -1,6 +1,5 @@
 import closeWithGrace from 'close-with-grace';
 import { type Logger, pino } from 'pino';
-import { buildApp } from './app.ts';
 import { type Config, ConfigurationError, readConfig } from './config.ts';
 import { Engine } from './engine/engine.ts';
 import { defaultThreads } from './engine/threads.ts';
@@ -23,8 +22,10 @@ async function start(config: Config): Promise<void> {
   const engine = new Engine({ threads: config.threads ?? defaultThreads(), limits, kernel, logger });
   const { store: kind, dataDir, redisUrl } = config;
   const store = await openStore({ kind, dataDir, redisUrl, logger });
-  await engine.ready();
+  // Loaded only now, so that the threads load their modules meanwhile.
+  const { buildApp } = await import('./app.ts');
   const app = await buildApp({ config, engine, store, logger });
+  await engine.ready();
 
   closeWithGrace(
     { delay: shutdownDelayMs + limits.deadlineMs + CLOSE_MARGIN_MS, logger },

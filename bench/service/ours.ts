@@ -20,7 +20,7 @@ const WEIGHTS = ['w_q', 'w_k', 'w_v', 'w_o'];
 export async function startOurs({ workloads }: StartOptions): Promise<Service> {
   const directory = await mkdtemp(join(tmpdir(), 'attention-data-'));
   const service = await ServiceProcess.start({
-    arguments: ['src/main.ts'],
+    arguments: ['src/start.mjs'],
     environment: { HOST: '127.0.0.1', LOG_LEVEL: 'warn', DATA_DIR: directory },
     readyPath: '/health/ready',
   });

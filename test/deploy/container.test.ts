@@ -42,7 +42,7 @@ describe('Dockerfile', () => {
   });
 
   it('starts node itself, so that signals reach it', () => {
-    expect(JSON.parse(only('CMD'))).toEqual(['node', 'src/main.ts']);
+    expect(JSON.parse(only('CMD'))).toEqual(['node', 'src/start.mjs']);
     expect(argumentsOf(image, 'ENTRYPOINT')).toEqual([]);
     expect(only('STOPSIGNAL')).toBe('SIGTERM');
     expect(only('EXPOSE')).toBe('8080');

@@ -1,6 +1,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { Client } from 'undici';
 import { describe, expect, it } from 'vitest';
@@ -56,6 +59,21 @@ describe('the process', () => {
     await service.stop();
   });
 
+  it('keeps what Node makes of its modules, even where it is killed', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'compile-cache-'));
+    const service = await startService({ env: { NODE_COMPILE_CACHE: folder } });
+    while (!(await readdir(folder, { recursive: true })).some(isCompiled));
+    service.kill('SIGKILL');
+    await service.exited;
+    await rm(folder, { recursive: true });
+  });
+
+  it('does without where nothing can be kept', async () => {
+    const service = await startService({ env: { NODE_COMPILE_CACHE: '/dev/null/compile-cache' } });
+    expect((await post(service.url + SDPA, JSON.stringify(SMALL))).status).toBe(200);
+    await service.stop();
+  });
+
   it('finishes what it has accepted when it is told to stop, and ends well', async () => {
     const service = await startService({ env: { THREADS: '1' } });
     const answer = post(service.url + SDPA, MEDIUM);
@@ -102,12 +120,17 @@ describe('the process', () => {
   });
 });
 
+/** Names that Node gives to what it keeps: a folder for its version, and in it hashes. */
+function isCompiled(path: string): boolean {
+  return /[\\/][0-9a-f]{8}$/.test(path);
+}
+
 async function requestsReach(service: ServiceProcess, count: number): Promise<void> {
   while ((await send(`${service.url}/v1/info`)).json.engine.requests < count);
 }
 
 async function startBadly(env: NodeJS.ProcessEnv): Promise<{ code: number; stderr: string }> {
-  const child = spawn(process.execPath, ['src/main.ts'], {
+  const child = spawn(process.execPath, ['src/start.mjs'], {
     env: { PATH: process.env.PATH, HOST: '127.0.0.1', PORT: '0', ...env },
     stdio: ['ignore', 'ignore', 'pipe'],
   });

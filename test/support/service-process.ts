@@ -29,11 +29,11 @@ export interface ServiceOptions {
 const START_MS = 20_000;
 
 /**
- * Starts `node src/main.ts` on a free port, or on `env.PORT`, and waits until it says where it listens. Layers are kept in
+ * Starts `node src/start.mjs` on a free port, or on `env.PORT`, and waits until it says where it listens. Layers are kept in
  * memory, unless `env.DATA_DIR` says where on disk.
  */
 export async function startService({ cwd, uid, node, env }: ServiceOptions = {}): Promise<ServiceProcess> {
-  const child = spawn(node ?? process.execPath, ['src/main.ts'], {
+  const child = spawn(node ?? process.execPath, ['src/start.mjs'], {
     ...(cwd === undefined ? {} : { cwd }),
     ...(uid === undefined ? {} : { uid, gid: uid }),
     env: {

@@ -17,11 +17,24 @@ const schemas = NAMED_SCHEMAS.map((schema) =>
   decodedIds.has(schema.$id) ? { $id: schema.$id as string, type: 'object' } : schema,
 );
 
+/**
+ * For schemas of our own, which TypeBox made: not checked against the schema of schemas, and compiled as they stand. The
+ * optimisation of Ajv's code and the inlining of references take three times as long as all else, and save a hundredth
+ * of a microsecond each time.
+ */
+export const TRUSTED_SCHEMAS = {
+  meta: false,
+  validateSchema: false,
+  inlineRefs: false,
+  code: { optimize: false },
+} as const;
+
 export const AJV_OPTIONS = {
   verbose: true,
   strict: true,
   strictTypes: false,
   addUsedSchema: false,
+  ...TRUSTED_SCHEMAS,
   schemas,
 } as const;
 

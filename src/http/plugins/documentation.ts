@@ -1,7 +1,6 @@
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import fp from 'fastify-plugin';
-import { stringify } from 'yaml';
 import { documentOptions } from '../openapi/document.ts';
 
 export interface DocumentationOptions {
@@ -31,11 +30,13 @@ export const documentation = fp<DocumentationOptions>(async (app, { version }) =
     reply.type('application/json').send(`${JSON.stringify(app.swagger(), null, 2)}\n`),
   );
   app.get('/openapi.yaml', { schema: { hide: true } }, async (_request, reply) =>
-    reply.type('application/yaml').send(documentAsYaml(app.swagger())),
+    reply.type('application/yaml').send(await documentAsYaml(app.swagger())),
   );
 });
 
-export function documentAsYaml(document: object): string {
+/** The library is loaded when somebody asks for it, which a start need not wait for. */
+async function documentAsYaml(document: object): Promise<string> {
+  const { stringify } = await import('yaml');
   return stringify(document, { aliasDuplicateObjects: false, lineWidth: 110 });
 }
 

@@ -66,6 +66,7 @@ export function failing(at: number, code: string): { readonly files: FileSystem;
     link: guarded('link', fs.link) as FileSystem['link'],
     rename: guarded('rename', fs.rename) as FileSystem['rename'],
     unlink: guarded('unlink', fs.unlink) as FileSystem['unlink'],
+    utimes: guarded('utimes', fs.utimes) as FileSystem['utimes'],
     readdir: guarded('readdir', (path: string) => fs.readdir(path)),
     mkdir: guarded('mkdir', (path: string, options: { recursive: boolean }) => fs.mkdir(path, options)),
   };

@@ -8,6 +8,8 @@ export interface FileSystem {
   link(existing: string, path: string): Promise<void>;
   rename(from: string, to: string): Promise<void>;
   unlink(path: string): Promise<void>;
+  /** Times in seconds. */
+  utimes(path: string, accessed: number, modified: number): Promise<void>;
   readdir(path: string): Promise<string[]>;
   mkdir(path: string, options: { recursive: boolean }): Promise<unknown>;
 }
@@ -92,6 +94,16 @@ export async function readShared(files: FileSystem, path: string): Promise<Uint8
       at += bytesRead;
     }
     return bytes;
+  } finally {
+    await file.close();
+  }
+}
+
+/** When a file was dated last, ms. */
+export async function modifiedMs(files: FileSystem, path: string): Promise<number> {
+  const file = await files.open(path, 'r');
+  try {
+    return (await file.stat()).mtimeMs;
   } finally {
     await file.close();
   }

@@ -14,21 +14,29 @@ import {
   unlessMissing,
   writeDurably,
 } from './files.ts';
+import { contentName, damagedName, sweep, unusedName } from './sweep.ts';
 
 export interface FileStoreOptions {
   readonly folder: string;
   readonly logger: StoreLogger;
   readonly files?: FileSystem;
+  /** Time by the clock that files are dated with, ms. */
+  readonly now?: () => number;
 }
 
 /** How many names are looked up at a time. */
 const AT_A_TIME = 16;
 const RETRY_SECONDS = 1;
+const SWEEP_EVERY_MS = 600_000;
+
+/** What stands under a name; undefined where its entry is damaged. */
+type FoundEntry = Pick<Entry, 'revision'> & { readonly layer: StoredLayer | null | undefined };
 
 /**
  * Layers on disk:
  *
- *     contents/<sha256>.safetensors     every content that was registered, by its hash
+ *     contents/<sha256>.safetensors     contents that were registered, by their hash
+ *     contents/<sha256>.unused          a content that no name has, for as long as somebody may still want it
  *     names/<name>/<revision>.json      what a name has had; the highest revision counts
  *
  * A change of a name is a new file beside the old ones, made by `link`, which succeeds for one of several processes that
@@ -39,14 +47,18 @@ export class FileStore implements LayerStore {
   readonly #names: string;
   readonly #logger: StoreLogger;
   readonly #files: FileSystem;
+  readonly #now: () => number;
+  #sweeps: NodeJS.Timeout | undefined;
+  #sweeping: Promise<void> = Promise.resolve();
   /** Files that were reported already. */
   readonly #reported = new Set<string>();
 
-  private constructor({ folder, logger, files = fs }: FileStoreOptions) {
+  private constructor({ folder, logger, files = fs, now = Date.now }: FileStoreOptions) {
     this.#contents = join(folder, 'contents');
     this.#names = join(folder, 'names');
     this.#logger = logger;
     this.#files = files;
+    this.#now = now;
   }
 
   /** Makes the folders where they are missing. Throws what the file system says where they cannot be made. */
@@ -54,23 +66,19 @@ export class FileStore implements LayerStore {
     const store = new FileStore(options);
     for (const folder of [store.#contents, store.#names])
       await store.#files.mkdir(folder, { recursive: true });
+    store.#sweepOften();
     return store;
   }
 
   list(): Promise<StoredLayer[]> {
-    return this.#guarded(async () => {
-      const names = await this.#files.readdir(this.#names);
-      const layers: StoredLayer[] = [];
-      for (let at = 0; at < names.length; at += AT_A_TIME) {
-        const entries = await Promise.all(names.slice(at, at + AT_A_TIME).map((name) => this.#find(name)));
-        for (const { layer } of entries) if (layer !== null) layers.push(layer);
-      }
-      return layers;
-    });
+    return this.#guarded(async () => (await this.#all()).flatMap(({ layer }) => layer ?? []));
   }
 
   find(name: string): Promise<Entry> {
-    return this.#guarded(() => this.#find(name));
+    return this.#guarded(async () => {
+      const { layer, revision } = await this.#find(name);
+      return { layer: layer ?? null, revision };
+    });
   }
 
   replace(name: string, revision: number, next: StoredLayer | null): Promise<boolean> {
@@ -94,7 +102,7 @@ export class FileStore implements LayerStore {
 
   writeContent(etag: string, parts: readonly Uint8Array[]): Promise<void> {
     return this.#guarded(async () => {
-      const path = this.#contentPath(etag);
+      const path = join(this.#contents, contentName(etag));
       const present = await readShared(this.#files, path);
       if (present !== null) {
         if (await isSameContent(present, etag)) {
@@ -103,19 +111,60 @@ export class FileStore implements LayerStore {
           return;
         }
         this.#report(path, 'A stored content is not what was registered; it is put aside.');
-        await this.#files.rename(path, `${path}.damaged-${Date.now()}`);
+        await this.#files.rename(path, join(this.#contents, damagedName(etag, this.#now())));
       }
-      await writeDurably(this.#files, this.#contents, `${etag}.safetensors`, parts, 'rename');
+      await writeDurably(this.#files, this.#contents, contentName(etag), parts, 'rename');
     });
   }
 
   readContent(etag: string): Promise<Uint8Array | null> {
-    return this.#guarded(() => readShared(this.#files, this.#contentPath(etag)));
+    return this.#guarded(async () => {
+      const read = (name: string) => readShared(this.#files, join(this.#contents, name));
+      // Its own name a second time: it may have got that back just then.
+      const names = [contentName(etag), unusedName(etag), contentName(etag)];
+      let bytes: Uint8Array | null = null;
+      for (const name of names) bytes ??= await read(name);
+      return bytes;
+    });
   }
 
-  async close(): Promise<void> {}
+  /** Takes contents that no name has one step nearer to their end; see `sweep`. Happens by itself every ten minutes. */
+  sweep(): Promise<void> {
+    return this.#guarded(() =>
+      sweep({
+        files: this.#files,
+        folder: this.#contents,
+        namedContents: () => this.#namedContents(),
+        report: (path) => this.#report(path, 'A stored content is not what was registered; it is put aside.'),
+        nowMs: this.#now(),
+      }),
+    );
+  }
 
-  async #find(name: string): Promise<Entry> {
+  async close(): Promise<void> {
+    clearInterval(this.#sweeps);
+    await this.#sweeping;
+  }
+
+  #sweepOften(): void {
+    const run = () => {
+      // What the file system refuses is in the log by then, and the next sweep begins anew.
+      this.#sweeping = this.sweep().catch(() => undefined);
+    };
+    this.#sweeps = setInterval(run, SWEEP_EVERY_MS).unref();
+  }
+
+  /** Every name's entry, in no order. */
+  async #all(): Promise<FoundEntry[]> {
+    const names = await this.#files.readdir(this.#names);
+    const entries: FoundEntry[] = [];
+    for (let at = 0; at < names.length; at += AT_A_TIME) {
+      entries.push(...(await Promise.all(names.slice(at, at + AT_A_TIME).map((name) => this.#find(name)))));
+    }
+    return entries;
+  }
+
+  async #find(name: string): Promise<FoundEntry> {
     const folder = join(this.#names, name);
     const revision = lastRevision(await this.#revisions(folder));
     if (revision === 0) return { layer: null, revision };
@@ -123,16 +172,19 @@ export class FileStore implements LayerStore {
     const bytes = await readShared(this.#files, path);
     const layer = bytes === null ? undefined : readEntry(bytes);
     if (layer === undefined) this.#report(path, 'The entry of a layer is damaged; the layer is left out.');
-    return { layer: layer ?? null, revision };
+    return { layer, revision };
+  }
+
+  /** What names have; null where the entry of one is damaged, for it may have had anything. */
+  async #namedContents(): Promise<Set<string> | null> {
+    const layers = (await this.#all()).map(({ layer }) => layer);
+    if (layers.includes(undefined)) return null;
+    return new Set(layers.flatMap((layer) => layer?.etag ?? []));
   }
 
   async #revisions(folder: string): Promise<string[]> {
     const names = (await unlessMissing(this.#files.readdir(folder))) ?? [];
     return names.filter((name) => !isTemporary(name));
-  }
-
-  #contentPath(etag: string): string {
-    return join(this.#contents, `${etag}.safetensors`);
   }
 
   #report(path: string, message: string): void {

@@ -78,6 +78,7 @@ export async function buildApp({ config, engine, store, logger }: AppOptions): P
     limits,
     identity: { name, version },
     models: new Models(layers),
+    sessions,
   });
   await app.register(healthRoutes, { engine });
   await app.register(infoRoutes, { identity: { name, version }, engine, layers, sessions, limits });

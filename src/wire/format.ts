@@ -35,6 +35,8 @@ export interface InferenceTarget {
   readonly version?: string | undefined;
   /** Bytes of the part of the body that is JSON, where a header tells that binary tensors follow. */
   readonly headerBytes?: number | undefined;
+  /** Whether the request belongs to a sequence, of which its parameters have been read. */
+  readonly inSequence?: boolean | undefined;
 }
 
 /** How tensors are written where the format leaves a choice. */

@@ -425,7 +425,14 @@ describe('addresses', () => {
     expect(json).toEqual({
       name: 'attention-api',
       version: expect.any(String),
-      extensions: ['binary_tensor_data', 'model_repository', 'parameters', 'statistics'],
+      extensions: [
+        'binary_tensor_data',
+        'model_repository',
+        'parameters',
+        'sequence',
+        'sequence(string_id)',
+        'statistics',
+      ],
     });
     const { models } = (await send(`${service.url}/v2/models`)).json;
     for (const name of models) {

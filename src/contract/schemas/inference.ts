@@ -20,7 +20,10 @@ const ParametersSchema = Type.Record(
       'Options of the operation by their names, those that are objects as JSON strings: `{"heads": 2, "causal": ' +
       '"lower_right", "return": "{\\"weights\\": true}"}`. A dotted name leads into an object, `rope.theta`. Beside them ' +
       '`binary_data_output`: whether outputs are sent as bytes; `timeout`: microseconds after which the result is of no ' +
-      'use. `priority`, `headers` and names that begin with `triton_` are passed over.',
+      'use. On registered layers `sequence_id` (an integer to 2^64 - 1, or a string; 0 and "" are none) names a sequence ' +
+      'of requests, each of which appends `embeddings`, [n, D], to a session: the first one with `sequence_start`, ' +
+      'which replaces a sequence of that id, the last one with `sequence_end`; `expected_position` is an option of ' +
+      'them. `priority`, `headers` and names that begin with `triton_` are passed over.',
     examples: [{ heads: 2, causal: 'upper_left' }],
   },
 );
@@ -121,6 +124,10 @@ const InferenceResponseSchema = Type.Object(
       {
         empty_rows: Type.Integer({ description: 'How many rows of the map may see no key.' }),
         applied: Type.String({ description: 'What was computed, as JSON.' }),
+        position: Type.Optional(Type.Integer({ description: 'Of a sequence: how many tokens it has.' })),
+        first_key_position: Type.Optional(
+          Type.Integer({ description: 'Of a sequence: the token that the first key of maps belongs to.' }),
+        ),
       },
       { description: 'What belongs to no tensor.' },
     ),

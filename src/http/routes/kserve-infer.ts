@@ -1,8 +1,11 @@
 import { Type } from '@sinclair/typebox';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { ProblemCode } from '../../domain/problem.ts';
-import { MODEL_VERSION } from '../../service/models.ts';
+import type { Ticket } from '../../engine/engine.ts';
+import { MODEL_VERSION, type Model } from '../../service/models.ts';
+import type { Encoded } from '../../wire/format.ts';
 import { kserve } from '../../wire/kserve/format.ts';
+import { sequenceOf } from '../../wire/kserve/sequence.ts';
 import { INFERENCE_JSON } from '../kserve-reply.ts';
 import { inferenceErrors } from '../openapi/inference-responses.ts';
 import { computeHeaders, response } from '../openapi/responses.ts';
@@ -17,6 +20,8 @@ const INFER_REFUSALS: readonly ProblemCode[] = [
   'not_found',
   'store_unavailable',
   'layer_damaged',
+  'session_lost',
+  'position_conflict',
 ];
 
 const headers = {
@@ -42,7 +47,8 @@ export async function inferRoutes(scope: FastifyInstance, context: KserveContext
         description:
           'Inputs are the tensors of the operation, and parameters its options. Tensors are numbers in the JSON, or bytes ' +
           'behind it, little-endian and in the order of `inputs`, where Inference-Header-Content-Length tells how long ' +
-          'the JSON is; outputs come as the request asks. Errors are `{"error": "…"}`.',
+          'the JSON is; outputs come as the request asks. Errors are `{"error": "…"}`. ' +
+          'A request to a registered layer that names a `sequence_id` carries the next tokens, as an append to a session.',
         consumes: [INFERENCE_JSON, BINARY],
         params,
         body: Type.Ref('InferenceRequest'),
@@ -61,25 +67,31 @@ export async function inferRoutes(scope: FastifyInstance, context: KserveContext
 async function infer(
   request: FastifyRequest,
   reply: FastifyReply,
-  { statistics }: KserveContext,
+  context: KserveContext,
 ): Promise<FastifyReply> {
-  const { name, operation, open } = modelOfRequest(request);
+  const model = modelOfRequest(request);
   const ticket = ticketOf(request);
-  const {
-    bytes,
-    headerBytes,
-    batch = 1,
-  } = await ticket.call({
-    operation,
-    format: kserve.name,
-    bytes: request.body as Uint8Array,
-    inference: { model: name, version: MODEL_VERSION, headerBytes: headerLengthOf(request) },
-    answerFormat: kserve.name,
-    layer: await open?.(),
-  });
-  statistics.succeeded(name, { batch, totalMs: reply.elapsedTime, timings: ticket.timings });
+  const call = { bytes: request.body as Uint8Array, headerBytes: headerLengthOf(request) };
+  const { bytes, headerBytes, batch = 1 } = await answer(model, call, ticket, context);
+  const { statistics } = context;
+  statistics.succeeded(model.name, { batch, totalMs: reply.elapsedTime, timings: ticket.timings });
   if (headerBytes !== undefined) reply.header(HEADER_LENGTH, headerBytes);
   return reply
     .type(headerBytes === undefined ? INFERENCE_JSON : BINARY)
     .send(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+}
+
+/** As a call by itself, or as the next one of the sequence that it belongs to. */
+async function answer(
+  { name, operation, open }: Model,
+  { bytes, headerBytes }: { bytes: Uint8Array; headerBytes: number | undefined },
+  ticket: Ticket,
+  { sequences, limits }: KserveContext,
+): Promise<Encoded> {
+  const sequence = open === undefined ? null : sequenceOf(bytes, { headerBytes }, limits);
+  const inSequence = sequence !== null;
+  const inference = { model: name, version: MODEL_VERSION, headerBytes, inSequence };
+  const request = { format: kserve.name, bytes, inference, answerFormat: kserve.name };
+  if (inSequence) return sequences.append(name, sequence, request, ticket);
+  return ticket.call({ ...request, operation, layer: await open?.() });
 }

@@ -7,7 +7,14 @@ import { readinessOf } from '../readiness.ts';
 import type { KserveContext } from './kserve.ts';
 import { PLAIN, TAG } from './kserve-route.ts';
 
-const EXTENSIONS = ['binary_tensor_data', 'model_repository', 'parameters', 'statistics'];
+const EXTENSIONS = [
+  'binary_tensor_data',
+  'model_repository',
+  'parameters',
+  'sequence',
+  'sequence(string_id)',
+  'statistics',
+];
 
 /** The server as a whole: what it is, whether it lives, and whether requests should be sent to it. */
 export async function serverRoutes(app: FastifyInstance, { engine, identity }: KserveContext): Promise<void> {

@@ -43,6 +43,7 @@ export class SessionMemory {
   add(session: Session, nowMs: number): void {
     this.sweep(nowMs);
     this.#makeRoom(LEAST_BYTES);
+    this.#lost.delete(session.id);
     this.#sessions.set(session.id, session);
     this.#booked.set(session, 0);
     this.#book(session, LEAST_BYTES);
@@ -57,6 +58,26 @@ export class SessionMemory {
     if (reason !== undefined) throw lostProblem(reason);
     const detail = `There is no session ${JSON.stringify(id)}. Sessions end with the instance that has begun them.`;
     throw new Problem('not_found', detail);
+  }
+
+  /** Whether there is or has been a session of that id, so that `find` has more to say than that there is none. */
+  knows(id: string): boolean {
+    return this.#sessions.has(id) || this.#lost.has(id);
+  }
+
+  /** Throws a Problem, `session_lost`, where a session that was there is not any more. */
+  check(session: Session, nowMs: number): void {
+    this.sweep(nowMs);
+    if (session.lost !== null) throw lostProblem(session.lost);
+  }
+
+  /** Gives a session the id of another one, which is lost where it is still there. */
+  rename(session: Session, id: string): void {
+    this.forget(id, 'its sequence was started again');
+    this.#sessions.delete(session.id);
+    this.#lost.delete(id);
+    session.id = id;
+    this.#sessions.set(id, session);
   }
 
   /** The session is the one used last. */
@@ -103,11 +124,19 @@ export class SessionMemory {
   /** Loses a session for a reason, which whoever asks for it is told. */
   lose(session: Session, reason: string): void {
     if (!this.has(session)) return;
-    this.#sessions.delete(session.id);
-    this.#book(session, -(this.#booked.get(session) ?? 0));
-    this.#booked.delete(session);
+    this.forget(session.id, reason);
     this.#lost.set(session.id, reason);
     if (this.#lost.size > MOST_LOST) this.#lost.delete(this.#lost.keys().next().value!);
+  }
+
+  /** Loses a session, if there is one of that id, for a reason that only those are told who wait for it. */
+  forget(id: string, reason: string): void {
+    const session = this.#sessions.get(id);
+    if (session === undefined) return;
+    this.#sessions.delete(id);
+    this.#book(session, -(this.#booked.get(session) ?? 0));
+    this.#booked.delete(session);
+    session.lost = reason;
   }
 
   /** Loses the sessions that have waited too long. */

@@ -4,7 +4,8 @@ import type { Turns } from './turns.ts';
 
 /** A sequence of tokens on its way through a layer. */
 export interface Session {
-  readonly id: string;
+  /** Of a sequence that is just starting, another one than later. */
+  id: string;
   /** The layer, and the content that it had when the session began. */
   readonly layer: string;
   readonly etag: string;
@@ -18,6 +19,8 @@ export interface Session {
   usedAtMs: number;
   /** Appends that wait or run. */
   pins: number;
+  /** Why it is gone; null where it is not. */
+  lost: string | null;
   /** Settled when no worker writes any more what an append that failed had it write. */
   quiet: Promise<void>;
 }

@@ -45,10 +45,10 @@ export class Sessions {
   }
 
   /** Throws a Problem: `not_found` where there is no such layer, `invalid_option`, `over_budget`, `over_capacity`. */
-  async begin(body: SessionBody): Promise<SessionDescription> {
+  async begin(body: SessionBody, id = randomId()): Promise<SessionDescription> {
     const layer = await this.#layers.open(body.layer);
     const session: Session = {
-      id: randomBytes(ID_BYTES).toString('base64url'),
+      id,
       layer: layer.name,
       etag: layer.etag,
       shape: readSession(body, layer, this.#limits),
@@ -58,6 +58,7 @@ export class Sessions {
       last: null,
       usedAtMs: this.#now(),
       pins: 0,
+      lost: null,
       quiet: Promise.resolve(),
     };
     this.#memory.add(session, this.#now());
@@ -74,6 +75,21 @@ export class Sessions {
   /** Throws a Problem: `not_found`, `session_lost`. */
   end(id: string): void {
     this.#memory.lose(this.#memory.find(id, this.#now()), 'it was deleted');
+  }
+
+  /** Whether there is or has been a session of that id. */
+  knows(id: string): boolean {
+    return this.#memory.knows(id);
+  }
+
+  /** Gives a session another id, in the place of the one that has it. Throws a Problem: `session_lost`. */
+  rename(id: string, next: string): void {
+    this.#memory.rename(this.#memory.find(id, this.#now()), next);
+  }
+
+  /** Ends a session, if there is one of that id, and leaves the id as if it had never been given. */
+  forget(id: string): void {
+    this.#memory.forget(id, 'its sequence has ended');
   }
 
   /**
@@ -107,7 +123,7 @@ export class Sessions {
     const { append, sizes } = read.call;
     if (append === undefined) throw new TypeError('The call is not an append.');
     if (append.isRepeated) return ticket.answer(read, request.answerFormat);
-    this.#memory.find(session.id, this.#now());
+    this.#memory.check(session, this.#now());
     try {
       const cache = this.#layOut(session, sizes.queries);
       const kept = keptPresent(session.cache, cache, session.shape, append.position);
@@ -156,7 +172,7 @@ export class Sessions {
       const reason = found === null ? `layer ${name} was deleted` : `layer ${name} has another content now`;
       this.#memory.lose(session, reason);
     }
-    this.#memory.find(session.id, this.#now());
+    this.#memory.check(session, this.#now());
     return found!;
   }
 
@@ -173,4 +189,8 @@ export class Sessions {
       expires_at: new Date(this.#memory.expiresAtMs(session)).toISOString(),
     };
   }
+}
+
+function randomId(): string {
+  return randomBytes(ID_BYTES).toString('base64url');
 }

@@ -1,27 +1,18 @@
 import { type InferenceRequestBody, InferenceRequestSchema } from '../../contract/schemas/inference.ts';
 import { bodyValidator } from '../../contract/validation/body-validator.ts';
-import { problemAt } from '../../domain/problem.ts';
 import { type ElementKind, formatShape, type Precision, type Tensor } from '../../domain/tensor.ts';
 import { type Elements, unravel } from '../dtypes.ts';
 import type { Decoded, DecodeOptions } from '../format.ts';
-import { Cursor } from '../json/cursor.ts';
-import { DecimalScanner } from '../json/decimal-scanner.ts';
+import type { Cursor } from '../json/cursor.ts';
+import type { DecimalScanner } from '../json/decimal-scanner.ts';
 import { invalidTensor } from '../json/element-faults.ts';
 import { releaseScratch } from '../json/elements.ts';
-import { EnvelopeScanner } from '../json/envelope-scanner.ts';
-import type { FieldNode } from '../json/fields.ts';
 import { settle } from '../json/lifted-tensor.ts';
 import { type DataPlaces, type PlacedInput, placeInputs } from './inputs.ts';
-import { readData, skipData } from './json-data.ts';
+import { readData } from './json-data.ts';
 import { readOutputs } from './outputs.ts';
 import { readParameters } from './parameters.ts';
-
-const none: ReadonlyMap<string, FieldNode<'data'>> = new Map();
-const data: FieldNode<'data'> = { path: 'inputs.data', kind: 'data', members: none };
-const input: FieldNode<'data'> = { path: 'inputs', members: new Map([['data', data]]) };
-const inputs: FieldNode<'data'> = { path: 'inputs', members: none, elements: input };
-/** Elements stand at `inputs[i].data`, whatever they are. */
-const BODY: FieldNode<'data'> = { path: '', members: new Map([['inputs', inputs]]) };
+import { scanRequest, splitRequest } from './scan.ts';
 
 let validator: ReturnType<typeof bodyValidator> | undefined;
 
@@ -35,18 +26,15 @@ let validator: ReturnType<typeof bodyValidator> | undefined;
  */
 export function decodeInference(bytes: Uint8Array, options: DecodeOptions): Decoded {
   const { fields, limits, inference } = options;
-  const { json, binary } = split(bytes, inference?.headerBytes);
+  const { json, binary } = splitRequest(bytes, inference?.headerBytes);
   try {
-    const cursor = new Cursor(json);
-    const numbers = new DecimalScanner(json);
-    const scanner = new EnvelopeScanner(cursor, numbers, limits, () => skipData(cursor));
-    const { envelope: text, lifted } = scanner.scan(BODY);
+    const { cursor, numbers, text, lifted } = scanRequest(json, limits);
     const { request, places } = checked(JSON.parse(text), lifted);
     const {
       envelope,
       binary: byDefault,
       timeoutMs,
-    } = readParameters(request.parameters ?? {}, fields, limits);
+    } = readParameters(request.parameters ?? {}, fields, limits, inference?.inSequence);
     const outputs = readOutputs(request.outputs, envelope, fields, byDefault);
     const placed = placeInputs(request.inputs, places, binary, fields);
     const precision: Precision = envelope.precision === 'float64' ? 'float64' : 'float32';
@@ -60,15 +48,6 @@ export function decodeInference(bytes: Uint8Array, options: DecodeOptions): Deco
   } finally {
     releaseScratch();
   }
-}
-
-function split(bytes: Uint8Array, headerBytes: number | undefined) {
-  if (headerBytes === undefined) return { json: bytes, binary: undefined };
-  if (headerBytes > bytes.length) {
-    const detail = `Inference-Header-Content-Length: expected at most the ${bytes.length} bytes of the body; got ${headerBytes}.`;
-    throw problemAt('malformed_body', '', detail);
-  }
-  return { json: bytes.subarray(0, headerBytes), binary: bytes.subarray(headerBytes) };
 }
 
 /** Checks the form of a request in which an ordinal stands for the elements of each input. */

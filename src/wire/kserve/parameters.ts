@@ -3,6 +3,7 @@ import type { Limits } from '../../domain/limits.ts';
 import { type Problem, pointerToken, problemAt } from '../../domain/problem.ts';
 import { decodeJson } from '../json/decode.ts';
 import { isForbiddenName } from '../names.ts';
+import { SEQUENCE_PARAMETERS } from './sequence.ts';
 
 /** What the parameters of a request say: the options of the operation, and what the protocol itself reads. */
 export interface Parameters {
@@ -15,22 +16,23 @@ export interface Parameters {
 }
 
 const POINTER = '/parameters';
-const SEQUENCE = ['sequence_id', 'sequence_start', 'sequence_end'];
 /** Reserved for servers that schedule or forward by them; they change nothing here. */
 const PASSED_OVER: ReadonlySet<string> = new Set(['priority', 'headers']);
 const NO_FIELDS: TensorFields = {};
 
 /**
  * Reads the parameters of a request. Those that the protocol reserves mean what it says; every other is an option of the
- * operation, and an object where it is a JSON string that begins with a brace.
+ * operation, and an object where it is a JSON string that begins with a brace. What they say of a sequence has been heard
+ * where the request is `inSequence`, and is refused where not.
  * @throws {Problem} invalid_request or malformed_body, with a pointer to the parameter.
  */
 export function readParameters(
   given: Readonly<Record<string, unknown>>,
   fields: TensorFields,
   limits: Limits,
+  inSequence = false,
 ): Parameters {
-  refuseSequence(given);
+  if (!inSequence) refuseSequence(given);
   const envelope: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(given)) {
     if (isReserved(name)) continue;
@@ -43,7 +45,7 @@ export function readParameters(
 
 function isReserved(name: string): boolean {
   if (name === 'binary_data_output' || name === 'timeout') return true;
-  return PASSED_OVER.has(name) || SEQUENCE.includes(name) || name.startsWith('triton_');
+  return PASSED_OVER.has(name) || SEQUENCE_PARAMETERS.includes(name) || name.startsWith('triton_');
 }
 
 function readBinary({ binary_data_output: binary = false }: Readonly<Record<string, unknown>>): boolean {
@@ -60,12 +62,12 @@ function readTimeout({ timeout = 0 }: Readonly<Record<string, unknown>>): number
   return timeout === 0 ? undefined : timeout / 1000;
 }
 
-/** A sequence_id of 0 or '' says that the request belongs to none. */
+/** An id of 0 or "" says that the request belongs to none. */
 function refuseSequence(given: Readonly<Record<string, unknown>>): void {
-  const { sequence_id: id = 0 } = given;
-  if (id === 0 || id === '') return;
-  const detail = 'Expected no sequence: models keep no state between requests, and none has sequences';
-  throw invalid(`${POINTER}/sequence_id`, detail);
+  const name = SEQUENCE_PARAMETERS.find((one) => given[one]);
+  if (name === undefined) return;
+  const detail = 'Expected no sequence: of the models only registered layers have such';
+  throw invalid(`${POINTER}/${name}`, detail);
 }
 
 function readValue(value: unknown, pointer: string, limits: Limits): unknown {

@@ -92,13 +92,13 @@ async function register(layers: Layers, engine: Engine, name: string, more: obje
   ticket.release();
 }
 
-function encoded(seed: number, rows: number, size = 1): object {
+export function encoded(seed: number, rows: number, size = 1): object {
   const random = seeded(seed);
   const numbers = Float32Array.from({ length: rows * WIDTH }, () => size * random.normal());
   return { dtype: 'float32', shape: [rows, WIDTH], data: Buffer.from(numbers.buffer).toString('base64') };
 }
 
-function shared(text: string): Uint8Array {
+export function shared(text: string): Uint8Array {
   const bytes = Buffer.from(text);
   const copy = new Uint8Array(new SharedArrayBuffer(bytes.length));
   copy.set(bytes);

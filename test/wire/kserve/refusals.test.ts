@@ -324,8 +324,21 @@ describe('parameters', () => {
   const at = (name: string) => `/parameters/${name}`;
 
   test.each<[string, object, ProblemCode, string, RegExp]>([
-    ['a sequence', { sequence_id: 3 }, 'invalid_request', at('sequence_id'), /no sequence/],
-    ['a sequence by name', { sequence_id: 'a' }, 'invalid_request', at('sequence_id'), /no sequence/],
+    ['a sequence', { sequence_id: 3 }, 'invalid_request', at('sequence_id'), /only registered layers/],
+    [
+      'a sequence by name',
+      { sequence_id: 'a' },
+      'invalid_request',
+      at('sequence_id'),
+      /only registered layers/,
+    ],
+    [
+      'the beginning of a sequence',
+      { sequence_id: 0, sequence_start: true },
+      'invalid_request',
+      at('sequence_start'),
+      /only registered layers/,
+    ],
     ['a timeout in words', { timeout: '1s' }, 'invalid_request', at('timeout'), /microseconds.*"1s"/],
     ['a negative timeout', { timeout: -1 }, 'invalid_request', at('timeout'), /microseconds.*-1/],
     [

@@ -8,6 +8,7 @@ import { Layers } from '../src/service/layers.ts';
 import { Sessions } from '../src/service/sessions/sessions.ts';
 import { MemoryStore } from '../src/store/memory.ts';
 import { writeSafetensors } from '../src/wire/safetensors/write.ts';
+import { median, minimum } from './measure.ts';
 import { PeakMeter } from './peak.ts';
 
 const WIDTH = 768;
@@ -21,9 +22,8 @@ export const STEP_BYTES = 4 * (4 * WIDTH * WIDTH + 2 * CACHE * WIDTH);
 
 export interface DecodeSpeed {
   readonly threads: number;
-  /** Milliseconds of a step, from its bytes to those of its answer: the least and the median. */
-  readonly leastMs: number;
-  readonly medianMs: number;
+  /** Milliseconds of each step, from its bytes to those of its answer. */
+  readonly samples: readonly number[];
   /** Of the least step: the part of the speed at which memory is read again and again; null where that is not known. */
   readonly ofBandwidth: number | null;
 }
@@ -73,14 +73,8 @@ export async function measureDecode(threads: number, meter: PeakMeter | null): P
   }
   sessions.close();
   await engine.close();
-  samples.sort((a, b) => a - b);
-  const gbps = STEP_BYTES / samples[0] / 1e6;
-  return {
-    threads,
-    leastMs: samples[0],
-    medianMs: samples[samples.length >> 1],
-    ofBandwidth: meter && gbps / meter.gbps(threads, STEP_BYTES),
-  };
+  const gbps = STEP_BYTES / minimum(samples) / 1e6;
+  return { threads, samples, ofBandwidth: meter && gbps / meter.gbps(threads, STEP_BYTES) };
 }
 
 /** A file of matrices as wide as the layer. */
@@ -102,9 +96,9 @@ if (import.meta.main) {
   const meter = await PeakMeter.build();
   console.log('| threads | step: minimum, median (ms) | of re-read bandwidth |\n|---|---|---|');
   for (const threads of [1, 2]) {
-    const { leastMs, medianMs, ofBandwidth } = await measureDecode(threads, meter);
+    const { samples, ofBandwidth } = await measureDecode(threads, meter);
     const share = ofBandwidth === null ? 'not known' : `${(100 * ofBandwidth).toFixed(0)} %`;
-    console.log(`| ${threads} | ${leastMs.toFixed(2)}, ${medianMs.toFixed(2)} | ${share} |`);
+    console.log(`| ${threads} | ${minimum(samples).toFixed(2)}, ${median(samples).toFixed(2)} | ${share} |`);
   }
   await meter?.close();
 }

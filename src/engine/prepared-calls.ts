@@ -34,6 +34,8 @@ const LARGE = 'large';
 const LARGEST_BYTES = 1024 * 1024;
 const MOST_BYTES = 32 * 1024 * 1024;
 const FORMS_OF_A_LAYER = 64;
+/** A form is kept with what is known of it, and some formats put no end to it. */
+const LONGEST_FORM = 4096;
 
 type Form = PreparedCall | typeof SEEN | typeof LARGE;
 type Forms = RecentMap<string, Form>;
@@ -105,7 +107,7 @@ export function prepare(
   const kernel = kernelOf(call);
   const plan = kernel.plan(call);
   checkBudget(plan, context.limits);
-  const bytes = planBytes(plan);
+  const bytes = planBytes(plan) + ownBytes(call, request.layer);
   if (bytes > LARGEST_BYTES) {
     forms.set(key, LARGE);
     return;
@@ -131,6 +133,7 @@ function find(request: CallRequest, decoded: Decoded): Form | undefined {
 /** Where calls of this form are kept; null where what is read of a call hangs on the elements of its tensors. */
 function formsOf({ layer, operation }: CallRequest, { form, tensors, timeoutMs }: Decoded): Forms | null {
   if (layer === undefined || form === undefined || timeoutMs !== undefined) return null;
+  if (form.length > LONGEST_FORM) return null;
   const { tokens } = operationNamed(operation);
   if (!Object.keys(tensors).every((name) => tokens.includes(name))) return null;
   let forms = layers.get(layer.packed);
@@ -147,6 +150,20 @@ function keyOf(
 ): string {
   const target = inference === undefined ? '' : `${inference.model} ${inference.version}`;
   return `${operation} ${layer?.name} ${format} ${answerFormat} ${target}\n${form}`;
+}
+
+/** Bytes that a call refers to besides its layer: its tokens, and weights that it has in another precision. */
+function ownBytes(call: AttentionCall, layer: Layer | undefined): number {
+  const ofLayer = buffersOf(layer);
+  return [...buffersOf(call)].reduce((sum, one) => (ofLayer.has(one) ? sum : sum + one.byteLength), 0);
+}
+
+function buffersOf(value: unknown, found = new Set<ArrayBufferLike>()): Set<ArrayBufferLike> {
+  if (ArrayBuffer.isView(value)) found.add(value.buffer);
+  else if (typeof value === 'object' && value !== null) {
+    for (const member of Object.values(value)) buffersOf(member, found);
+  }
+  return found;
 }
 
 function ownCopy(tensor: Tensor): Tensor {

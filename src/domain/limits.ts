@@ -16,6 +16,8 @@ export interface Limits {
   readonly queueRequests: number;
   /** Bytes of all admitted requests together. */
   readonly queueBytes: number;
+  /** Waiting calls of one layer that a worker computes at one go; 1 where each is to be computed alone. */
+  readonly batchCalls: number;
   /** Weights of registered layers that are kept in memory. */
   readonly layerBytes: number;
   /** Keys and values of sessions. */
@@ -39,6 +41,7 @@ export const DEFAULT_LIMITS: Limits = {
   requestFlops: 1e12,
   queueRequests: 256,
   queueBytes: 2048 * MIB,
+  batchCalls: 32,
   layerBytes: 512 * MIB,
   sessionBytes: 512 * MIB,
   sessionTokens: 131_072,

@@ -2,7 +2,7 @@ import type { Limits } from '../domain/limits.ts';
 import type { Plan } from '../kernels/kernel.ts';
 import { cancel } from '../kernels/status.ts';
 import { Holdings } from './holdings.ts';
-import { failureOf, type ItemResult } from './item.ts';
+import { failureOf, type Item, type ItemResult } from './item.ts';
 import type { JobReport, JobRequest } from './job.ts';
 import type { Logger } from './logger.ts';
 import { blockBytes, MemoryPool } from './memory-pool.ts';
@@ -41,6 +41,11 @@ interface TicketEntry {
   readonly controller: AbortController;
 }
 
+/** Only requests say that they go with others. */
+function batchOf(items: readonly Item[]): Item {
+  return { kind: 'batch', items: items.filter((item) => item.kind === 'request') };
+}
+
 /** Joins the scheduler to the clock and the workers: feeds it events, and carries out its actions. */
 export class Dispatcher {
   readonly limits: Limits;
@@ -50,21 +55,26 @@ export class Dispatcher {
   readonly #tickets = new Map<number, TicketEntry>();
   readonly #jobs = new Map<number, PendingJob>();
   readonly #holdings: Holdings;
-  /** The job that each worker has a slice of. */
-  readonly #slices: (number | undefined)[];
+  /** The jobs that each worker has something of. */
+  readonly #slices: (readonly number[])[];
   readonly #up = Promise.withResolvers<void>();
   readonly #drained = Promise.withResolvers<void>();
   #timer: NodeJS.Timeout | undefined;
   #nextId = 1;
   #workersLost = 0;
   #tilesComputed = 0;
+  #callsBatched = 0;
 
   constructor(threads: number, limits: Limits, logger: Logger) {
     this.limits = limits;
     this.#logger = logger;
-    this.#slices = Array(threads).fill(undefined);
+    this.#slices = Array(threads).fill([]);
     this.#holdings = new Holdings(new MemoryPool(limits.queueBytes / IDLE_MEMORY_SHARE));
-    this.#scheduler = createScheduler(threads, { requests: limits.queueRequests, bytes: limits.queueBytes });
+    this.#scheduler = createScheduler(threads, {
+      requests: limits.queueRequests,
+      bytes: limits.queueBytes,
+      batch: limits.batchCalls,
+    });
     this.#pool = new WorkerPool(
       threads,
       {
@@ -100,6 +110,7 @@ export class Dispatcher {
       queuedJobs: runnable.length,
       runningSlices: workers.filter(({ slice }) => slice !== null).length,
       tilesComputed: this.#tilesComputed,
+      callsBatched: this.#callsBatched,
       workersLost: this.#workersLost,
     };
   }
@@ -197,11 +208,16 @@ export class Dispatcher {
   #carryOut(action: SchedulerAction): void {
     switch (action.kind) {
       case 'start': {
-        const { worker, job: id, stage, fromTile, toTile } = action;
-        const job = this.#jobs.get(id)!;
-        job.startedMs ??= performance.now();
-        this.#slices[worker] = id;
-        this.#pool.start(worker, job.request.item(id, stage, fromTile, toTile));
+        const { worker, stage, fromTile, toTile } = action;
+        const ids = [action.job, ...action.companions];
+        const startedMs = performance.now();
+        const items = ids.map((id) => {
+          const job = this.#jobs.get(id)!;
+          job.startedMs ??= startedMs;
+          return job.request.item(id, stage, fromTile, toTile);
+        });
+        this.#slices[worker] = ids;
+        this.#pool.start(worker, items.length === 1 ? items[0] : batchOf(items));
         break;
       }
       case 'halt': {
@@ -248,17 +264,23 @@ export class Dispatcher {
   }
 
   #finished(worker: number, result: ItemResult): void {
-    const job = this.#jobs.get(this.#slices[worker]!);
-    this.#slices[worker] = undefined;
-    if (job !== undefined) job.result = result;
+    const ids = this.#slices[worker];
+    const results = result.kind === 'batch' ? result.results : [result];
+    this.#slices[worker] = [];
+    for (const [index, id] of ids.entries()) {
+      const job = this.#jobs.get(id);
+      if (job !== undefined) job.result = results[index];
+    }
+    if (result.kind === 'batch') this.#callsBatched += ids.length;
     if (result.kind === 'computed') this.#tilesComputed += result.tiles;
-    const runMs = result.kind === 'computed' ? result.runMs : undefined;
-    this.#dispatch({ kind: 'finished', worker, failed: failureOf(result) !== null, runMs });
+    const runMs = 'runMs' in result ? result.runMs : undefined;
+    const failed = ids.filter((_, index) => failureOf(results[index]) !== null);
+    this.#dispatch({ kind: 'finished', worker, failed, runMs });
   }
 
   #lost(worker: number): void {
     this.#workersLost++;
-    this.#slices[worker] = undefined;
+    this.#slices[worker] = [];
     this.#dispatch({ kind: 'lost', worker });
   }
 

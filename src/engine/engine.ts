@@ -36,6 +36,8 @@ export interface EngineStats {
   readonly queuedJobs: number;
   readonly runningSlices: number;
   readonly tilesComputed: number;
+  /** Calls of a layer that a worker did at one go with others. */
+  readonly callsBatched: number;
   readonly workersLost: number;
 }
 

@@ -18,6 +18,7 @@ export type Item =
   | EncodeItem
   | MakeLayerItem
   | OpenLayerItem
+  | BatchItem
   | PingItem;
 
 /** A whole request: to be read, and answered at once where it is small. */
@@ -63,6 +64,8 @@ export interface EncodeItem {
   readonly format: string;
   readonly answer: Answer;
   readonly options: EncodeOptions;
+  /** Where the bytes may be put, if they fit. */
+  readonly memory: SharedArrayBuffer;
 }
 
 /** A body that is to become the file of a layer. */
@@ -80,6 +83,12 @@ export interface OpenLayerItem {
   readonly limits: Limits;
 }
 
+/** Requests of one layer, to be done at one go. */
+export interface BatchItem {
+  readonly kind: 'batch';
+  readonly items: readonly RequestItem[];
+}
+
 /** Asks for nothing but a sign that the worker is up. */
 export interface PingItem {
   readonly kind: 'ping';
@@ -88,12 +97,20 @@ export interface PingItem {
 /** What comes back. */
 export type ItemResult =
   | { readonly kind: 'read'; readonly read: ReadRequest; readonly readMs: number }
-  | { readonly kind: 'answered'; readonly answer: WholeAnswer; readonly readMs: number }
+  | {
+      readonly kind: 'answered';
+      readonly answer: WholeAnswer;
+      readonly readMs: number;
+      /** From the beginning of the item to its end. */
+      readonly runMs: number;
+    }
   | { readonly kind: 'decoded'; readonly decoded: Decoded }
   | { readonly kind: 'computed'; readonly tiles: number; readonly runMs: number }
   | { readonly kind: 'encoded'; readonly encoded: Encoded }
   | { readonly kind: 'layer_made'; readonly file: LayerFile }
   | { readonly kind: 'layer_opened'; readonly layer: LayerBody | null }
+  /** One for each item of a batch. */
+  | { readonly kind: 'batch'; readonly results: readonly ItemResult[]; readonly runMs: number }
   | { readonly kind: 'up' }
   | { readonly kind: 'problem'; readonly problem: ProblemData }
   | { readonly kind: 'error'; readonly error: unknown };

@@ -7,7 +7,6 @@ import type { Limits } from '../domain/limits.ts';
 import type { Decoded, EncodeOptions, InferenceTarget } from '../wire/format.ts';
 import { graft } from '../wire/graft.ts';
 import { decoderNamed } from '../wire/registry.ts';
-import { decodeInto } from '../wire/shared-memory.ts';
 
 /** A body that is a call, and in which format its answer is wanted. Plain data, so that it can be handed to a worker. */
 export interface CallRequest {
@@ -18,7 +17,7 @@ export interface CallRequest {
   readonly bytes: Uint8Array;
   readonly inference?: InferenceTarget | undefined;
   readonly answerFormat: string;
-  /** Where the tensors that are decoded may be put, as far as they fit. */
+  /** Where a worker may put the tensors that it decodes and the answer that it encodes, as far as they fit. */
   readonly memory?: SharedArrayBuffer | undefined;
   /** The registered layer that the operation calls, if it is one that calls a layer. */
   readonly layer?: Layer | undefined;
@@ -44,9 +43,7 @@ export function readRequest(request: CallRequest, context: CallContext): ReadReq
 export function decodeRequest(request: CallRequest, limits: Limits): Decoded {
   const { fields } = operationNamed(request.operation);
   const decode = decoderNamed(request.format);
-  const { bytes, inference, memory } = request;
-  const decoded = () => decode(bytes, { fields, limits, inference });
-  return memory ? decodeInto(memory, decoded) : decoded();
+  return decode(request.bytes, { fields, limits, inference: request.inference });
 }
 
 /**

@@ -20,6 +20,8 @@ export interface SchedulerState {
 export interface Capacity {
   readonly requests: number;
   readonly bytes: number;
+  /** Jobs that a worker is given at one go. */
+  readonly batch: number;
 }
 
 export interface WorkerState {
@@ -33,6 +35,8 @@ export interface Slice {
   readonly stage: number;
   readonly fromTile: number;
   readonly toTile: number;
+  /** Other jobs, of one tile each, that the worker does at the same go. */
+  readonly companions: readonly JobState[];
   readonly startedMs: number;
   /** When the watchdog gives the worker up. */
   readonly limitMs: number;
@@ -68,6 +72,8 @@ export interface Work {
   /** Cost units per millisecond until a speed has been measured. */
   readonly assumedSpeed: number;
   readonly stages: readonly WorkStage[];
+  /** Work of one tile that a worker does at one go with other such work of the same name, where there is some. */
+  readonly batch?: string | undefined;
 }
 
 export interface WorkStage {
@@ -88,11 +94,11 @@ export type SchedulerEvent =
   | { readonly kind: 'cancel'; readonly ticket: number }
   | { readonly kind: 'release'; readonly ticket: number }
   | { readonly kind: 'ready'; readonly worker: number }
-  /** `runMs`: how long the worker says that it took, where it does. */
+  /** `failed`: jobs that threw. `runMs`: how long the worker says that it took, where it does. */
   | {
       readonly kind: 'finished';
       readonly worker: number;
-      readonly failed: boolean;
+      readonly failed: readonly number[];
       readonly runMs?: number | undefined;
     }
   /** Work was done outside the workers, which tells something about its speed. */
@@ -116,6 +122,8 @@ export type SchedulerAction =
       readonly stage: number;
       readonly fromTile: number;
       readonly toTile: number;
+      /** Jobs of one tile that are done at the same go. */
+      readonly companions: readonly number[];
     }
   /** Set the job's cancel flag, so that its running slices stop after the tile they are at. */
   | { readonly kind: 'halt'; readonly job: number }

@@ -33,7 +33,8 @@ import { cutSlice, learnFromSlice, learnSpeed } from './slices.ts';
  *
  * Jobs take turns in a ring: a job joins at the end, gives one slice to the next idle worker and joins at the end
  * again. So jobs start in the order in which they came, one big job uses every worker, and a small job waits for
- * one slice of each job before it, never for a whole job.
+ * one slice of each job before it, never for a whole job. Jobs of one batch may start before their turn, with the one
+ * whose turn it is.
  */
 export function step(state: SchedulerState, event: SchedulerEvent, nowMs: number): SchedulerAction[] {
   const actions: SchedulerAction[] = [];
@@ -128,8 +129,14 @@ function handOut(state: SchedulerState, nowMs: number, actions: SchedulerAction[
     job.running++;
     job.nextTile = slice.toTile;
     if (job.nextTile < job.work.stages[job.stage].tiles) state.runnable.push(job);
+    for (const companion of slice.companions) {
+      state.runnable.splice(state.runnable.indexOf(companion), 1);
+      companion.running++;
+      companion.nextTile = 1;
+    }
     const { stage, fromTile, toTile } = slice;
-    actions.push({ kind: 'start', worker: index, job: job.id, stage, fromTile, toTile });
+    const companions = slice.companions.map(({ id }) => id);
+    actions.push({ kind: 'start', worker: index, job: job.id, stage, fromTile, toTile, companions });
     wakeBy(state, slice.limitMs, actions);
   }
 }
@@ -153,16 +160,17 @@ function finish(
   if (slice === null) return;
   worker.slice = null;
   if (worker.phase === 'busy') worker.phase = 'idle';
-  const { job } = slice;
-  job.running--;
-  if (job.settled) {
-    retire(state, job, actions);
-  } else if (failed) {
-    settle(state, job, 'failed', actions);
-  } else {
-    learnFromSlice(state, slice, runMs, nowMs);
-    const stageDone = job.running === 0 && job.nextTile === job.work.stages[job.stage].tiles;
-    if (stageDone) nextStage(state, job, actions);
+  if (failed.length === 0 && !slice.job.settled) learnFromSlice(state, slice, runMs, nowMs);
+  for (const job of [slice.job, ...slice.companions]) {
+    job.running--;
+    if (job.settled) {
+      retire(state, job, actions);
+    } else if (failed.includes(job.id)) {
+      settle(state, job, 'failed', actions);
+    } else {
+      const stageDone = job.running === 0 && job.nextTile === job.work.stages[job.stage].tiles;
+      if (stageDone) nextStage(state, job, actions);
+    }
   }
 }
 
@@ -171,9 +179,11 @@ function lose(state: SchedulerState, worker: WorkerState, actions: SchedulerActi
   worker.phase = 'down';
   worker.slice = null;
   if (slice === null) return;
-  slice.job.running--;
-  if (slice.job.settled) retire(state, slice.job, actions);
-  else settle(state, slice.job, 'worker_lost', actions);
+  for (const job of [slice.job, ...slice.companions]) {
+    job.running--;
+    if (job.settled) retire(state, job, actions);
+    else settle(state, job, 'worker_lost', actions);
+  }
 }
 
 function settle(state: SchedulerState, job: JobState, outcome: Outcome, actions: SchedulerAction[]): void {

@@ -26,9 +26,43 @@ export function cutSlice(state: SchedulerState, job: JobState, nowMs: number): S
   const size = Math.min(tilesIn(LONGEST_SLICE_MS), Math.max(tilesIn(SHORTEST_SLICE_MS), share));
   const fromTile = job.nextTile;
   const toTile = Math.min(tiles, fromTile + size);
-  const estimateMs = ((toTile - fromTile) * costPerTile) / speed;
+  const companions = companionsOf(state, job, nowMs);
+  const estimateMs = sliceCost({ job, stage: job.stage, fromTile, toTile, companions }) / speed;
   const limitMs = nowMs + Math.max(WATCHDOG_MS, WATCHDOG_FACTOR * estimateMs);
-  return { job, stage: job.stage, fromTile, toTile, startedMs: nowMs, limitMs };
+  return { job, stage: job.stage, fromTile, toTile, companions, startedMs: nowMs, limitMs };
+}
+
+/**
+ * What a worker does at the same go: an equal share, for each worker, of the jobs that wait to be done with this one, as
+ * long as all of them take no longer than a slice may.
+ */
+function companionsOf(state: SchedulerState, { work }: JobState, nowMs: number): JobState[] {
+  if (work.batch === undefined) return [];
+  const alike = state.runnable.filter(
+    (other) => other.work.batch === work.batch && nowMs < other.ticket.deadlineMs,
+  );
+  const share = Math.min(state.capacity.batch, Math.ceil((alike.length + 1) / state.workers.length)) - 1;
+  const most = LONGEST_SLICE_MS * speedOf(state, work);
+  const companions: JobState[] = [];
+  let cost = work.stages[0].costPerTile;
+  for (const other of alike.slice(0, share)) {
+    cost += other.work.stages[0].costPerTile;
+    if (cost > most) break;
+    companions.push(other);
+  }
+  return companions;
+}
+
+function sliceCost({
+  job: { work },
+  stage,
+  fromTile,
+  toTile,
+  companions,
+}: Pick<Slice, 'job' | 'stage' | 'fromTile' | 'toTile' | 'companions'>): number {
+  let cost = (toTile - fromTile) * work.stages[stage].costPerTile;
+  for (const other of companions) cost += other.work.stages[0].costPerTile;
+  return cost;
 }
 
 /**
@@ -43,7 +77,7 @@ export function learnFromSlice(
   nowMs: number,
 ): void {
   const { work } = slice.job;
-  const cost = (slice.toTile - slice.fromTile) * work.stages[slice.stage].costPerTile;
+  const cost = sliceCost(slice);
   const elapsedMs = runMs ?? nowMs - slice.startedMs;
   if (runMs === undefined && elapsedMs < SHORTEST_SLICE_MS && cost < elapsedMs * speedOf(state, work)) return;
   learnSpeed(state, work, cost, elapsedMs);

@@ -31,6 +31,16 @@ export class Steps {
     }
   }
 
+  /** Memory that goes back when the request is released, holding anything. Throws a Problem, `over_capacity`. */
+  takeMemory(bytes: number): SharedArrayBuffer {
+    return this.#dispatcher.takeMemory(this.#ticket, bytes);
+  }
+
+  /** Books bytes besides. Throws a Problem, `over_capacity`. */
+  reserve(bytes: number): void {
+    this.#dispatcher.reserve(this.#ticket, bytes);
+  }
+
   /** Has the workers do a job. Rejects with what it threw, or with the Problem that ended it. */
   submit(request: JobRequest): Promise<JobReport> {
     return this.#dispatcher.submit(this.#ticket, request);

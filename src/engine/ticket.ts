@@ -7,10 +7,11 @@ import type { Kernel, Plan } from '../kernels/kernel.ts';
 import { allocate, planBytes } from '../kernels/memory.ts';
 import { createStatus, emptyRows, overflowed } from '../kernels/status.ts';
 import type { Decoded, Encoded, EncodeOptions } from '../wire/format.ts';
-import { decoderNamed, encoderNamed } from '../wire/registry.ts';
+import { decoderNamed } from '../wire/registry.ts';
 import { checkBudget } from './budget.ts';
 import { weigh, weighJob } from './counterweight.ts';
 import type { Dispatcher, JobRequest } from './dispatcher.ts';
+import { encodeStep, reserveFresh } from './encoding.ts';
 import type { KernelChoice } from './kernel-choice.ts';
 import type { LayerFile, LayerRequest } from './layer-work.ts';
 import { answerPrepared, prepare } from './prepared-calls.ts';
@@ -28,10 +29,9 @@ import { answerWhole, type WholeAnswer } from './whole-call.ts';
 import {
   computeWork,
   decodeWork,
-  encodeWork,
   hereFlops,
+  isForOneWorker,
   isReadHere,
-  isWrittenHere,
   lentBytes,
   requestWork,
   SMALL_BODY_BYTES,
@@ -75,9 +75,9 @@ export class Ticket {
    * Throws the Problems of every step.
    */
   async call(request: CallRequest): Promise<Encoded> {
-    if (isReadHere(request)) return this.#callFromHere(request);
-    const mostFlops = wholeCallFlops(this.#dispatcher.idleWorkers);
-    const read = await this.#read(request, mostFlops);
+    const { idleWorkers } = this.#dispatcher;
+    if (isReadHere(request) && !isForOneWorker(request, idleWorkers)) return this.#callFromHere(request);
+    const read = await this.#readAtWorker(request, wholeCallFlops(idleWorkers));
     return 'encoded' in read ? read.encoded : this.answer(read, request.answerFormat);
   }
 
@@ -94,7 +94,12 @@ export class Ticket {
 
   /** The first half of `call`, for whoever has something to say about the call before it is computed. */
   async read(request: CallRequest): Promise<ReadRequest> {
-    const read = await this.#read(request, 0);
+    this.signal.throwIfAborted();
+    if (isReadHere(request)) {
+      const { limits } = this.#dispatcher;
+      return this.#steps.inline('decodeMs', () => readRequest(request, { limits }));
+    }
+    const read = await this.#readAtWorker(request, 0);
     if ('encoded' in read) throw new TypeError('More than a reading.');
     return read;
   }
@@ -139,11 +144,13 @@ export class Ticket {
     return encoded;
   }
 
-  /** Reads a body, and answers it too where a worker reads it and it takes no more arithmetic than `mostFlops`. */
-  async #read(request: CallRequest, mostFlops: number): Promise<ReadRequest | { readonly encoded: Encoded }> {
+  /** Has a worker read a body, and answer it too where it takes no more arithmetic than `mostFlops`. */
+  async #readAtWorker(
+    request: CallRequest,
+    mostFlops: number,
+  ): Promise<ReadRequest | { readonly encoded: Encoded }> {
     this.signal.throwIfAborted();
     const { limits } = this.#dispatcher;
-    if (isReadHere(request)) return this.#steps.inline('decodeMs', () => readRequest(request, { limits }));
     const kernel = this.#kernels.forced;
     const memory = this.#dispatcher.takeMemory(this.#id, lentBytes(request));
     const lent = { ...request, memory };
@@ -157,7 +164,7 @@ export class Ticket {
     if (result.kind !== 'answered') throw new TypeError('Not an answered request.');
     this.#steps.timings.decodeMs += result.readMs;
     const encoded = this.#booked(result.answer);
-    this.reserve(encoded.bytes.byteLength);
+    reserveFresh(this.#steps, encoded);
     return { encoded };
   }
 
@@ -226,17 +233,7 @@ export class Ticket {
   /** Writes a response, whose tensors lie on shared memory; on this thread where it is small. */
   async encode(format: string, answer: Answer, options: EncodeOptions): Promise<Encoded> {
     this.signal.throwIfAborted();
-    if (isWrittenHere(format, answer, options)) {
-      return this.#steps.inline('encodeMs', () => encoderNamed(format)(answer, options));
-    }
-    const item = () => ({ kind: 'encode', format, answer, options }) as const;
-    const { result } = this.#steps.timed(
-      'encodeMs',
-      await this.#steps.task(encodeWork(format, answer), item),
-    );
-    if (result.kind !== 'encoded') throw new TypeError('Not encoded bytes.');
-    this.reserve(result.encoded.bytes.byteLength);
-    return result.encoded;
+    return encodeStep(this.#steps, format, answer, options);
   }
 
   /**

@@ -1,4 +1,5 @@
-import { writeAnswer } from '../contract/write-answer.ts';
+import { type ComputeResult, writeAnswer } from '../contract/write-answer.ts';
+import type { AttentionCall } from '../domain/call.ts';
 import type { Kernel, Plan } from '../kernels/kernel.ts';
 import { allocate, planBytes } from '../kernels/memory.ts';
 import { createStatus, emptyRows, overflowed } from '../kernels/status.ts';
@@ -35,21 +36,24 @@ export function answerWhole(
   mostFlops: number,
 ): WholeAnswer | null {
   const flops = planFlops(plan);
-  const bytes = planBytes(plan);
-  if (flops > mostFlops || bytes > LARGEST_BYTES) return null;
+  if (flops > mostFlops) return null;
   const startMs = performance.now();
-  if (bytes > arena.byteLength) arena = new SharedArrayBuffer(bytes);
-  const status = createStatus();
-  const job = { call, plan, memory: allocate(plan, arena), status };
-  kernel.runAll(job);
+  const result = computeHere(call, kernel, plan);
+  if (result === null) return null;
   const computedMs = performance.now();
-  const answer = writeAnswer(call, {
-    memory: job.memory,
-    emptyRows: emptyRows(status),
-    overflowed: overflowed(status),
-    kernel: kernel.name,
-  });
+  const answer = writeAnswer(call, result);
   const encoded = encoderNamed(answerFormat)(answer, options);
   const encodeMs = performance.now() - computedMs;
   return { encoded, kernel: kernel.name, flops, computeMs: computedMs - startMs, encodeMs };
+}
+
+/** Computes a call in this thread, in memory that holds until the next one; null where it takes much memory. */
+export function computeHere(call: AttentionCall, kernel: Kernel, plan: Plan): ComputeResult | null {
+  const bytes = planBytes(plan);
+  if (bytes > LARGEST_BYTES) return null;
+  if (bytes > arena.byteLength) arena = new SharedArrayBuffer(bytes);
+  const status = createStatus();
+  const memory = allocate(plan, arena);
+  kernel.runAll({ call, plan, memory, status });
+  return { memory, emptyRows: emptyRows(status), overflowed: overflowed(status), kernel: kernel.name };
 }

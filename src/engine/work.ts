@@ -1,3 +1,4 @@
+import { operationNamed } from '../contract/operations.ts';
 import type { Answer } from '../domain/answer.ts';
 import type { Plan } from '../kernels/kernel.ts';
 import type { EncodeOptions } from '../wire/format.ts';
@@ -27,13 +28,37 @@ export function isReadHere({
   return bytes.byteLength <= (isRaw ? SMALL_RAW_BYTES : SMALL_BODY_BYTES);
 }
 
+/**
+ * Whether a worker does all of a request though it could be read here: a body of some length, while no two workers are
+ * idle, which would share the arithmetic. The event loop then hands over bytes and gets bytes.
+ */
+export function isForOneWorker({ bytes }: CallRequest, idleWorkers: number): boolean {
+  return idleWorkers < 2 && bytes.byteLength > SMALL_BODY_BYTES && bytes.byteLength <= MIDDLING_BODY_BYTES;
+}
+
+/** Raw numbers of a longer body are too many for one worker to compute, so that it would only read them. */
+const MIDDLING_BODY_BYTES = 512 * 1024;
+
 /** Of a body of JSON, its tensors take no more than this in float32, unless most numbers have one or two digits. */
 const LENT_SHARE = 0.75;
+/** What stands around the numbers of an answer. */
+const ANSWER_ROOM = 4096;
+/** What a number of an answer takes as JSON, with its comma, in float32. */
+const NUMBER_ROOM = 13;
 
-/** How much memory is lent to whoever reads a body in a worker. */
+/**
+ * How much memory is lent to the worker that reads a body: for what it decodes, and for its answer, which is about as
+ * long as the body.
+ */
 export function lentBytes({ format, bytes, inference }: CallRequest): number {
   const isRaw = formatNamed(format).readsRaw?.(inference) === true;
-  return isRaw ? 0 : Math.ceil(bytes.byteLength * LENT_SHARE);
+  return Math.ceil(bytes.byteLength * (isRaw ? 1 : 1 + LENT_SHARE)) + ANSWER_ROOM;
+}
+
+/** How much memory is lent to whoever writes an answer. */
+export function answerRoom(format: string, answer: Answer, options: EncodeOptions): number {
+  const isRaw = formatNamed(format).writesRaw?.(options) === true;
+  return ANSWER_ROOM + (isRaw ? rawBytes(answer) : answerElements(answer) * NUMBER_ROOM);
 }
 
 /** Whether an answer is written on the event loop. */
@@ -87,9 +112,12 @@ export function wholeCallFlops(idleWorkers: number): number {
   return idleWorkers > 1 ? SMALL_JOB_FLOPS : LONGEST_WHOLE_FLOPS;
 }
 
-/** Costs count in bytes of the body. */
-export function requestWork({ format, bytes }: CallRequest): Work {
-  return oneShot(`request ${format}`, DECODED_BYTES_PER_MS, bytes.byteLength);
+/** Costs count in bytes of the body. Calls of one layer go together where they have to wait. */
+export function requestWork(request: CallRequest): Work {
+  const { format, bytes, layer, operation, answerFormat } = request;
+  const work = oneShot(`request ${format}`, DECODED_BYTES_PER_MS, bytes.byteLength);
+  if (layer === undefined || operationNamed(operation).tokens.length === 0) return work;
+  return { ...work, batch: `${operation} ${layer.name} ${layer.etag} ${format} ${answerFormat}` };
 }
 
 /** Costs count in floating-point operations. */
@@ -113,6 +141,10 @@ export function encodeWork(format: string, answer: Answer): Work {
 
 function oneShot(kind: string, assumedSpeed: number, cost: number): Work {
   return { kind, assumedSpeed, stages: [{ tiles: 1, costPerTile: cost }] };
+}
+
+function rawBytes({ tensors }: Answer): number {
+  return Object.values(tensors).reduce((sum, { data }) => sum + data.byteLength, 0);
 }
 
 function answerElements({ tensors }: Answer): number {

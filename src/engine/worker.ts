@@ -1,76 +1,54 @@
 import { move, transferableSymbol, valueSymbol } from 'piscina';
 import { OPERATIONS } from '../contract/operations.ts';
-import { Problem } from '../domain/problem.ts';
 import type { Job } from '../kernels/kernel.ts';
-import { kernelFor, kernelNamed } from '../kernels/registry.ts';
+import { kernelNamed } from '../kernels/registry.ts';
 import { isCancelled } from '../kernels/status.ts';
 import type { Encoded } from '../wire/format.ts';
 import { decoderNamed, encoderNamed } from '../wire/registry.ts';
-import { checkBudget } from './budget.ts';
+import { lending } from '../wire/shared-memory.ts';
+import { serveBatch } from './batch.ts';
 import { LARGE_JOB_BYTES, weigh, weighJob } from './counterweight.ts';
-import type { ComputeItem, DecodeItem, EncodeItem, Item, ItemResult, RequestItem } from './item.ts';
+import type { ComputeItem, DecodeItem, EncodeItem, Item, ItemResult } from './item.ts';
 import { makeLayerFile, openLayerFile } from './layer-work.ts';
-import { readRequest } from './request.ts';
+import { outcomeOf, serve } from './serve.ts';
 import { takePart } from './shared-job.ts';
-import { answerWhole } from './whole-call.ts';
 
 /** The job of the last compute item: slices of a big job often come one after the other. */
 let current: { readonly id: number; readonly job: Job } | null = null;
 
 /** Entry of the worker threads: does one item, and hands back its result or what it threw. */
 export function perform(item: Item): unknown {
-  try {
-    return performed(item);
-  } catch (error) {
-    if (error instanceof Problem) return { kind: 'problem', problem: error.toData() } satisfies ItemResult;
-    return { kind: 'error', error } satisfies ItemResult;
-  }
+  return handOver(outcomeOf(() => performed(item)));
 }
 
-function performed(item: Item): unknown {
+function performed(item: Item): ItemResult {
   switch (item.kind) {
     case 'request':
       return serve(item);
+    case 'batch': {
+      const startMs = performance.now();
+      const results = serveBatch(item.items);
+      return { kind: 'batch', results, runMs: performance.now() - startMs };
+    }
     case 'decode':
-      return { kind: 'decoded', decoded: decode(item) } satisfies ItemResult;
+      return { kind: 'decoded', decoded: decode(item) };
     case 'compute': {
       const startMs = performance.now();
       const tiles = compute(item);
-      return { kind: 'computed', tiles, runMs: performance.now() - startMs } satisfies ItemResult;
+      return { kind: 'computed', tiles, runMs: performance.now() - startMs };
     }
-    case 'encode': {
-      const encoded = encode(item);
-      return handOver({ kind: 'encoded', encoded }, encoded);
-    }
-    case 'make_layer': {
+    case 'encode':
+      return { kind: 'encoded', encoded: lending(item.memory, () => encode(item)) };
+    case 'make_layer':
       weigh(item.request.bytes);
-      const file = makeLayerFile(item.request, item.limits);
-      return { kind: 'layer_made', file } satisfies ItemResult;
-    }
-    case 'open_layer': {
+      return { kind: 'layer_made', file: makeLayerFile(item.request, item.limits) };
+    case 'open_layer':
       weigh(item.bytes);
-      const layer = openLayerFile(item.bytes, item.etag, item.limits);
-      return { kind: 'layer_opened', layer } satisfies ItemResult;
-    }
+      return { kind: 'layer_opened', layer: openLayerFile(item.bytes, item.etag, item.limits) };
     case 'ping':
       for (const operation of OPERATIONS) operation.compile();
-      return { kind: 'up' } satisfies ItemResult;
+      return { kind: 'up' };
   }
-}
-
-function serve({ request, limits, kernel, mostFlops }: RequestItem): unknown {
-  const startMs = performance.now();
-  const read = readRequest(request, { limits });
-  if (read.tensorBytes > 0) weigh(read.call);
-  const readMs = performance.now() - startMs;
-  const chosen = kernelFor(read.call, kernel === null ? undefined : kernelNamed(kernel));
-  const plan = chosen.plan(read.call);
-  checkBudget(plan, limits);
-  // A deadline that the body names is kept where the clock of the request is.
-  const mayAnswer = read.timeoutMs === undefined;
-  const answer = mayAnswer ? answerWhole(read, request.answerFormat, chosen, plan, mostFlops) : null;
-  if (answer === null) return { kind: 'read', read, readMs } satisfies ItemResult;
-  return handOver({ kind: 'answered', answer, readMs }, answer.encoded);
 }
 
 function decode({ format, bytes, fields, limits }: DecodeItem) {
@@ -84,9 +62,19 @@ function encode({ format, answer, options }: EncodeItem): Encoded {
   return encoderNamed(format)(answer, options);
 }
 
-/** Hands a result over without copying its bytes. */
-function handOver(result: ItemResult, { bytes }: Pick<Encoded, 'bytes'>): unknown {
-  return move({ [transferableSymbol]: [bytes.buffer], [valueSymbol]: result } as never);
+/** Hands a result over without copying the bytes of answers that did not fit into the memory lent for them. */
+function handOver(result: ItemResult): unknown {
+  const owned = answersIn(result).flatMap(({ bytes: { buffer } }) =>
+    buffer instanceof ArrayBuffer ? [buffer] : [],
+  );
+  if (owned.length === 0) return result;
+  return move({ [transferableSymbol]: owned, [valueSymbol]: result } as never);
+}
+
+function answersIn(result: ItemResult): readonly Encoded[] {
+  if (result.kind === 'batch') return result.results.flatMap(answersIn);
+  if (result.kind === 'answered') return [result.answer.encoded];
+  return result.kind === 'encoded' ? [result.encoded] : [];
 }
 
 /** Returns how many tiles were computed: fewer than asked for where the job was cancelled meanwhile. */

@@ -37,6 +37,7 @@ export function describeInstance(
       request_flops: limits.requestFlops,
       queue_requests: limits.queueRequests,
       queue_bytes: limits.queueBytes,
+      batch_calls: limits.batchCalls,
       layer_bytes: limits.layerBytes,
       session_bytes: limits.sessionBytes,
       session_tokens: limits.sessionTokens,
@@ -51,6 +52,7 @@ export function describeInstance(
       queued_jobs: stats.queuedJobs,
       running_slices: stats.runningSlices,
       tiles_computed: stats.tilesComputed,
+      calls_batched: stats.callsBatched,
       workers_lost: stats.workersLost,
     },
     layers: {

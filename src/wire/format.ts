@@ -49,8 +49,8 @@ export interface EncodeOptions {
 }
 
 export interface Encoded {
-  /** They fill an ArrayBuffer of their own from end to end, so that it can be transferred to another thread. */
-  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** On memory that was lent for it (see `lending`), or an ArrayBuffer of their own, which they fill. */
+  readonly bytes: Uint8Array;
   /** Bytes of the part that is JSON, where binary tensors follow and a header of the response has to tell. */
   readonly headerBytes?: number | undefined;
   /** Samples of the batch that was computed, where statistics count them. */

@@ -2,6 +2,7 @@ import type { Answer, AnswerTensor } from '../domain/answer.ts';
 import { elementCount } from '../domain/tensor.ts';
 import { assertAllWritable } from './finite.ts';
 import type { WireFormat } from './format.ts';
+import { answerBytes } from './shared-memory.ts';
 
 /** "\x93NUMPY", version 1.0, and two bytes for the length of the header. */
 const PREFIX_BYTES = 10;
@@ -18,14 +19,14 @@ const DESCRIPTIONS: Readonly<Record<AnswerTensor['dtype'], string>> = {
  * Encodes the output of an answer as a .npy file (numpy.lib.format, version 1.0): little-endian, row-major. The format
  * holds one array, so all else that the answer says is left out. Throws where the output holds NaN or Infinity.
  */
-function encodeNpy({ tensors: { output } }: Answer): Uint8Array<ArrayBuffer> {
+function encodeNpy({ tensors: { output } }: Answer): Uint8Array {
   const { dtype, shape, data } = output;
   if (elementCount(shape) !== data.length) {
     throw new Error(`A result of shape [${shape}] has ${data.length} elements`);
   }
   assertAllWritable(data);
   const header = headerOf(dtype, shape);
-  const bytes = new Uint8Array(header.length + data.byteLength);
+  const bytes = answerBytes(header.length + data.byteLength);
   bytes.set(header);
   bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), header.length);
   return bytes;

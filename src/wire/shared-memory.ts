@@ -1,20 +1,30 @@
 /** Tensors begin at multiples of this, as wide as the widest element. */
 const ALIGNMENT = 8;
 
-/** What is left of a block that was lent to this thread for the tensors that it decodes. */
+/** What is left of a block that was lent to this thread for what it decodes and encodes. */
 let lent: { readonly block: SharedArrayBuffer; used: number } | null = null;
 
 /**
- * Has `decode` put its tensors into a block, one behind the other, as long as they fit: fresh shared memory costs the
- * zeroing of its pages and, once done with, a collection. Beyond the block they get memory of their own.
+ * Has `run` put the tensors that it decodes and the bytes that it encodes into a block, one behind the other, as long as
+ * they fit: fresh memory costs the zeroing of its pages and, once done with, a collection. Beyond the block they get
+ * memory of their own.
  */
-export function decodeInto<Result>(block: SharedArrayBuffer, decode: () => Result): Result {
+export function lending<Result>(block: SharedArrayBuffer, run: () => Result): Result {
   lent = { block, used: 0 };
   try {
-    return decode();
+    return run();
   } finally {
     lent = null;
   }
+}
+
+/** Memory for an answer of `count` bytes, which may hold anything: on the lent block, or an ArrayBuffer of its own. */
+export function answerBytes(count: number): Uint8Array {
+  const place = takeLent(count);
+  // Not from Node's pool, and not zeroed, which takes as long as filling it.
+  return place === null
+    ? Buffer.allocUnsafeSlow(count)
+    : new Uint8Array(place.buffer, place.byteOffset, count);
 }
 
 /** Shared memory for `count` float32 elements, which may hold anything. */
@@ -35,10 +45,17 @@ export function sharedBytes(count: number): Uint8Array {
   return new Uint8Array(buffer, byteOffset, count);
 }
 
-function take(bytes: number): { readonly buffer: SharedArrayBuffer; readonly byteOffset: number } {
-  if (lent === null || lent.used + bytes > lent.block.byteLength) {
-    return { buffer: new SharedArrayBuffer(bytes), byteOffset: 0 };
-  }
+interface Place {
+  readonly buffer: SharedArrayBuffer;
+  readonly byteOffset: number;
+}
+
+function take(bytes: number): Place {
+  return takeLent(bytes) ?? { buffer: new SharedArrayBuffer(bytes), byteOffset: 0 };
+}
+
+function takeLent(bytes: number): Place | null {
+  if (lent === null || lent.used + bytes > lent.block.byteLength) return null;
   const byteOffset = lent.used;
   lent.used += Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
   return { buffer: lent.block, byteOffset };

@@ -8,7 +8,7 @@ import type { Decoded } from '../../src/wire/format.ts';
 import { json } from '../../src/wire/json/format.ts';
 import { kserve } from '../../src/wire/kserve/format.ts';
 import { safetensors } from '../../src/wire/safetensors/format.ts';
-import { decodeInto } from '../../src/wire/shared-memory.ts';
+import { lending } from '../../src/wire/shared-memory.ts';
 import { seeded } from '../support/random.ts';
 import { shared, unpack } from '../support/safetensors.ts';
 import { InferResult } from '../support/triton.ts';
@@ -70,7 +70,7 @@ async function expectSame(operation: string, body: object, seed: number): Promis
   for (const room of [7, sent.json.length >> 3, sent.json.length * 8]) {
     const block = new SharedArrayBuffer(room);
     new Uint8Array(block).fill(0xff);
-    const lent = (decode: () => Decoded) => bitsOf(decodeInto(block, decode));
+    const lent = (decode: () => Decoded) => bitsOf(lending(block, decode));
     expect(lent(() => json.decode(sent.json, options))).toEqual(bitsOf(decoded));
     expect(lent(() => safetensors.decode(shared(sent.safetensors), options))).toEqual(bitsOf(decoded));
     expect(lent(() => kserve.decode(shared(sent.kserve), { ...options, inference }))).toEqual(

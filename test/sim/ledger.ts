@@ -41,7 +41,7 @@ export interface JobRecord {
 
 /**
  * Keeps its own books of what the scheduler was told and what it did, and refuses what must never happen:
- * a second settlement, two slices on one worker, a tile twice, a start after the end, one byte over the limit.
+ * a second settlement, two slices on one worker but of one batch, a tile twice, a start after the end, one byte over the limit.
  */
 export class Ledger {
   readonly tickets = new Map<number, TicketRecord>();
@@ -135,6 +135,7 @@ export class Ledger {
       if (other.ahead === null || other.outcome !== null) continue;
       assert(--other.ahead >= 0, `job ${other.id} was passed over`);
     }
+    for (const id of start.companions) this.#joined(id, job, nowMs);
     this.slices[start.worker] = start;
     this.#startedMs[start.worker] = nowMs;
     job.running++;
@@ -142,18 +143,39 @@ export class Ledger {
     if (start.toTile < job.work.stages[start.stage].tiles) this.#queue(job);
   }
 
-  /** Books a slice that came back; a failed or halted one counts no tiles. */
-  finished(worker: number, complete: boolean): void {
-    const job = this.#takeBack(worker);
+  /** Books a job that is done at one go with the one whose turn it is. */
+  #joined(id: number, leader: JobRecord, nowMs: number): void {
+    const job = this.jobs.get(id)!;
+    assert(job.work.batch !== undefined && job.work.batch === leader.work.batch, 'of one batch');
+    assert(job !== leader && job.ahead !== null && job.outcome === null, 'the job had something to give');
+    assert(nowMs < job.ticket.deadlineMs, 'nothing starts after the deadline');
+    job.given[0][0]++;
+    job.started = true;
+    job.ahead = null;
+    job.running++;
+    job.ticket.running++;
+  }
+
+  /** The jobs that a worker has something of, the one whose turn it was first. */
+  held(worker: number): JobRecord[] {
+    const { job, companions } = this.slices[worker]!;
+    return [job, ...companions].map((id) => this.jobs.get(id)!);
+  }
+
+  /** Books a slice that came back; jobs that failed or were halted count no tiles. */
+  finished(worker: number, incomplete: readonly JobRecord[]): void {
+    const jobs = this.#takeBack(worker);
     const slice = this.slices[worker]!;
     this.slices[worker] = null;
-    if (!complete) {
-      job.failedSlice ||= job.outcome === null;
-      return;
+    for (const job of jobs) {
+      if (incomplete.includes(job)) {
+        job.failedSlice ||= job.outcome === null;
+        continue;
+      }
+      for (let tile = slice.fromTile; tile < slice.toTile; tile++) job.computed[slice.stage][tile]++;
+      const more = job.computed.some((stage) => !all(stage));
+      if (job.outcome === null && job.ahead === null && job.running === 0 && more) this.#queue(job);
     }
-    for (let tile = slice.fromTile; tile < slice.toTile; tile++) job.computed[slice.stage][tile]++;
-    const more = job.computed.some((stage) => !all(stage));
-    if (job.outcome === null && job.ahead === null && job.running === 0 && more) this.#queue(job);
   }
 
   aborted(id: number, reason: CloseReason, nowMs: number): void {
@@ -173,7 +195,7 @@ export class Ledger {
   lost(worker: number): void {
     this.alive[worker] = false;
     if (this.slices[worker] === null) return;
-    this.#takeBack(worker).lostSlice = true;
+    for (const job of this.#takeBack(worker)) job.lostSlice = true;
     this.slices[worker] = null;
   }
 
@@ -229,11 +251,13 @@ export class Ledger {
     job.ahead = job.work.stages.some(({ tiles }) => tiles > 0) ? others : null;
   }
 
-  #takeBack(worker: number): JobRecord {
-    const job = this.jobs.get(this.slices[worker]!.job)!;
-    job.running--;
-    job.ticket.running--;
-    return job;
+  #takeBack(worker: number): JobRecord[] {
+    const jobs = this.held(worker);
+    for (const job of jobs) {
+      job.running--;
+      job.ticket.running--;
+    }
+    return jobs;
   }
 }
 

@@ -22,7 +22,17 @@ test('the scheduler keeps its promises in every simulated history', { timeout: 1
       total[what] = (total[what] ?? 0) + count;
   }
   if (SEEDS < 1000) return;
-  const happened = ['done', 'failed', 'cancelled', 'deadline', 'worker_lost', 'lost', 'hang', 'terminate'];
+  const happened = [
+    'done',
+    'failed',
+    'cancelled',
+    'deadline',
+    'worker_lost',
+    'lost',
+    'hang',
+    'terminate',
+    'batch',
+  ];
   const refused = ['refuse requests', 'refuse bytes', 'refuse stopping'];
   for (const what of [...happened, ...refused]) expect(total[what], what).toBeGreaterThan(SEEDS / 100);
 });

@@ -12,7 +12,7 @@ import { type JobRecord, Ledger, WATCHDOG_MS } from './ledger.ts';
 import { Random } from './random.ts';
 import { Timeline } from './timeline.ts';
 
-const CAPACITY: Capacity = { requests: 6, bytes: 1000 };
+const CAPACITY: Capacity = { requests: 6, bytes: 1000, batch: 3 };
 
 /** How a simulated history went, so that a test can see that every kind of thing happens in it. */
 export type Tally = Record<string, number>;
@@ -174,6 +174,11 @@ export class World {
   }
 
   #randomWork(): Work {
+    if (this.#random.chance(0.4)) {
+      const stages = [{ tiles: 1, costPerTile: this.#random.integer(0, 3) }];
+      const batch = this.#random.chance(0.7) ? 'one layer' : 'another';
+      return { kind: 'batched', assumedSpeed: 1, stages, batch };
+    }
     const stages = Array.from({ length: this.#random.integer(1, 3) }, () => ({
       tiles: this.#random.chance(0.3) ? 1 : this.#random.integer(0, 40),
       costPerTile: this.#random.integer(0, 3) ** 2,
@@ -208,9 +213,12 @@ export class World {
   #work({ worker, job, stage, fromTile, toTile }: Extract<SchedulerAction, { kind: 'start' }>): void {
     const record = this.ledger.jobs.get(job)!;
     const life = this.#lives[worker];
-    const failed = this.#random.chance(0.02);
+    const held = this.ledger.held(worker);
+    if (held.length > 1) this.#count('batch');
+    const failed = held.filter(() => this.#random.chance(0.02));
     const finish = () => {
-      if (life === this.#lives[worker]) this.#finish(worker, !record.halted && !failed);
+      if (life !== this.#lives[worker]) return;
+      this.#finish(worker, record.halted ? [...failed, record] : failed);
     };
     if (this.#deadly && this.#random.chance(0.04)) {
       this.#count('hang');
@@ -230,9 +238,9 @@ export class World {
     else this.#time.in(tileMs, () => this.#runTiles(job, tiles - 1, tileMs, finish));
   }
 
-  #finish(worker: number, complete: boolean): void {
-    const failed = !complete && this.ledger.jobs.get(this.ledger.slices[worker]!.job)!.outcome === null;
-    this.ledger.finished(worker, complete);
+  #finish(worker: number, incomplete: readonly JobRecord[]): void {
+    const failed = incomplete.filter(({ outcome }) => outcome === null).map(({ id }) => id);
+    this.ledger.finished(worker, incomplete);
     this.#step({ kind: 'finished', worker, failed });
   }
 

@@ -13,6 +13,9 @@ const LimitsSchema = Type.Object(
     request_flops: Type.Number({ description: 'Arithmetic of one request, in floating-point operations.' }),
     queue_requests: Type.Integer({ description: 'Requests admitted at a time, running ones included.' }),
     queue_bytes: bytes('Bytes of all admitted requests together.'),
+    batch_calls: Type.Integer({
+      description: 'Calls of one layer, waiting for a worker, that it computes at one go.',
+    }),
     layer_bytes: bytes('Weights of registered layers that are kept in memory.'),
     session_bytes: bytes('Keys and values of sessions.'),
     session_tokens: Type.Integer({ description: 'Tokens of one session.' }),
@@ -33,6 +36,9 @@ const EngineSchema = Type.Object(
     queued_jobs: Type.Integer({ description: 'Those that no worker has taken yet.' }),
     running_slices: Type.Integer({ description: 'Pieces of work in the hands of workers.' }),
     tiles_computed: Type.Integer({ description: 'Tiles computed since the start.' }),
+    calls_batched: Type.Integer({
+      description: 'Calls of a layer, since the start, that a worker did at one go with others.',
+    }),
     workers_lost: Type.Integer({ description: 'Workers that ended unexpectedly and were replaced.' }),
   },
   { description: 'What the engine is doing at the moment.' },

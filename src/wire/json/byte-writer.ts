@@ -1,4 +1,5 @@
 import type { AnswerTensor } from '../../domain/answer.ts';
+import { answerBytes } from '../shared-memory.ts';
 import { COMMA, DIGIT_0, MINUS, QUOTE } from './ascii.ts';
 import { writeDecimal, writeInteger } from './decimal-notation.ts';
 import { type JsonAddon, jsonAddon, WritePlace, WriteStop } from './native/addon.ts';
@@ -30,9 +31,9 @@ export class ByteWriter {
     this.#addon = addon;
   }
 
-  /** The bytes so far, in an ArrayBuffer of their own. */
-  finish(): Uint8Array<ArrayBuffer> {
-    const bytes = new Uint8Array(this.#length);
+  /** The bytes so far, in memory for an answer. */
+  finish(): Uint8Array {
+    const bytes = answerBytes(this.#length);
     bytes.set(this.#bytes.subarray(0, this.#length));
     return bytes;
   }

@@ -18,7 +18,7 @@ export function encodeJson(
   answer: Answer,
   { encoding }: EncodeOptions,
   addon: JsonAddon | null = jsonAddon,
-): Uint8Array<ArrayBuffer> {
+): Uint8Array {
   const writer = new ByteWriter(addon);
   try {
     writeMembers(writer, membersOf(answer), encoding);

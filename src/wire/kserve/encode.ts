@@ -4,6 +4,7 @@ import { elementCount } from '../../domain/tensor.ts';
 import type { Encoded, EncodeOptions } from '../format.ts';
 import { COMMA } from '../json/ascii.ts';
 import { assertWritable, ByteWriter, releaseBytes } from '../json/byte-writer.ts';
+import { answerBytes } from '../shared-memory.ts';
 import type { InferenceResponse } from './inference.ts';
 
 const DATATYPE: Readonly<Record<AnswerTensor['dtype'], string>> = {
@@ -96,7 +97,7 @@ function writeOutput(writer: ByteWriter, { name, tensor, binary }: Output): void
 function withTensors(json: Uint8Array, tensors: readonly AnswerTensor[]): Encoded {
   const headerBytes = Math.ceil(json.length / ALIGNMENT) * ALIGNMENT;
   const dataBytes = tensors.reduce((sum, { data }) => sum + data.byteLength, 0);
-  const bytes = new Uint8Array(headerBytes + dataBytes);
+  const bytes = answerBytes(headerBytes + dataBytes);
   bytes.set(json);
   bytes.fill(0x20, json.length, headerBytes);
   let at = headerBytes;

@@ -15,13 +15,17 @@ export function writeSafetensors(
   tensors: ReadonlyMap<string, StoredTensor>,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array<ArrayBuffer> {
-  return joined(safetensorsParts(tensors, metadata));
+  const parts = safetensorsParts(tensors, metadata);
+  return joinInto(new Uint8Array(joinedBytes(parts)), parts);
 }
 
-/** Parts that follow each other, in an ArrayBuffer of their own. */
-export function joined(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  // Not from the pool, and not zeroed, which takes as long as filling it.
-  const bytes = Buffer.allocUnsafeSlow(parts.reduce((sum, part) => sum + part.length, 0));
+/** Bytes of parts that follow each other. */
+export function joinedBytes(parts: readonly Uint8Array[]): number {
+  return parts.reduce((sum, part) => sum + part.length, 0);
+}
+
+/** Fills `bytes` with parts that follow each other. */
+export function joinInto<Bytes extends Uint8Array>(bytes: Bytes, parts: readonly Uint8Array[]): Bytes {
   let at = 0;
   for (const part of parts) {
     bytes.set(part, at);

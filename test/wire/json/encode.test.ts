@@ -31,7 +31,7 @@ describe('the object', () => {
     expect(bytes.byteOffset).toBe(0);
     expect(bytes.buffer.byteLength).toBe(bytes.length);
     expect(JSON.parse(new TextDecoder().decode(bytes))).toEqual({ output: [1], formula: 'QKᵀ/√d “😀”' });
-    const moved = structuredClone(bytes, { transfer: [bytes.buffer] });
+    const moved = structuredClone(bytes, { transfer: [bytes.buffer as ArrayBuffer] });
     expect(moved.length).toBeGreaterThan(0);
     expect(bytes.length).toBe(0);
   });

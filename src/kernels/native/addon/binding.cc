@@ -154,7 +154,8 @@ napi_value run(napi_env env, napi_callback_info info) {
   });
 }
 
-/// All tiles of a part: every head of every sample, `tileRows` rows at a time.
+/// All tiles of a part: every head of every sample, `tileRows` rows at a time. Short samples take turns in each head,
+/// so that a block of weights (the head of a projection) goes once into the cache and not once for each sample.
 void runStep(const Opened& opened, size_t part, const Bounds& grid, size_t tileRows) {
   const Bounds bounds = boundsOf(opened, part);
   const bool isWhole = tileRows > 0 && (tileRows % opened.kernels->panel == 0 || tileRows >= grid.rows);
@@ -163,11 +164,15 @@ void runStep(const Opened& opened, size_t part, const Bounds& grid, size_t tileR
   }
   if (grid.rows == 0) return;
   const Part compute = partOf(*opened.kernels, part);
-  for (size_t batch = 0; batch < grid.batch; batch++) {
-    for (size_t head = 0; head < grid.heads; head++) {
+  const bool isShort = grid.rows <= tileRows;
+  const size_t outer = isShort ? grid.heads : grid.batch;
+  const size_t inner = isShort ? grid.batch : grid.heads;
+  for (size_t i = 0; i < outer; i++) {
+    for (size_t j = 0; j < inner; j++) {
       for (size_t from = 0; from < grid.rows; from += tileRows) {
         if (isCancelled(opened.call)) return;
-        compute(opened.call, batch, head, from, std::min(from + tileRows, grid.rows));
+        const size_t to = std::min(from + tileRows, grid.rows);
+        compute(opened.call, isShort ? j : i, isShort ? i : j, from, to);
       }
     }
   }

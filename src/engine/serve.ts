@@ -1,0 +1,47 @@
+import { Problem } from '../domain/problem.ts';
+import { kernelFor, kernelNamed } from '../kernels/registry.ts';
+import type { Decoded } from '../wire/format.ts';
+import { lending } from '../wire/shared-memory.ts';
+import { checkBudget } from './budget.ts';
+import { weigh } from './counterweight.ts';
+import type { ItemResult, RequestItem } from './item.ts';
+import { decodeRequest, readDecoded } from './request.ts';
+import { answerWhole } from './whole-call.ts';
+
+/**
+ * Reads a request, which may be decoded already, and answers it too where it takes no more arithmetic than it may.
+ * Throws the Problems of that.
+ */
+export function serve(item: RequestItem, decoded?: Decoded): ItemResult {
+  const { memory } = item.request;
+  const run = () => served(item, decoded);
+  return memory === undefined ? run() : lending(memory, run);
+}
+
+function served(
+  { request, limits, kernel, mostFlops }: RequestItem,
+  decoded: Decoded | undefined,
+): ItemResult {
+  const startMs = performance.now();
+  const read = readDecoded(request, decoded ?? decodeRequest(request, limits), { limits });
+  if (read.tensorBytes > 0) weigh(read.call);
+  const readMs = performance.now() - startMs;
+  const chosen = kernelFor(read.call, kernel === null ? undefined : kernelNamed(kernel));
+  const plan = chosen.plan(read.call);
+  checkBudget(plan, limits);
+  // A deadline that the body names is kept where the clock of the request is.
+  const mayAnswer = read.timeoutMs === undefined;
+  const answer = mayAnswer ? answerWhole(read, request.answerFormat, chosen, plan, mostFlops) : null;
+  if (answer === null) return { kind: 'read', read, readMs };
+  return { kind: 'answered', answer, readMs, runMs: performance.now() - startMs };
+}
+
+/** What came of something, or what it threw, as it is handed to another thread. */
+export function outcomeOf(run: () => ItemResult): ItemResult {
+  try {
+    return run();
+  } catch (error) {
+    if (error instanceof Problem) return { kind: 'problem', problem: error.toData() };
+    return { kind: 'error', error };
+  }
+}

@@ -2,11 +2,12 @@ import type { Limits } from '../domain/limits.ts';
 import type { Plan } from '../kernels/kernel.ts';
 import { cancel } from '../kernels/status.ts';
 import { Holdings } from './holdings.ts';
-import { failureOf, type Item, type ItemResult } from './item.ts';
+import { failureOf, type ItemResult } from './item.ts';
 import type { JobReport, JobRequest } from './job.ts';
 import type { Logger } from './logger.ts';
 import { blockBytes, MemoryPool } from './memory-pool.ts';
-import { closeError, refusalProblem, workerLostProblem } from './outcome.ts';
+import { closeError, refusalProblem } from './outcome.ts';
+import { batchOf, endJob, type PendingJob, type TicketEntry } from './pending-job.ts';
 import { WorkerPool } from './pool.ts';
 import { step } from './scheduler.ts';
 import {
@@ -24,27 +25,6 @@ export type { JobReport, JobRequest } from './job.ts';
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 /** Memory kept for coming requests: this part of what all requests together may hold. */
 const IDLE_MEMORY_SHARE = 4;
-
-interface PendingJob {
-  readonly request: JobRequest;
-  readonly ticket: TicketEntry;
-  readonly submittedMs: number;
-  startedMs: number | null;
-  result: ItemResult | null;
-  readonly resolve: (report: JobReport) => void;
-  readonly reject: (reason: unknown) => void;
-}
-
-interface TicketEntry {
-  readonly admittedMs: number;
-  lifetimeMs: number;
-  readonly controller: AbortController;
-}
-
-/** Only requests say that they go with others. */
-function batchOf(items: readonly Item[]): Item {
-  return { kind: 'batch', items: items.filter((item) => item.kind === 'request') };
-}
 
 /** Joins the scheduler to the clock and the workers: feeds it events, and carries out its actions. */
 export class Dispatcher {
@@ -265,7 +245,7 @@ export class Dispatcher {
 
   #finished(worker: number, result: ItemResult): void {
     const ids = this.#slices[worker];
-    const results = result.kind === 'batch' ? result.results : [result];
+    const results = result.kind === 'batch' ? result.results : ids.map(() => result);
     this.#slices[worker] = [];
     for (const [index, id] of ids.entries()) {
       const job = this.#jobs.get(id);
@@ -287,24 +267,7 @@ export class Dispatcher {
   #settle(id: number, outcome: Outcome): void {
     const job = this.#jobs.get(id)!;
     this.#jobs.delete(id);
-    const { resolve, reject, result, ticket, submittedMs } = job;
-    switch (outcome) {
-      case 'done': {
-        const endMs = performance.now();
-        const startedMs = job.startedMs ?? endMs;
-        const report = { queueMs: startedMs - submittedMs, runMs: endMs - startedMs };
-        resolve({ ...report, result: result ?? { kind: 'computed', tiles: 0, runMs: 0 } });
-        break;
-      }
-      case 'failed':
-        reject(failureOf(result!));
-        break;
-      case 'worker_lost':
-        reject(workerLostProblem());
-        break;
-      default:
-        reject(ticket.controller.signal.reason ?? closeError(outcome, ticket.lifetimeMs));
-    }
+    endJob(job, outcome);
   }
 
   #throwIfRefused(actions: readonly SchedulerAction[], bytes: number): void {

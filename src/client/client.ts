@@ -1,6 +1,7 @@
 import type { Info, Readiness } from '../contract/schemas/info.ts';
 import type { Precision } from '../domain/tensor.ts';
-import { packBody } from './pack.ts';
+import { LayersClient } from './layers.ts';
+import { SessionsClient } from './sessions.ts';
 import { type CallOptions, Transport } from './transport.ts';
 import type {
   AttentionResult,
@@ -11,7 +12,6 @@ import type {
   Returns,
   ScaledDotProductAttentionCall,
 } from './types.ts';
-import { unpackAnswer } from './unpack.ts';
 
 export interface ClientOptions {
   /** Most connections at a time, 16 where not given; further calls wait for one. */
@@ -26,9 +26,6 @@ export interface ClientOptions {
   readonly pauseMs?: number;
 }
 
-const SAFETENSORS = 'application/vnd.safetensors';
-const JSON_TYPE = 'application/json';
-
 /** What a call asks for that asks for nothing but the output. */
 // biome-ignore lint/complexity/noBannedTypes: it has no members.
 type Nothing = {};
@@ -39,6 +36,10 @@ type Nothing = {};
  * help: computing is pure, so every call here is.
  */
 export class AttentionClient {
+  /** Registered layers. */
+  readonly layers: LayersClient;
+  /** Sequences of tokens that grow. */
+  readonly sessions: SessionsClient;
   readonly #transport: Transport;
 
   /** `baseUrl` may have a path, under which a gateway has the service. */
@@ -47,6 +48,8 @@ export class AttentionClient {
     { connections = 16, headers = {}, deadlineMs, retries = 3, pauseMs = 100 }: ClientOptions = {},
   ) {
     this.#transport = new Transport(baseUrl, { connections, headers, deadlineMs, retries, pauseMs });
+    this.layers = new LayersClient(this.#transport);
+    this.sessions = new SessionsClient(this.#transport);
   }
 
   /** Attention of given queries, keys and values. */
@@ -54,7 +57,7 @@ export class AttentionClient {
     call: ScaledDotProductAttentionCall<P, R>,
     options?: CallOptions,
   ): Promise<AttentionResult<P, R>> {
-    return this.#compute('/v1/scaled-dot-product-attention', call, options);
+    return this.#transport.compute('/v1/scaled-dot-product-attention', call, options);
   }
 
   /** The gradients of scaled dot-product attention at `grad_output`, and what that gives. */
@@ -62,7 +65,7 @@ export class AttentionClient {
     call: GradientsCall<P, R>,
     options?: CallOptions,
   ): Promise<GradientsResult<P, R>> {
-    return this.#compute('/v1/scaled-dot-product-attention/gradients', call, options);
+    return this.#transport.compute('/v1/scaled-dot-product-attention/gradients', call, options);
   }
 
   /** A whole layer: projections, heads, attention, output projection. */
@@ -70,7 +73,7 @@ export class AttentionClient {
     call: MultiHeadAttentionCall<P, R>,
     options?: CallOptions,
   ): Promise<AttentionResult<P, R>> {
-    return this.#compute('/v1/multi-head-attention', call, options);
+    return this.#transport.compute('/v1/multi-head-attention', call, options);
   }
 
   /** The same by a registered layer. Where the call names no precision, the layer's holds. */
@@ -79,42 +82,22 @@ export class AttentionClient {
     call: LayerAttentionCall<P, R>,
     options?: CallOptions,
   ): Promise<AttentionResult<P, R>> {
-    return this.#compute(`/v1/layers/${encodeURIComponent(layer)}/attention`, call, options);
+    return this.#transport.compute(`/v1/layers/${encodeURIComponent(layer)}/attention`, call, options);
   }
 
   /** What the instance is, its limits, and what it is doing. */
   info(options?: CallOptions): Promise<Info> {
-    return this.#get('/v1/info', options);
+    return this.#transport.sendForJson({ method: 'GET', path: '/v1/info', repeat: 'passing' }, options);
   }
 
   /** Whether calls should be sent to the instance. */
   health(options?: CallOptions): Promise<Readiness> {
-    return this.#get('/health/ready', options, [503]);
+    const request = { method: 'GET', path: '/health/ready', repeat: 'passing', alsoGood: [503] } as const;
+    return this.#transport.sendForJson(request, options);
   }
 
   /** Lets the calls that are under way finish, and takes no more. */
   close(): Promise<void> {
     return this.#transport.close();
-  }
-
-  async #compute<Result>(path: string, call: object, options: CallOptions = {}): Promise<Result> {
-    const answer = await this.#transport.send(
-      {
-        method: 'POST',
-        path,
-        accept: SAFETENSORS,
-        contentType: SAFETENSORS,
-        body: packBody(call),
-        repeatable: true,
-      },
-      options,
-    );
-    return unpackAnswer(answer) as Result;
-  }
-
-  async #get<Result>(path: string, options: CallOptions = {}, alsoGood: number[] = []): Promise<Result> {
-    const request = { method: 'GET', path, accept: JSON_TYPE, repeatable: true, alsoGood } as const;
-    const answer = await this.#transport.send(request, options);
-    return JSON.parse(Buffer.from(answer).toString()) as Result;
   }
 }

@@ -8,13 +8,20 @@ export {
   AttentionError,
   AttentionResponseError,
 } from './errors.ts';
+export type { LayersClient, PutLayerOptions, RegisteredLayer, WriteLayerOptions } from './layers.ts';
+export type { AttentionSession } from './session.ts';
+export type { SessionsClient } from './sessions.ts';
 export type { CallOptions } from './transport.ts';
 export type {
+  AppendCall,
+  AppendResult,
+  AppendReturns,
   AttentionResult,
   BoolTensor,
   GradientsCall,
   GradientsResult,
   LayerAttentionCall,
+  LayerDefinition,
   MultiHeadAttentionCall,
   NumberTensor,
   ResultTensor,

@@ -1,3 +1,4 @@
+import type { ProblemCode } from '../domain/problem.ts';
 import { AttentionApiError, AttentionConnectionError } from './errors.ts';
 
 /** When and how often a request is repeated. */
@@ -8,15 +9,29 @@ export interface RetryPolicy {
   readonly pauseMs: number;
 }
 
+/**
+ * Which failures a request is repeated after: `passing`, whatever may be gone the next time, where it does no harm that the
+ * service receives it twice; else `refused`, only what tells that the service has not begun with it.
+ */
+export type Repeat = 'passing' | 'refused';
+
 const LONGEST_PAUSE_MS = 10_000;
 const HTTP_DATE = /^[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT$/;
 const PASSING: ReadonlySet<number> = new Set([502, 503, 504]);
+/** Refusals that come before anything is done. */
+const NOT_BEGUN: ReadonlySet<ProblemCode> = new Set(['over_capacity', 'stopping']);
+
+/** Whether a request that failed so is to be repeated. */
+export function isRepeatable(error: unknown, repeat: Repeat): boolean {
+  if (repeat === 'passing') return isPassing(error);
+  return error instanceof AttentionApiError && error.code !== null && NOT_BEGUN.has(error.code);
+}
 
 /**
  * Whether what went wrong may be gone the next time. The service's own 504 is not: it says that the deadline has
  * passed, not that a gateway found nobody.
  */
-export function isPassing(error: unknown): boolean {
+function isPassing(error: unknown): boolean {
   if (error instanceof AttentionConnectionError) return true;
   return (
     error instanceof AttentionApiError && PASSING.has(error.status) && error.code !== 'deadline_exceeded'

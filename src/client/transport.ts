@@ -10,7 +10,9 @@ import {
   AttentionError,
   AttentionResponseError,
 } from './errors.ts';
-import { isPassing, pauseBefore, type RetryPolicy, readRetryAfter } from './retry.ts';
+import { packBody } from './pack.ts';
+import { isRepeatable, pauseBefore, type Repeat, type RetryPolicy, readRetryAfter } from './retry.ts';
+import { unpackAnswer } from './unpack.ts';
 
 /** How one call is made. */
 export interface CallOptions {
@@ -23,16 +25,22 @@ export interface CallOptions {
 }
 
 export interface Outgoing {
-  readonly method: 'GET' | 'POST';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   readonly path: string;
   /** Media type that the answer has to have. */
   readonly accept: string;
   readonly contentType?: string;
   readonly body?: Uint8Array;
-  /** Whether it does no harm that the service receives it twice. */
-  readonly repeatable: boolean;
-  /** Statuses besides 200 that are answers and not errors. */
+  /** Entity tags in quotes, or `*`. */
+  readonly ifMatch?: string | undefined;
+  readonly ifNoneMatch?: string | undefined;
+  readonly repeat: Repeat;
+  /** Is waited for before the request is sent the first time, however it ends. */
+  readonly after?: Promise<unknown> | undefined;
+  /** Statuses besides those of success that are answers and not errors. */
   readonly alsoGood?: readonly number[];
+  /** Statuses that are answers to a repetition: what it asks for was done the first time. */
+  readonly doneBefore?: readonly number[];
 }
 
 export interface TransportOptions extends RetryPolicy {
@@ -40,6 +48,9 @@ export interface TransportOptions extends RetryPolicy {
   readonly headers: Readonly<Record<string, string>>;
   readonly deadlineMs: number | undefined;
 }
+
+export const SAFETENSORS = 'application/vnd.safetensors';
+export const JSON_TYPE = 'application/json';
 
 /** How much of a body that is not understood is quoted. */
 const QUOTE = 200;
@@ -61,11 +72,13 @@ export class Transport {
   async send(request: Outgoing, options: CallOptions): Promise<ArrayBuffer> {
     const end = new CallEnd(options.deadlineMs ?? this.#options.deadlineMs, options.signal);
     try {
+      await settled(request.after, end.signal);
       for (let repetition = 0; ; repetition++) {
         try {
           return await this.#exchange(request, options, end);
         } catch (error) {
-          if (!request.repeatable || repetition >= this.#options.retries || !isPassing(error)) throw error;
+          if (repetition > 0 && isDoneBefore(request, error)) return new ArrayBuffer(0);
+          if (repetition >= this.#options.retries || !isRepeatable(error, request.repeat)) throw error;
           const pauseMs = pauseBefore(repetition, error, this.#options);
           // What the service said is worth more than a deadline that has passed in waiting.
           if (pauseMs >= end.leftMs) throw error;
@@ -77,6 +90,41 @@ export class Transport {
     } finally {
       end.settle();
     }
+  }
+
+  /** An answer of JSON. Throws an AttentionError. */
+  async sendForJson<Result>(request: Omit<Outgoing, 'accept'>, options: CallOptions = {}): Promise<Result> {
+    const answer = await this.send({ ...request, accept: JSON_TYPE }, options);
+    try {
+      return JSON.parse(Buffer.from(answer).toString()) as Result;
+    } catch (cause) {
+      throw new AttentionResponseError('The answer cannot be read: it is not JSON', { cause });
+    }
+  }
+
+  /**
+   * A body whose tensors travel as bytes, and an answer whose tensors do: sent twice, it is computed twice. Throws an
+   * AttentionError.
+   */
+  async compute<Result>(
+    path: string,
+    body: object,
+    options: CallOptions = {},
+    after?: Promise<unknown>,
+  ): Promise<Result> {
+    const answer = await this.send(
+      {
+        method: 'POST',
+        path,
+        accept: SAFETENSORS,
+        contentType: SAFETENSORS,
+        body: packBody(body),
+        repeat: 'passing',
+        after,
+      },
+      options,
+    );
+    return unpackAnswer(answer) as Result;
   }
 
   /** Lets the calls that are under way finish, and takes no more. */
@@ -92,6 +140,8 @@ export class Transport {
       ...this.#options.headers,
       accept: request.accept,
       ...(request.contentType === undefined ? {} : { 'content-type': request.contentType }),
+      ...(request.ifMatch === undefined ? {} : { 'if-match': request.ifMatch }),
+      ...(request.ifNoneMatch === undefined ? {} : { 'if-none-match': request.ifNoneMatch }),
       ...(requestId === undefined ? {} : { 'x-request-id': requestId }),
       ...(hasDeadline ? { 'x-deadline-ms': String(Math.max(1, Math.ceil(leftMs))) } : {}),
     };
@@ -116,13 +166,33 @@ export class Transport {
   }
 }
 
+/** Resolves when a promise is settled, and rejects when the signal is aborted before. */
+async function settled(promise: Promise<unknown> | undefined, signal: AbortSignal): Promise<void> {
+  if (promise === undefined) return;
+  signal.throwIfAborted();
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const abort = () => reject(signal.reason);
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    await Promise.race([promise.catch(() => {}), aborted]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}
+
+function isDoneBefore({ doneBefore = [] }: Outgoing, error: unknown): boolean {
+  return error instanceof AttentionApiError && error.code !== null && doneBefore.includes(error.status);
+}
+
 async function readAnswer(request: Outgoing, response: Dispatcher.ResponseData): Promise<ArrayBuffer> {
   const { method, path, accept, alsoGood = [] } = request;
   const { statusCode: status, headers, body } = response;
   const type = parseMediaType(headerOf(headers, 'content-type') ?? '')?.essence;
-  if ((status === 200 || alsoGood.includes(status)) && type === accept) return body.arrayBuffer();
+  const isSuccess = status === 200 || status === 201;
+  if ((isSuccess || alsoGood.includes(status)) && type === accept) return body.arrayBuffer();
+  if (status === 204 && method === 'DELETE') return body.arrayBuffer();
   const text = await body.text();
-  if (status === 200) {
+  if (isSuccess) {
     const got = `${type ?? 'no Content-Type'}: ${text.slice(0, QUOTE)}`;
     throw new AttentionResponseError(`${method} ${path}: expected ${accept}; got ${got}`);
   }

@@ -4,8 +4,9 @@ import type {
   MultiHeadAttentionBody,
   ScaledDotProductAttentionBody,
 } from '../contract/schemas/compute.ts';
-import type { LayerAttentionBody } from '../contract/schemas/layers.ts';
+import type { LayerAttentionBody, LayerBody } from '../contract/schemas/layers.ts';
 import type { AttentionOptions } from '../contract/schemas/options.ts';
+import type { AppendBody, AppendResponse } from '../contract/schemas/sessions.ts';
 import type { DType, Precision, RealArray, Tensor } from '../domain/tensor.ts';
 
 type Nested<Element> =
@@ -84,6 +85,17 @@ export type LayerAttentionCall<P extends Precision = Precision, R extends Return
   R
 >;
 
+/** What a layer is registered as: its projections, and the options that belong to it. */
+export type LayerDefinition = Sent<LayerBody>;
+
+/** What an append may ask for besides the output. */
+export type AppendReturns = Sent<NonNullable<AppendBody['return']>>;
+
+/** The next tokens of a session, [n, D]. Where they go the session knows. */
+export type AppendCall<R extends AppendReturns = AppendReturns> = Sent<Pick<AppendBody, 'embeddings'>> & {
+  readonly return?: R & Readonly<Record<Exclude<keyof R, keyof AppendReturns>, never>>;
+};
+
 /** A tensor of a result: row-major elements. */
 export interface ResultTensor<Data extends RealArray | Int32Array = RealArray> {
   readonly dtype: Data extends Float64Array ? 'float64' : Data extends Int32Array ? 'int32' : 'float32';
@@ -138,3 +150,7 @@ export type AttentionResult<P extends Precision = Precision, R = Returns> = Resu
 export type GradientsResult<P extends Precision = Precision, R = Returns> = Results<P, R> & {
   readonly [Name in Exclude<keyof GradientsResponse, keyof AttentionResponse>]: ResultTensor<DataOf<P>>;
 };
+
+/** What an append gives: outputs of the new tokens, in the precision of the layer, and where the session stands. */
+export type AppendResult<R = AppendReturns> = Results<Precision, R> &
+  Pick<AppendResponse, Exclude<keyof AppendResponse, keyof AttentionResponse>>;

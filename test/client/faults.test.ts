@@ -7,13 +7,15 @@ import {
   AttentionClient,
   AttentionConnectionError,
   AttentionDeadlineError,
+  AttentionError,
+  AttentionResponseError,
   type ClientOptions,
 } from '../../src/client/index.ts';
 import { readRetryAfter } from '../../src/client/retry.ts';
-import { type Outgoing, Transport } from '../../src/client/transport.ts';
 import { writeSafetensors } from '../../src/wire/safetensors/write.ts';
 
 const CALL = { query: [[1, 2]], key: [[1, 2]], value: [[3]] };
+const SESSION = { session_id: 's', layer: 'a', etag: 'e', precision: 'float32', max_length: 9, position: 0 };
 const HTML = '<html><body><h1>502 Bad Gateway</h1></body></html>';
 
 type Respond = (response: ServerResponse, request: IncomingMessage) => void;
@@ -35,6 +37,10 @@ const problem =
     response.writeHead(status, { 'content-type': 'application/problem+json', ...headers });
     response.end(JSON.stringify({ status, code, detail: 'It did not work.', request_id: 'r-1', errors: [] }));
   };
+const json =
+  (status: number, body: object): Respond =>
+  (response) =>
+    response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
 const hangUp: Respond = (response) => response.destroy();
 const hangUpInside: Respond = (response) => {
   response.writeHead(200, { 'content-type': 'application/vnd.safetensors', 'content-length': '1000' });
@@ -248,14 +254,52 @@ describe('a client meets', () => {
     expect(opened).toBeLessThanOrEqual(2);
   });
 
-  it('a fault in what must not be sent twice, and does not', async () => {
-    script = [hangUp];
-    const options = { connections: 1, headers: {}, deadlineMs: undefined, retries: 3, pauseMs: 1 };
-    const transport = new Transport(url, options);
-    const append: Outgoing = { method: 'POST', path: '/', accept: 'application/json', repeatable: false };
-    await expect(transport.send(append, {})).rejects.toBeInstanceOf(AttentionConnectionError);
-    expect(received).toHaveLength(1);
-    await transport.close();
+  describe('what must not be done twice', () => {
+    const layer = { heads: 1, projections: {} };
+    const calls: Readonly<Record<string, (client: AttentionClient) => Promise<unknown>>> = {
+      'the beginning of a session': ({ sessions }) => sessions.begin({ layer: 'a' }),
+      'the replacement of a known content': ({ layers }) => layers.put('a', layer, { ifMatch: 'e' }),
+      'a new name': ({ layers }) => layers.putFile('a', new Uint8Array(8), {}, { isNew: true }),
+      'the deletion of a known content': ({ layers }) => layers.delete('a', { ifMatch: 'e' }),
+    };
+    const table = Object.entries(calls);
+
+    it.each(table)('%s is not sent again where it may have been done', async (_what, call) => {
+      const faults = [hangUp, hangUpInside, html(502), problem(503, 'worker_lost'), html(503)];
+      for (const [count, fault] of faults.entries()) {
+        const error = await call(clientOf([fault])).catch((reason) => reason);
+        expect(error).toBeInstanceOf(AttentionError);
+        expect(received).toHaveLength(count + 1);
+      }
+    });
+
+    it.each(table)('%s is sent again where the service had no room for it', async (_what, call) => {
+      const client = clientOf([problem(503, 'over_capacity'), problem(503, 'stopping'), html(418)]);
+      await expect(call(client)).rejects.toMatchObject({ status: 418 });
+      expect(received).toHaveLength(3);
+    });
+  });
+
+  it('that a repetition finds done what it asks for', async () => {
+    const nothing = problem(404, 'not_found');
+    await clientOf([hangUp, nothing]).layers.delete('a');
+    const { sessions } = clientOf([json(200, SESSION), hangUp, problem(410, 'session_lost'), nothing]);
+    const session = await sessions.find('s');
+    await session.end();
+    await expect(session.end()).rejects.toMatchObject({ code: 'not_found' });
+    await expect(clientOf([nothing]).layers.delete('a')).rejects.toMatchObject({ code: 'not_found' });
+    await expect(clientOf([hangUp, html(404)]).layers.delete('a')).rejects.toMatchObject({ status: 404 });
+  });
+
+  it('answers of the wrong kind', async () => {
+    const { layers, sessions } = clientOf([
+      (response) => response.writeHead(200, { 'content-type': 'application/json' }).end('{'),
+      html(201),
+      (response) => response.writeHead(204).end(),
+    ]);
+    await expect(layers.list()).rejects.toBeInstanceOf(AttentionResponseError);
+    await expect(sessions.begin({ layer: 'a' })).rejects.toBeInstanceOf(AttentionResponseError);
+    await expect(layers.get('a')).rejects.toBeInstanceOf(AttentionApiError);
   });
 });
 

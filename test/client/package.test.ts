@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { TWO_HEADS } from '../http/layers/support.ts';
 import { listen, type TestService } from '../http/support.ts';
 import { blockOf } from '../support/readme.ts';
 
@@ -28,11 +29,24 @@ beforeAll(async () => {
     join(folder, 'example.ts'),
     blockOf('ts', 'attention-api/client').replace('http://localhost:8080', service.url),
   );
+  await writeFile(join(folder, 'session.ts'), sessionExample(service.url));
 });
 afterAll(async () => {
   await service.close();
   await rm(folder, { recursive: true });
 });
+
+/** The lines about a session, and what stands around them. */
+function sessionExample(url: string): string {
+  return [
+    "import { AttentionClient } from 'attention-api/client';",
+    `const attention = new AttentionClient('${url}');`,
+    `const projections = ${JSON.stringify(TWO_HEADS.projections)};`,
+    blockOf('ts', 'attention.sessions'),
+    'console.log(position, session.position, output.shape);',
+    'await attention.close();',
+  ].join('\n');
+}
 
 it('the client runs without a build', async () => {
   const { stdout, stderr } = await run(process.execPath, ['example.ts'], { cwd: folder });
@@ -40,6 +54,11 @@ it('the client runs without a build', async () => {
     /^\[ 1, 1 \] Float32Array\(1\) \[ 9\.3577\d+ \] Float32Array\(2\) \[ 0\.10704\d+, 0\.89295\d+ \]\n$/,
   );
   expect(stderr).toBe('');
+});
+
+it('layers and sessions do too', async () => {
+  const { stdout, stderr } = await run(process.execPath, ['session.ts'], { cwd: folder });
+  expect({ stdout, stderr }).toEqual({ stdout: '1 1 [ 1, 4 ]\n', stderr: '' });
 });
 
 it('the client has its types', { timeout: 120_000 }, async () => {
@@ -52,6 +71,9 @@ it('the client has its types', { timeout: 120_000 }, async () => {
     types: ['node'],
     typeRoots: [join(process.cwd(), 'node_modules/@types')],
   };
-  await writeFile(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['example.ts'] }));
+  await writeFile(
+    join(folder, 'tsconfig.json'),
+    JSON.stringify({ compilerOptions, files: ['example.ts', 'session.ts'] }),
+  );
   await expect(run(process.execPath, [TSC, '-p', folder])).resolves.toEqual({ stdout: '', stderr: '' });
 });

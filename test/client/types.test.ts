@@ -2,6 +2,7 @@ import { describe, expectTypeOf, it } from 'vitest';
 import type {
   AttentionClient,
   AttentionResult,
+  AttentionSession,
   GradientsResult,
   ResultTensor,
   ScaledDotProductAttentionCall,
@@ -93,6 +94,44 @@ describe('calls', () => {
       client.layerAttention('eye', { embeddings: query, projections: {} });
       // @ts-expect-error: a deadline is a number
       client.scaledDotProductAttention(call, { deadlineMs: '100' });
+    };
+    expectTypeOf(never).toBeFunction();
+  });
+});
+
+describe('layers and sessions', () => {
+  it('are taken as the schemas have them', () => {
+    const never = async () => {
+      const layer = { heads: 2, projections: { w_q: floats, w_k: query, w_v: query } };
+      const { etag } = await client.layers.put('eye', { ...layer, rope: { pairing: 'half' } });
+      client.layers.put('eye', layer, { ifMatch: etag, deadlineMs: 1 });
+      client.layers.putFile('eye', new Uint8Array(8), { mapping: 'torch', heads: 2, 'window.left': 3 });
+      const session = await client.sessions.begin({ layer: 'eye', max_length: 5 });
+      session.append({ embeddings: floats, return: { weights: { top_k: 1 } } });
+      // @ts-expect-error: projections are missing
+      client.layers.put('eye', { heads: 2 });
+      // @ts-expect-error: masks belong to a call
+      client.layers.put('eye', { ...layer, allow_mask: [[true]] });
+      // @ts-expect-error: the address says members of members by their path
+      client.layers.putFile('eye', new Uint8Array(8), { mapping: 'torch', window: { left: 3 } });
+      // @ts-expect-error: the session knows its position
+      session.append({ embeddings: query, expected_position: 3 });
+      // @ts-expect-error: the session keeps keys and values
+      session.append({ embeddings: query, return: { kv: true } });
+      // @ts-expect-error: a session is always on a layer
+      client.sessions.begin({});
+    };
+    expectTypeOf(never).toBeFunction();
+  });
+
+  it('give what was asked for', () => {
+    const never = async (session: AttentionSession) => {
+      const plain = await session.append({ embeddings: query });
+      expectTypeOf(plain.position).toEqualTypeOf<number>();
+      expectTypeOf(plain.output).toEqualTypeOf<ResultTensor>();
+      expectTypeOf(plain).not.toHaveProperty('weights');
+      const { weights } = await session.append({ embeddings: query, return: { weights: { top_k: 1 } } });
+      expectTypeOf(weights).toEqualTypeOf<TopWeights>();
     };
     expectTypeOf(never).toBeFunction();
   });

@@ -1,0 +1,35 @@
+import type { SessionBody, SessionDescription } from '../contract/schemas/sessions.ts';
+import { AttentionSession } from './session.ts';
+import { type CallOptions, JSON_TYPE, type Transport } from './transport.ts';
+
+/** Sessions of a service: sequences of tokens that go through a registered layer piece by piece. */
+export class SessionsClient {
+  readonly #transport: Transport;
+
+  constructor(transport: Transport) {
+    this.#transport = transport;
+  }
+
+  /** Begins a session. Repeated only where the service has not begun one, or it would have two. */
+  async begin(body: SessionBody, options?: CallOptions): Promise<AttentionSession> {
+    const description = await this.#transport.sendForJson<SessionDescription>(
+      {
+        method: 'POST',
+        path: '/v1/sessions',
+        contentType: JSON_TYPE,
+        body: Buffer.from(JSON.stringify(body)),
+        repeat: 'refused',
+      },
+      options,
+    );
+    return new AttentionSession(this.#transport, description);
+  }
+
+  /** A session that was begun before, where it stands now. */
+  async find(id: string, options?: CallOptions): Promise<AttentionSession> {
+    const path = `/v1/sessions/${encodeURIComponent(id)}`;
+    const request = { method: 'GET', path, repeat: 'passing' } as const;
+    const description = await this.#transport.sendForJson<SessionDescription>(request, options);
+    return new AttentionSession(this.#transport, description);
+  }
+}

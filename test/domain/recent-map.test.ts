@@ -32,7 +32,7 @@ describe('a map of what is recent', () => {
   test('has room for its size of keys that are put in again and again', () => {
     const map = new RecentMap<number, number>(8);
     map.set(-1, -1);
-    for (let turn = 0; turn < 100; turn++) map.set(turn % 7, turn);
+    for (let turn = 0; turn < 100; turn++) map.set(turn % 8, turn);
     expect(map.get(-1)).toBe(-1);
   });
 

@@ -66,9 +66,9 @@ function prepareFor(request: CallRequest): void {
   for (let turn = 0; turn < TWICE; turn++) expect(keptAnswer(engine, request)).toBeNull();
 }
 
-async function keptOutcome(request: CallRequest): Promise<Outcome> {
+function keptOutcome(request: CallRequest, by = engine, limits = DEFAULT_LIMITS): Promise<Outcome> {
   return outcomeOf(() => {
-    const bytes = keptAnswer(engine, request);
+    const bytes = keptAnswer(by, request, limits);
     if (bytes === null) throw new Error('It was not prepared.');
     return bytes;
   });
@@ -257,6 +257,8 @@ describe('a refusal', () => {
       for (let turn = 0; turn < 5; turn++) {
         const outcome = await outcomeBy(small, request);
         expect(outcome).toMatchObject({ problem: { code: 'over_budget' } });
+        // It is not prepared either.
+        expect(await keptOutcome(request, small, { ...DEFAULT_LIMITS, ...limits })).toEqual(outcome);
         expect(await outcomeBy(small, within)).toHaveProperty('answer');
         expect(small.stats()).toMatchObject({ requests: 0, bytes: 0 });
       }

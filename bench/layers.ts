@@ -5,6 +5,7 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { measureBatching } from './layers/batching.ts';
 import { measureCalling } from './layers/calling.ts';
 import { measureDecoding } from './layers/decoding.ts';
 import { measureRegistering } from './layers/registering.ts';
@@ -18,7 +19,13 @@ await mkdir(data, { recursive: true });
 const folder = await mkdtemp(join(data, 'bench-'));
 try {
   const rows: Row[] = [];
-  for (const measure of [measureRegistering, measureCalling, measureDecoding, measureStarting])
+  for (const measure of [
+    measureRegistering,
+    measureCalling,
+    measureBatching,
+    measureDecoding,
+    measureStarting,
+  ])
     rows.push(...(await measure(folder)));
   print(rows);
 } finally {

@@ -7,13 +7,16 @@ import { ServiceProcess } from '../service/service-process.ts';
 
 const SAFETENSORS = { 'content-type': 'application/vnd.safetensors' };
 
-/** The service as `npm start` starts it, but for its log of requests, once it is ready. */
-export function start(dataDir: string): Promise<ServiceProcess> {
+/** The service as `npm start` starts it, but for its log of requests and what `environment` says, once it is ready. */
+export function start(
+  dataDir: string,
+  environment: Readonly<Record<string, string>> = {},
+): Promise<ServiceProcess> {
   return ServiceProcess.start({
     // Named, so that nothing is loaded into the process that its users do not load.
     program: process.execPath,
     arguments: ['src/start.mjs'],
-    environment: { DATA_DIR: dataDir, HOST: '127.0.0.1', LOG_LEVEL: 'warn' },
+    environment: { DATA_DIR: dataDir, HOST: '127.0.0.1', LOG_LEVEL: 'warn', ...environment },
     readyPath: '/health/ready',
   });
 }

@@ -5,6 +5,7 @@ import type { Limits } from '../domain/limits.ts';
 import type { Kernel } from '../kernels/kernel.ts';
 import { KERNELS, kernelFor, kernelNamed } from '../kernels/registry.ts';
 import { Dispatcher } from './dispatcher.ts';
+import type { KernelChoice } from './kernel-choice.ts';
 import { type Logger, SILENT } from './logger.ts';
 import { Ticket } from './ticket.ts';
 
@@ -48,11 +49,17 @@ export interface EngineStats {
 export class Engine {
   readonly #dispatcher: Dispatcher;
   readonly #forced: Kernel | undefined;
+  readonly #choice: KernelChoice;
   #closed: Promise<void> | null = null;
 
   /** Starts the workers. Throws where there is no kernel of the name. */
   constructor({ threads, limits, kernel, logger = SILENT }: EngineOptions) {
     this.#forced = kernel === undefined ? undefined : kernelNamed(kernel);
+    this.#choice = {
+      forced: this.#forced?.name ?? null,
+      usual: this.kernels.find(({ precision }) => precision === 'float32')!.name,
+      of: (call) => this.kernelOf(call),
+    };
     this.#dispatcher = new Dispatcher(threads, limits, logger);
   }
 
@@ -69,8 +76,7 @@ export class Engine {
   admit(bytes: number, { deadlineMs }: { readonly deadlineMs?: number | undefined } = {}): Ticket {
     const longest = this.#dispatcher.limits.deadlineMs;
     const lifetimeMs = Math.min(longest, deadlineMs ?? longest);
-    const kernels = { forced: this.#forced?.name ?? null, of: (call: AttentionCall) => this.kernelOf(call) };
-    return new Ticket(this.#dispatcher, kernels, bytes, lifetimeMs);
+    return new Ticket(this.#dispatcher, this.#choice, bytes, lifetimeMs);
   }
 
   /** The kernel that computes a call. */

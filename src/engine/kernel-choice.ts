@@ -1,8 +1,11 @@
 import type { AttentionCall } from '../domain/call.ts';
 import type { Kernel } from '../kernels/kernel.ts';
 
-/** Which kernel computes a call, and the name of the one that is preferred to all others, if any. */
+/** Which kernel computes a call. */
 export interface KernelChoice {
+  /** Name of the one that is preferred to all others, if any. */
   readonly forced: string | null;
+  /** Name of the one that computes calls in float32. */
+  readonly usual: string;
   of(call: AttentionCall): Kernel;
 }

@@ -76,7 +76,10 @@ export class Ticket {
    */
   async call(request: CallRequest): Promise<Encoded> {
     const { idleWorkers } = this.#dispatcher;
-    if (isReadHere(request) && !isForOneWorker(request, idleWorkers)) return this.#callFromHere(request);
+    const speed = this.#dispatcher.flopsPerMs(this.#kernels.usual);
+    if (isReadHere(request) && !isForOneWorker(request, idleWorkers, speed)) {
+      return this.#callFromHere(request);
+    }
     const read = await this.#readAtWorker(request, wholeCallFlops(idleWorkers));
     return 'encoded' in read ? read.encoded : this.answer(read, request.answerFormat);
   }

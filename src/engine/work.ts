@@ -1,4 +1,5 @@
 import { operationNamed } from '../contract/operations.ts';
+import { widthOf } from '../contract/read-layer.ts';
 import type { Answer } from '../domain/answer.ts';
 import type { Plan } from '../kernels/kernel.ts';
 import type { EncodeOptions } from '../wire/format.ts';
@@ -29,12 +30,30 @@ export function isReadHere({
 }
 
 /**
- * Whether a worker does all of a request though it could be read here: a body of some length, while no two workers are
- * idle, which would share the arithmetic. The event loop then hands over bytes and gets bytes.
+ * Whether a worker does all of a request though it could be read here: a body of some length, or one for a layer of some
+ * size, while no two workers are idle, which would share the arithmetic. The event loop then hands over bytes and gets
+ * bytes, and calls that wait may go together.
  */
-export function isForOneWorker({ bytes }: CallRequest, idleWorkers: number): boolean {
-  return idleWorkers < 2 && bytes.byteLength > SMALL_BODY_BYTES && bytes.byteLength <= MIDDLING_BODY_BYTES;
+export function isForOneWorker(request: CallRequest, idleWorkers: number, flopsPerMs: number): boolean {
+  const { byteLength } = request.bytes;
+  if (idleWorkers > 1 || byteLength > MIDDLING_BODY_BYTES) return false;
+  return byteLength > SMALL_BODY_BYTES || projectionFlops(request) > hereFlops(flopsPerMs);
 }
+
+/** About what the projections of a layer take for as many tokens as such a body has; 0 where it calls no layer. */
+function projectionFlops({ bytes, format, inference, layer }: CallRequest): number {
+  const width = layer && widthOf(layer.body, 'w_q');
+  if (layer === undefined || width === undefined) return 0;
+  const isRaw = formatNamed(format).readsRaw?.(inference) === true;
+  const tokens = bytes.byteLength / (isRaw ? FLOAT32_BYTES : NUMBER_ROOM) / width;
+  let weights = 0;
+  for (const tensor of Object.values(layer.body.projections)) {
+    if (typeof tensor === 'object' && tensor.shape.length === 2) weights += tensor.data.length;
+  }
+  return 2 * tokens * weights;
+}
+
+const FLOAT32_BYTES = 4;
 
 /** Raw numbers of a longer body are too many for one worker to compute, so that it would only read them. */
 const MIDDLING_BODY_BYTES = 512 * 1024;

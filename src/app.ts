@@ -10,12 +10,14 @@ import { lifecycle } from './http/plugins/lifecycle.ts';
 import { problems, refuseUnroutable } from './http/plugins/problems.ts';
 import { childLoggerFactory, requestIdentity, requestIdOf } from './http/plugins/request-identity.ts';
 import { requestLog } from './http/plugins/request-log.ts';
+import { requestMetrics } from './http/plugins/request-metrics.ts';
 import { securityHeaders } from './http/plugins/security-headers.ts';
 import { computeRoutes } from './http/routes/compute.ts';
 import { healthRoutes } from './http/routes/health.ts';
 import { infoRoutes } from './http/routes/info.ts';
 import { kserveRoutes } from './http/routes/kserve.ts';
 import { layerRoutes } from './http/routes/layers/routes.ts';
+import { metricsRoutes } from './http/routes/metrics.ts';
 import { pageRoutes } from './http/routes/pages.ts';
 import { sessionRoutes } from './http/routes/sessions/routes.ts';
 import { createValidatorCompiler } from './http/validation/compiler.ts';
@@ -62,6 +64,7 @@ export async function buildApp({ config, engine, store, logger }: AppOptions): P
 
   await app.register(requestIdentity);
   await app.register(requestLog);
+  await app.register(requestMetrics);
   await app.register(securityHeaders);
   await app.register(lifecycle);
   await app.register(problems);
@@ -82,6 +85,7 @@ export async function buildApp({ config, engine, store, logger }: AppOptions): P
   });
   await app.register(healthRoutes, { engine });
   await app.register(infoRoutes, { identity: { name, version }, engine, layers, sessions, limits });
+  await app.register(metricsRoutes, { engine, layers, sessions });
   await app.register(pageRoutes, { version });
   await app.ready();
   return app;

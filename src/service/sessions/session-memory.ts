@@ -11,6 +11,12 @@ export interface SessionMemoryStats {
   readonly bytes: number;
 }
 
+/** Sessions that were lost since the process started: their memory was needed, or nobody came. */
+export interface SessionLosses {
+  readonly evicted: number;
+  readonly expired: number;
+}
+
 export interface SessionMemoryOptions {
   /** Bytes of all sessions together. */
   readonly bytes: number;
@@ -30,6 +36,8 @@ export class SessionMemory {
   /** Why others are gone. */
   readonly #lost = new Map<string, string>();
   #bytes = 0;
+  #evicted = 0;
+  #expired = 0;
 
   constructor(options: SessionMemoryOptions) {
     this.#options = options;
@@ -37,6 +45,10 @@ export class SessionMemory {
 
   stats(): SessionMemoryStats {
     return { open: this.#sessions.size, bytes: this.#bytes };
+  }
+
+  losses(): SessionLosses {
+    return { evicted: this.#evicted, expired: this.#expired };
   }
 
   /** Takes a new session in. Throws a Problem, `over_capacity`. */
@@ -143,8 +155,9 @@ export class SessionMemory {
   sweep(nowMs: number): void {
     for (const session of this.#sessions.values()) {
       if (nowMs < this.expiresAtMs(session)) return;
-      if (session.pins === 0)
-        this.lose(session, `nothing was appended to it for ${this.#options.idleMs / 1000} seconds`);
+      if (session.pins > 0) continue;
+      this.#expired++;
+      this.lose(session, `nothing was appended to it for ${this.#options.idleMs / 1000} seconds`);
     }
   }
 
@@ -157,7 +170,9 @@ export class SessionMemory {
     }
     for (const session of this.#sessions.values()) {
       if (this.#bytes + bytes <= limit) return;
-      if (session.pins === 0) this.lose(session, 'its memory was needed for others');
+      if (session.pins > 0) continue;
+      this.#evicted++;
+      this.lose(session, 'its memory was needed for others');
     }
   }
 

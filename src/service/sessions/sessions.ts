@@ -9,7 +9,7 @@ import type { Encoded } from '../../wire/format.ts';
 import type { Layers } from '../layers.ts';
 import { type Cache, cacheBytes, keptPresent, makeCache, type Room, roomFor } from './cache.ts';
 import { bytesOf, type Session, stateOf } from './session.ts';
-import { SessionMemory, type SessionMemoryStats } from './session-memory.ts';
+import { type SessionLosses, SessionMemory, type SessionMemoryStats } from './session-memory.ts';
 import { Turns, unlessAborted } from './turns.ts';
 
 const ID_BYTES = 16;
@@ -38,6 +38,10 @@ export class Sessions {
 
   stats(): SessionMemoryStats {
     return this.#memory.stats();
+  }
+
+  losses(): SessionLosses {
+    return this.#memory.losses();
   }
 
   close(): void {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cfloat>
 #include <cmath>
 
 #include "attend.h"
@@ -16,13 +17,12 @@ namespace attention::ISA {
 /// what was summed before has to shrink.
 inline float softmaxRow(float* s, size_t keys, float& top, float& sum) {
   for (size_t key = keys; key % kLanes != 0; key++) s[key] = kForbidden;
-  alignas(64) float lanes[kLanes];
   Vec highest = broadcast(top);
   for (size_t key = 0; key < keys; key += kLanes) highest = maximum(highest, load(s + key));
-  store(lanes, highest);
-  const float now = *std::max_element(lanes, lanes + kLanes);
+  const float now = maximumOfLanes(highest);
   // A row that has seen no key yet is kept away from -Infinity - -Infinity.
   const Vec base = broadcast(now == kForbidden ? 0 : now);
+  alignas(64) float lanes[kLanes];
   store(lanes, exp(broadcast(top) - base));
   const float shrink = lanes[0];
   Vec total = broadcast(0);
@@ -39,19 +39,21 @@ inline float softmaxRow(float* s, size_t keys, float& top, float& sum) {
 /// o[row][c] = o[row][c]·shrink[row] + Σ_key weight[row][key]·v[key][c] for kRows rows and kVectors vectors
 /// of columns. With kSkips, keys of weight 0 are stepped over: a forbidden key may hold NaN, and 0·NaN is not
 /// 0.
-template <int kRows, int kVectors, bool kSkips>
-void addValues(const float* const* values, size_t keys, size_t column, const float* weights,
-               const float* shrink, float* o, size_t size) {
+template <int kRows, int kVectors, bool kSkips, typename Asks>
+void addValues(const Rows& values, size_t column, const float* weights, const float* shrink, float* o,
+               size_t size, Asks& ahead) {
+  auto place = ahead.place;
   Vec sum[kRows][kVectors];
 #pragma GCC unroll 4
   for (int r = 0; r < kRows; r++) {
 #pragma GCC unroll 4
     for (int i = 0; i < kVectors; i++) sum[r][i] = broadcast(0);
   }
-  for (size_t key = 0; key < keys; key++) {
-    if (column == 0) prefetch(values[key + kAhead], size);
+  const float* v = values.first + column;
+  for (size_t key = 0; key < values.count; key++, v += values.stride) {
+    if (column % Ahead::kLine == 0)
+      ahead.template ask<std::max<int>(1, kVectors * kLanes / Ahead::kLine)>(place);
     if (kSkips && weights[key] == 0) continue;
-    const float* v = values[key] + column;
 #pragma GCC unroll 4
     for (int i = 0; i < kVectors; i++) {
       const Vec x = load(v + i * kLanes);
@@ -67,54 +69,73 @@ void addValues(const float* const* values, size_t keys, size_t column, const flo
       store(to, fma(load(to), broadcast(shrink[r]), sum[r][i]));
     }
   }
+  ahead.place = place;
 }
 
-/// The same for all columns: four vectors at a time, then one, then one by one.
-template <int kRows, bool kSkips>
-void addAllValues(const float* const* values, size_t keys, const float* weights, const float* shrink,
-                  float* o, size_t size) {
+/// Vectors of columns that are taken at a time: as many as leave the registers room for all sums.
+template <int kRows>
+constexpr int kColumnVectors = kRows * 4 <= 2 * kMaxRows ? 4 : 2;
+
+/// The same for all columns: kColumnVectors at a time, then one, then one by one.
+template <int kRows, bool kSkips, typename Asks>
+void addAllValues(const Rows& values, const float* weights, const float* shrink, float* o, size_t size,
+                  Asks& ahead) {
   size_t c = 0;
-  for (; c + 4 * kLanes <= size; c += 4 * kLanes) {
-    addValues<kRows, 4, kSkips>(values, keys, c, weights, shrink, o, size);
-  }
+  constexpr int kVectors = kColumnVectors<kRows>;
+  for (; c + kVectors * kLanes <= size; c += kVectors * kLanes)
+    addValues<kRows, kVectors, kSkips>(values, c, weights, shrink, o, size, ahead);
   for (; c + kLanes <= size; c += kLanes)
-    addValues<kRows, 1, kSkips>(values, keys, c, weights, shrink, o, size);
+    addValues<kRows, 1, kSkips>(values, c, weights, shrink, o, size, ahead);
   for (; c < size; c++) {
     for (int r = 0; r < kRows; r++) {
       float sum = 0;
-      for (size_t key = 0; key < keys; key++) {
+      for (size_t key = 0; key < values.count; key++) {
         const float weight = weights[r * kBlock + key];
-        if (weight != 0) sum += weight * values[key][c];
+        if (weight != 0) sum += weight * values.first[key * values.stride + c];
       }
       o[r * size + c] = o[r * size + c] * shrink[r] + sum;
     }
   }
 }
 
+/// Whether no weight is 0; weights are made by `exp`, and lie in whole vectors.
 inline bool allPositive(const float* weights, size_t rows, size_t keys) {
+  Vec least = broadcast(-INFINITY);
   for (size_t r = 0; r < rows; r++) {
-    const float* w = weights + r * kBlock;
-    if (!std::all_of(w, w + keys, [](float weight) { return weight > 0; })) return false;
+    for (size_t key = 0; key < keys; key += kLanes)
+      least = maximum(broadcast(0) - load(weights + r * kBlock + key), least);
   }
-  return true;
+  return !any(less(broadcast(-FLT_MIN), least));
 }
 
+/// Takes values into the sums of a group of rows from row r on, or of that row alone; returns the row behind.
+template <typename Asks>
+size_t addToRows(const Rows& values, const float* weights, size_t r, size_t rows, const float* shrink,
+                 float* o, size_t size, Asks& ahead) {
+  const float* w = weights + r * kBlock;
+  if (r + kRowGroup <= rows && allPositive(w, kRowGroup, values.count)) {
+    addAllValues<kRowGroup, false>(values, w, shrink + r, o + r * size, size, ahead);
+    return r + kRowGroup;
+  }
+  addAllValues<1, true>(values, w, shrink + r, o + r * size, size, ahead);
+  return r + 1;
+}
+
+/// Values that all rows meet while they are in the first-level cache.
+constexpr size_t kValuesAtOnce = 16;
+
 /// Takes a block of values into the sums of all rows, few enough at a time to be in the first-level cache
-/// while groups of rows and columns meet them one after the other. Whatever a sum has is shrunk first.
-inline void addBlock(const float* const* values, size_t keys, const float* weights, size_t rows,
-                     float* shrink, float* o, size_t size) {
-  for (size_t key = 0; key < keys; key += kAhead) {
-    const size_t count = std::min(kAhead, keys - key);
-    for (size_t r = 0; r < rows;) {
-      const float* w = weights + r * kBlock + key;
-      if (r + kRowGroup <= rows && allPositive(w, kRowGroup, count)) {
-        addAllValues<kRowGroup, false>(values + key, count, w, shrink + r, o + r * size, size);
-        r += kRowGroup;
-      } else {
-        addAllValues<1, true>(values + key, count, w, shrink + r, o + r * size, size);
-        r++;
-      }
-    }
+/// while groups of rows and columns meet them one after the other. Whatever a sum has is shrunk first. Asks
+/// for the rows behind them, then for `next`.
+inline void addBlock(const Rows& values, const Rows& next, const float* weights, size_t rows, float* shrink,
+                     float* o, size_t size) {
+  Ahead ahead(values, next, size);
+  NothingAhead nothing;
+  for (size_t key = 0; key < values.count; key += kValuesAtOnce) {
+    Rows few = values.from(key);
+    few.count = std::min(few.count, kValuesAtOnce);
+    size_t r = addToRows(few, weights + key, 0, rows, shrink, o, size, ahead);
+    while (r < rows) r = addToRows(few, weights + key, r, rows, shrink, o, size, nothing);
     std::fill_n(shrink, rows, 1.0f);
   }
 }
@@ -132,7 +153,7 @@ inline std::vector<QueryRow> rowsOfGroup(const Call& call, size_t batch, size_t 
 
 /// Attention of all queries of the heads that share a key/value head.
 inline void attendFewQueries(const Call& call, size_t batch, size_t kvHead) {
-  static thread_local Scratch scoreScratch, outputScratch;
+  static thread_local Scratch scoreScratch, outputScratch, keyScratch, valueScratch;
   const size_t size = call.valueHeadSize;
   const std::vector<QueryRow> rows = rowsOfGroup(call, batch, kvHead);
   const QueryRows queries(call, batch, kvHead, rows, call.scale);
@@ -140,23 +161,18 @@ inline void attendFewQueries(const Call& call, size_t batch, size_t kvHead) {
   float* o = outputScratch.take(rows.size() * size);
   std::vector<float> top(rows.size(), kForbidden), sum(rows.size(), 0.0f), shrink(rows.size());
   std::fill_n(o, rows.size() * size, 0.0f);
-  RowList list(call, batch, kvHead);
+  const RowBlocks keys = keyBlocks(call, batch, kvHead), values = valueBlocks(call, batch, kvHead);
 
   for (size_t block = 0; block < call.allKeys(); block += kBlock) {
     const size_t end = std::min(block + kBlock, call.allKeys());
     if (!queries.sees(block, end)) continue;
-    const size_t keys = end - block;
-    list.clear();
-    list.addKeys(block, end);
-    list.addValues(block, end);
-    list.addKeys(end, end + kAhead);
-    list.fill(2 * keys + kAhead);
-    queries.dotProducts(list.data(), keys, s);
-    if (call.softcap != 0) queries.cap(keys, s);
+    const Rows k = keys.block(block, end, keyScratch), v = values.block(block, end, valueScratch);
+    queries.dotProducts(k, v, s);
+    if (call.softcap != 0) queries.cap(k.count, s);
     queries.mask(block, end, s);
-    for (size_t r = 0; r < rows.size(); r++)
-      shrink[r] = softmaxRow(s + r * kBlock, keys, top[r], sum[r]);
-    addBlock(list.data() + keys, keys, s, rows.size(), shrink.data(), o, size);
+    for (size_t r = 0; r < rows.size(); r++) shrink[r] = softmaxRow(s + r * kBlock, k.count, top[r], sum[r]);
+    const Rows next = end < call.allKeys() ? keys.inPlace(end, call.allKeys()) : v;
+    addBlock(v, next, s, rows.size(), shrink.data(), o, size);
   }
   for (size_t r = 0; r < rows.size(); r++) {
     const auto& [head, query, range] = rows[r];

@@ -8,8 +8,8 @@
 
 #include "call.h"
 #include "elementary.h"
-#include "keys.h"
 #include "query_panel.h"
+#include "row_blocks.h"
 #include "scratch.h"
 
 namespace attention::ISA {
@@ -20,80 +20,36 @@ constexpr size_t kRowGroup = 4;
 template <int kRows>
 constexpr int kKeysAtOnce = std::max(1, kLanes / kRows);
 
-/// Rows of keys and values that are read later than the current one, when they are asked for from memory: the
-/// time that memory takes, and still few enough to stay in the first-level cache.
-constexpr size_t kAhead = 16;
-
-/// Has a row brought from memory while others are computed with.
-inline void prefetch(const float* row, size_t size) {
-  constexpr size_t kLine = 64 / sizeof(float);
-  for (size_t c = 0; c < size; c += kLine) __builtin_prefetch(row + c);
-}
-
-/// Rows of one key/value head in the order in which they are read, and kAhead more behind them.
-class RowList {
- public:
-  RowList(const Call& call, size_t batch, size_t kvHead) : call_(call), batch_(batch), kvHead_(kvHead) {}
-
-  void clear() { count_ = 0; }
-  /// The rows of the keys (values) [from, to), as far as there are any.
-  void addKeys(size_t from, size_t to) {
-    add(call_.pastKey, call_.key.heads, call_.extraKeys, call_.headSize, from, to);
-  }
-  void addValues(size_t from, size_t to) {
-    add(call_.pastValue, call_.value.heads, call_.extraValues, call_.valueHeadSize, from, to);
-  }
-  /// Has the last row stand in for those that are missing to `count`.
-  void fill(size_t count) {
-    while (count_ < count) rows_[count_] = rows_[count_ - 1], count_++;
-  }
-
-  const float* const* data() const { return rows_; }
-
- private:
-  void add(const HeadView& past, const HeadView& fresh, const std::vector<Span<float>>& extras, size_t size,
-           size_t from, size_t to) {
-    const size_t last = std::min(to, call_.allKeys());
-    size_t j = from;
-    if (j < call_.past) {
-      const float* row = past.row(batch_, kvHead_, j);
-      for (; j < std::min(last, call_.past); j++, row += past.rowStride) rows_[count_++] = row;
-    }
-    if (j < call_.keys) {
-      const float* row = fresh.row(batch_, kvHead_, j - call_.past);
-      for (; j < std::min(last, call_.keys); j++, row += fresh.rowStride) rows_[count_++] = row;
-    }
-    for (; j < last; j++) rows_[count_++] = extras[j - call_.keys].data + kvHead_ * size;
-  }
-
-  const Call& call_;
-  const size_t batch_, kvHead_;
-  size_t count_ = 0;
-  const float* rows_[2 * kBlock + kAhead];
-};
-
 /// q·k for kRows queries and as many keys as make kLanes products, into products[row][key], kBlock apart.
-/// Lanes go along the elements. All products lie in registers and are summed across the lanes together, each
-/// in the same order: the bits of one depend on neither its place nor on kRows.
-template <int kRows>
-void dotKeys(const float* q, const float* const* keys, size_t size, float* products) {
+/// Lanes go along the elements; q holds a vector of each query, then the next of each, zeros beyond the last
+/// element. All products lie in registers and are summed across the lanes together, each in the same order:
+/// the bits of one depend on neither its place nor on kRows.
+template <int kRows, typename Asks>
+[[gnu::always_inline]] inline void dotKeys(const float* q, const float* const (&keys)[kKeysAtOnce<kRows>],
+                                           size_t size, float* products, Asks& ahead,
+                                           typename Asks::Place& place) {
   constexpr int kKeys = kKeysAtOnce<kRows>;
   static_assert(kKeys * kRows == kLanes);
   Vec sum[kLanes];
 #pragma GCC unroll 16
   for (int i = 0; i < kLanes; i++) sum[i] = broadcast(0);
-  for (size_t c = 0; c < size; c += kLanes) {
-    const size_t left = size - c;
+  const auto add = [&](size_t c, auto read) {
     Vec k[kKeys];
 #pragma GCC unroll 16
-    for (int i = 0; i < kKeys; i++) k[i] = loadUpTo(keys[i] + c, left);
+    for (int i = 0; i < kKeys; i++) k[i] = read(keys[i] + c);
 #pragma GCC unroll 4
     for (int r = 0; r < kRows; r++) {
-      const Vec x = loadUpTo(q + r * size + c, left);
+      const Vec x = load(q + c * kRows + r * kLanes);
 #pragma GCC unroll 16
       for (int i = 0; i < kKeys; i++) sum[r * kKeys + i] = fma(x, k[i], sum[r * kKeys + i]);
     }
+  };
+  const size_t whole = size - size % kLanes;
+  for (size_t c = 0; c < whole; c += kLanes) {
+    if (c % Ahead::kLine == 0) ahead.template ask<kKeys>(place);
+    add(c, load);
   }
+  if (whole < size) add(whole, [&](const float* p) { return loadFirst(p, size - whole); });
   const Vec dots = sumEach(sum);
   alignas(64) float lanes[kLanes];
   // NaN where it is not finite.
@@ -114,10 +70,16 @@ class QueryRows {
   QueryRows(const Call& call, size_t batch, size_t kvHead, const std::vector<QueryRow>& rows, float scale)
       : call_(call), batch_(batch), kvHead_(kvHead), rows_(rows) {
     static thread_local Scratch scratch;
-    q_ = scratch.take(rows.size() * call.headSize);
-    for (size_t r = 0; r < rows.size(); r++) {
-      const float* query = call.query.heads.row(batch, rows[r].head, rows[r].query);
-      for (size_t c = 0; c < call.headSize; c++) q_[r * call.headSize + c] = query[c] * scale;
+    q_ = scratch.take(rows.size() * paddedSize());
+    for (size_t r = 0; r < rows.size();) {
+      const size_t group = r + kRowGroup <= rows.size() ? kRowGroup : 1;
+      for (size_t last = r + group, first = r; r < last; r++) {
+        const float* query = call.query.heads.row(batch, rows[r].head, rows[r].query);
+        float* to = q_ + first * paddedSize() + (r - first) * kLanes;
+        for (size_t c = 0; c < paddedSize(); c++) {
+          to[c / kLanes * group * kLanes + c % kLanes] = c < call.headSize ? query[c] * scale : 0;
+        }
+      }
     }
   }
 
@@ -128,12 +90,24 @@ class QueryRows {
            });
   }
 
-  /// s[row][key] = q·k, kBlock apart, for `count` keys; asks for the rows that follow them in the list. NaN
-  /// where it is too large for float32, so that it cannot be taken for a forbidden key.
-  void dotProducts(const float* const* keys, size_t count, float* s) const {
+  /// s[row][key] = q·k, kBlock apart, for a block of keys; asks for the rows behind them, then for `next`.
+  /// NaN where it is too large for float32, so that it cannot be taken for a forbidden key.
+  void dotProducts(const Rows& keys, const Rows& next, float* s) const {
+    Ahead ahead(keys, next, call_.headSize);
+    NothingAhead nothing;
     size_t r = 0;
-    for (; r + kRowGroup <= rows_.size(); r += kRowGroup) dotRows<kRowGroup>(r, keys, count, s);
-    for (; r < rows_.size(); r++) dotRows<1>(r, keys, count, s);
+    for (; r + kRowGroup <= rows_.size(); r += kRowGroup) {
+      if (r == 0)
+        dotRows<kRowGroup>(r, keys, s, ahead);
+      else
+        dotRows<kRowGroup>(r, keys, s, nothing);
+    }
+    for (; r < rows_.size(); r++) {
+      if (r == 0)
+        dotRows<1>(r, keys, s, ahead);
+      else
+        dotRows<1>(r, keys, s, nothing);
+    }
   }
 
   /// c·tanh(s/c).
@@ -165,25 +139,20 @@ class QueryRows {
   size_t count() const { return rows_.size(); }
 
  private:
-  template <int kRows>
-  void dotRows(size_t r, const float* const* keys, size_t count, float* s) const {
+  template <int kRows, typename Asks>
+  void dotRows(size_t r, const Rows& keys, float* s, Asks& ahead) const {
     constexpr size_t kKeys = kKeysAtOnce<kRows>;
-    const float* const q = q_ + r * call_.headSize;
-    for (size_t key = 0; key < count; key += kKeys) {
-      if (r == 0) {
-        for (size_t i = 0; i < kKeys; i++) prefetch(keys[key + i + kAhead], call_.headSize);
-      }
-      float* products = s + r * kBlock + key;
-      if (key + kKeys <= count) {
-        dotKeys<kRows>(q, keys + key, call_.headSize, products);
-        continue;
-      }
+    const float* const q = q_ + r * paddedSize();
+    auto place = ahead.place;
+    for (size_t key = 0; key < keys.count; key += kKeys) {
       // The last key stands in for those beyond it.
-      const float* last[kKeys];
-      for (size_t i = 0; i < kKeys; i++) last[i] = keys[std::min(key + i, count - 1)];
-      dotKeys<kRows>(q, last, call_.headSize, products);
+      const float* at[kKeys];
+      for (size_t i = 0; i < kKeys; i++) at[i] = keys.first + std::min(key + i, keys.count - 1) * keys.stride;
+      dotKeys<kRows>(q, at, call_.headSize, s + r * kBlock + key, ahead, place);
     }
   }
+
+  size_t paddedSize() const { return panelsOf(call_.headSize, kLanes) * kLanes; }
 
   bool visible(const QueryRow& row, size_t key) const {
     const auto j = static_cast<int64_t>(key);

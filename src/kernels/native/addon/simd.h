@@ -48,13 +48,14 @@ inline Vec fma(Vec a, Vec b, Vec c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
 inline Vec maximum(Vec a, Vec b) { return {_mm512_max_ps(a.v, b.v)}; }
 inline Vec abs(Vec a) { return {_mm512_abs_ps(a.v)}; }
 inline float sumLanes(Vec a) { return _mm512_reduce_add_ps(a.v); }
+inline float maximumOfLanes(Vec a) { return _mm512_reduce_max_ps(a.v); }
 /// The first `count` < kLanes numbers, zeros beyond.
 inline Vec loadFirst(const float* p, size_t count) {
   return {_mm512_maskz_loadu_ps(static_cast<Mask>((1u << count) - 1), p)};
 }
 /// Lane i is the sum of the lanes of v[i], each in the same order: ((0 + 2) + (1 + 3)) of every four, then
 /// (0 + 1) + (2 + 3) of the fours.
-inline Vec sumEach(const Vec (&v)[16]) {
+[[gnu::always_inline]] inline Vec sumEach(const Vec (&v)[16]) {
   __m512 fours[4];
 #pragma GCC unroll 4
   for (int i = 0; i < 4; i++) {
@@ -147,6 +148,11 @@ inline float sumLanes(Vec a) {
   const __m128 quarter = _mm_add_ps(half, _mm_movehl_ps(half, half));
   return _mm_cvtss_f32(_mm_add_ss(quarter, _mm_movehdup_ps(quarter)));
 }
+inline float maximumOfLanes(Vec a) {
+  const __m128 half = _mm_max_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
+  const __m128 quarter = _mm_max_ps(half, _mm_movehl_ps(half, half));
+  return _mm_cvtss_f32(_mm_max_ss(quarter, _mm_movehdup_ps(quarter)));
+}
 /// The first `count` < kLanes numbers, zeros beyond.
 inline Vec loadFirst(const float* p, size_t count) {
   const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
@@ -154,7 +160,7 @@ inline Vec loadFirst(const float* p, size_t count) {
 }
 /// Lane i is the sum of the lanes of v[i], each in the same order: ((0 + 1) + (2 + 3)) of both fours, then
 /// these.
-inline Vec sumEach(const Vec (&v)[8]) {
+[[gnu::always_inline]] inline Vec sumEach(const Vec (&v)[8]) {
   const __m256 low = _mm256_hadd_ps(_mm256_hadd_ps(v[0].v, v[1].v), _mm256_hadd_ps(v[2].v, v[3].v));
   const __m256 high = _mm256_hadd_ps(_mm256_hadd_ps(v[4].v, v[5].v), _mm256_hadd_ps(v[6].v, v[7].v));
   return {_mm256_add_ps(_mm256_permute2f128_ps(low, high, 0x20), _mm256_permute2f128_ps(low, high, 0x31))};
@@ -230,6 +236,7 @@ inline Vec fma(Vec a, Vec b, Vec c) { return {vfmaq_f32(c.v, a.v, b.v)}; }
 inline Vec maximum(Vec a, Vec b) { return {vbslq_f32(vcgtq_f32(a.v, b.v), a.v, b.v)}; }
 inline Vec abs(Vec a) { return {vabsq_f32(a.v)}; }
 inline float sumLanes(Vec a) { return vaddvq_f32(a.v); }
+inline float maximumOfLanes(Vec a) { return vmaxvq_f32(a.v); }
 /// The first `count` < kLanes numbers, zeros beyond.
 inline Vec loadFirst(const float* p, size_t count) {
   float lanes[4] = {};
@@ -237,7 +244,7 @@ inline Vec loadFirst(const float* p, size_t count) {
   return {vld1q_f32(lanes)};
 }
 /// Lane i is the sum of the lanes of v[i], each in the same order: (0 + 1) + (2 + 3).
-inline Vec sumEach(const Vec (&v)[4]) {
+[[gnu::always_inline]] inline Vec sumEach(const Vec (&v)[4]) {
   return {vpaddq_f32(vpaddq_f32(v[0].v, v[1].v), vpaddq_f32(v[2].v, v[3].v))};
 }
 inline Mask less(Vec a, Vec b) { return {vcltq_f32(a.v, b.v)}; }

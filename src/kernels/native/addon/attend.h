@@ -58,23 +58,24 @@ inline void finishPanel(const Call& call, size_t batch, size_t head, size_t firs
   for (size_t lane = 0; lane < count; lane++) {
     factor[lane] = finishRow(call, batch, head, first + lane, top[lane], sum[lane]);
   }
+  // Panels are what the output projection reads: nothing is turned around, and float32 goes where it stays.
+  float* concat = call.hasOutputProjection ? concatPanel(call, batch, head, first) : nullptr;
+  float* to = concat != nullptr && call.operands->perWord == 1 ? concat : o;
   for (size_t c = 0; c < size; c++) {
     for (size_t lane = 0; lane < kPanel; lane += kLanes) {
-      store(o + c * kPanel + lane, load(o + c * kPanel + lane) * load(factor + lane));
+      store(to + c * kPanel + lane, load(o + c * kPanel + lane) * load(factor + lane));
     }
   }
-  if (!isFinite(o, size * kPanel)) reportOverflow(call);
-
-  if (call.hasOutputProjection) {
-    // Panels are what the output projection reads: nothing is turned around.
-    call.operands->pack(o, size, kPanel, concatPanel(call, batch, head, first));
+  if (!isFinite(to, size * kPanel)) reportOverflow(call);
+  if (concat != nullptr) {
+    call.operands->pack(to, size, kPanel, concat);
     return;
   }
   static thread_local Scratch rowScratch;
   float* rows = rowScratch.take(kPanel * size);
   transpose(o, kPanel, size, kPanel, rows, size);
   for (size_t lane = 0; lane < count; lane++) {
-    std::copy_n(rows + lane * size, size, call.output.row(batch, head, first + lane));
+    copyRow(rows + lane * size, size, call.output.row(batch, head, first + lane));
   }
 }
 

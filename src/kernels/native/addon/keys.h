@@ -66,8 +66,8 @@ inline void packKeyRows(const Call& call, size_t batch, size_t kvHead, size_t fr
       const bool finite = fitsOperands(operands, key, call.headSize) && fitsOperands(operands, value, size);
       call.poison.data[index * all + j] = finite ? 0 : 1;
       if (finite) {
-        std::copy_n(key, call.headSize, rows + i * call.headSize);
-        std::copy_n(value, size, values + i * size);
+        copyRow(key, call.headSize, rows + i * call.headSize);
+        copyRow(value, size, values + i * size);
       } else {
         std::fill_n(values + i * size, size, 0.0f);
       }

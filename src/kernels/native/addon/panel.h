@@ -10,6 +10,13 @@ namespace attention::ISA {
 /// A vector, of which `left` numbers are there: zeros beyond.
 inline Vec loadUpTo(const float* p, size_t left) { return left < kLanes ? loadFirst(p, left) : load(p); }
 
+/// Copies a row: too few numbers for a call of memmove to pay.
+inline void copyRow(const float* from, size_t count, float* to) {
+  const size_t whole = count - count % kLanes;
+  for (size_t i = 0; i < whole; i += kLanes) store(to + i, load(from + i));
+  for (size_t i = whole; i < count; i++) to[i] = from[i];
+}
+
 /// Width of a panel: two vectors of tokens, side by side.
 constexpr int kPanel = 2 * kLanes;
 

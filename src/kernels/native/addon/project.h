@@ -48,8 +48,8 @@ inline void packTokens(const Call& call, const Tokens& tokens, size_t batch, siz
   }
 }
 
-/// Calls `run(head, c, at, count)` for each run of the columns [first, last) that lie side by side in W, up to
-/// the end of a head: `count` columns from column c of the head, the first of them number `at` of these.
+/// Calls `run(head, c, at, count)` for each run of the columns [first, last) that lie side by side in W, up
+/// to the end of a head: `count` columns from column c of the head, the first of them number `at` of these.
 template <typename Run>
 void forEachRun(const Linear& linear, size_t first, size_t last, Run run) {
   size_t head = first / linear.headSize;
@@ -71,7 +71,7 @@ inline void gatherColumns(const Linear& linear, size_t k, size_t depth, size_t f
         linear.weight.data + k * linear.inStride + (linear.headColumn[head] + c) * linear.outStride;
     if (linear.outStride == 1) {
       for (size_t i = 0; i < depth; i++) {
-        std::copy_n(w + i * linear.inStride, count, panel + i * kPanel + at);
+        copyRow(w + i * linear.inStride, count, panel + i * kPanel + at);
       }
     } else {
       transpose(w, linear.outStride, count, depth, panel + at, kPanel);
@@ -111,7 +111,7 @@ inline void projectPanel(const Operands& operands, const Linear& linear, const f
   alignas(64) float bias[kPanel] = {};
   forEachRun(linear, column, std::min(column + kPanel, linear.columns()),
              [&](size_t head, size_t c, size_t at, size_t run) {
-               std::copy_n(linear.bias.data + linear.biasColumn[head] + c, run, bias + at);
+               copyRow(linear.bias.data + linear.biasColumn[head] + c, run, bias + at);
              });
   for (size_t row = 0; row < count; row++) {
     for (size_t c = 0; c < kPanel; c += kLanes) {
@@ -151,7 +151,7 @@ inline void projectHeads(const Call& call, const Source& source, size_t batch, s
   const size_t last = std::min(firstColumn + kPanel, source.linear.columns());
   projectTokens(call, source.linear, sample, tokens.rows, from, to, firstColumn, last,
                 [&](size_t token, size_t head, size_t c, const float* values, size_t count) {
-                  std::copy_n(values, count, source.heads.row(batch, head, token) + c);
+                  copyRow(values, count, source.heads.row(batch, head, token) + c);
                 });
 }
 
@@ -162,7 +162,7 @@ inline void projectOutputColumns(const Call& call, size_t batch, size_t firstCol
   const size_t last = std::min(firstColumn + kPanel, linear.columns());
   projectTokens(call, linear, sample, call.queries, from, to, firstColumn, last,
                 [&](size_t token, size_t, size_t c, const float* values, size_t count) {
-                  std::copy_n(values, count, call.output.row(batch, 0, token) + c);
+                  copyRow(values, count, call.output.row(batch, 0, token) + c);
                 });
 }
 

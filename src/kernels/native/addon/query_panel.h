@@ -23,9 +23,11 @@ class QueryPanel {
   /// Query of each lane; the last one stands in for lanes beyond it.
   QueryPanel(const Call& call, size_t batch, size_t head, const size_t* queries, size_t count)
       : call_(call), batch_(batch), head_(head), count_(count) {
+    KeyRange range{};
     for (size_t lane = 0; lane < kPanel; lane++) {
       query_[lane] = queries[std::min(lane, count - 1)];
-      const auto [from, to, position] = rangeOf(call, batch, query_[lane]);
+      if (lane < count) range = rangeOf(call, batch, query_[lane]);
+      const auto [from, to, position] = range;
       from_[lane] = static_cast<float>(from);
       to_[lane] = static_cast<float>(to);
       position_[lane] = static_cast<float>(position);

@@ -1,11 +1,12 @@
 import type { FastifyReply, RouteOptions } from 'fastify';
 import fp from 'fastify-plugin';
-import { Histogram, Registry } from 'prom-client';
+import type * as Prometheus from 'prom-client';
+import { Histogram, Registry } from '../prometheus.ts';
 
 declare module 'fastify' {
   interface FastifyInstance {
     /** What is counted in this instance of the service. */
-    readonly metrics: Registry;
+    readonly metrics: Prometheus.Registry;
   }
 }
 

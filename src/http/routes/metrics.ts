@@ -1,10 +1,10 @@
 import { Type } from '@sinclair/typebox';
 import type { FastifyInstance } from 'fastify';
-import { Counter, Gauge } from 'prom-client';
 import type { Engine } from '../../engine/engine.ts';
 import type { Layers } from '../../service/layers.ts';
 import type { Sessions } from '../../service/sessions/sessions.ts';
 import { problemResponses, response } from '../openapi/responses.ts';
+import { Counter, Gauge } from '../prometheus.ts';
 
 export interface MetricsOptions {
   readonly engine: Engine;

@@ -6,6 +6,7 @@ import type { ProblemCode } from '../../domain/problem.ts';
 import { DECODERS, ENCODERS } from '../../wire/registry.ts';
 import { computeHeaders, problemResponses, response } from '../openapi/responses.ts';
 import { requestFormat, responseFormat, ticketOf } from '../plugins/compute.ts';
+import { sendBytes } from '../send-bytes.ts';
 
 /** One compute operation: its address and its words. */
 export interface ComputeRoute {
@@ -80,9 +81,7 @@ export function addComputeRoute(scope: FastifyInstance, route: ComputeRoute): vo
         answerFormat: answerFormat.name,
         layer: await route.layer?.of(request),
       });
-      return reply
-        .type(answerFormat.mediaType)
-        .send(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+      return sendBytes(reply, answerFormat.mediaType, bytes);
     },
   });
 }

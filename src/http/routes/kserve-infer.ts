@@ -11,6 +11,7 @@ import { inferenceErrors } from '../openapi/inference-responses.ts';
 import { computeHeaders, response } from '../openapi/responses.ts';
 import { ticketOf } from '../plugins/intake.ts';
 import { BINARY, HEADER_LENGTH, headerLengthOf, inference, modelOfRequest } from '../plugins/kserve.ts';
+import { sendBytes } from '../send-bytes.ts';
 import { REFUSALS } from './compute-route.ts';
 import type { KserveContext } from './kserve.ts';
 import { MODEL_ADDRESSES, TAG } from './kserve-route.ts';
@@ -76,9 +77,7 @@ async function infer(
   const { statistics } = context;
   statistics.succeeded(model.name, { batch, totalMs: reply.elapsedTime, timings: ticket.timings });
   if (headerBytes !== undefined) reply.header(HEADER_LENGTH, headerBytes);
-  return reply
-    .type(headerBytes === undefined ? INFERENCE_JSON : BINARY)
-    .send(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+  return sendBytes(reply, headerBytes === undefined ? INFERENCE_JSON : BINARY, bytes);
 }
 
 /** As a call by itself, or as the next one of the sequence that it belongs to. */

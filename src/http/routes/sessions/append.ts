@@ -4,6 +4,7 @@ import type { Sessions } from '../../../service/sessions/sessions.ts';
 import { DECODERS } from '../../../wire/registry.ts';
 import { computeHeaders, problemResponses, response } from '../../openapi/responses.ts';
 import { requestFormat, responseFormat, ticketOf } from '../../plugins/compute.ts';
+import { sendBytes } from '../../send-bytes.ts';
 import { bodyUnchecked, PRODUCED, REFUSALS } from '../compute-route.ts';
 import { SESSION_REFUSALS, SessionParams, sessionIdOf } from './address.ts';
 
@@ -47,9 +48,7 @@ export function addAppend(scope: FastifyInstance, sessions: Sessions): void {
         answerFormat: answerFormat.name,
       };
       const { bytes } = await sessions.append(sessionIdOf(request), append, ticketOf(request));
-      return reply
-        .type(answerFormat.mediaType)
-        .send(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+      return sendBytes(reply, answerFormat.mediaType, bytes);
     },
   });
 }

@@ -89,7 +89,7 @@ export function isWrittenHere(format: string, answer: Answer, options: EncodeOpt
 /** A job whose arithmetic takes no longer than handing it over a few times is for one worker. */
 const SMALL_JOB_FLOPS = 2e6;
 /** A job that takes each worker no longer than this is shared in one go; a longer one leaves room between its slices. */
-const LONGEST_SHARE_MS = 10;
+const LONGEST_SHARE_MS = 25;
 
 /**
  * Into how many parts a job is divided that workers take part in from its first stage to its last; null where it is

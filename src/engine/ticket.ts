@@ -72,7 +72,7 @@ export class Ticket {
   /**
    * From the bytes of a body to the bytes of its answer, in as few hops to the workers as its size asks for: none where
    * everything takes less time than a hop; one where a worker may do all of it; else the workers share the arithmetic.
-   * Throws the Problems of every step.
+   * The answer holds until the ticket is released. Throws the Problems of every step.
    */
   async call(request: CallRequest): Promise<Encoded> {
     const { idleWorkers } = this.#dispatcher;

@@ -120,7 +120,7 @@ async function answers(operation: string, sent: WireBody, format: 'json' | 'safe
     const bytes = shared(sent[format]);
     const ticket = engine.admit(bytes.length);
     try {
-      return (await ticket.call({ operation, format, bytes, answerFormat })).bytes;
+      return (await ticket.call({ operation, format, bytes, answerFormat })).bytes.slice();
     } finally {
       ticket.release();
     }
@@ -143,7 +143,7 @@ async function inferenceAnswer(
       inference: { model: 'm', headerBytes },
       answerFormat: 'kserve',
     });
-    return new InferResult(encoded.bytes, String(encoded.headerBytes));
+    return new InferResult(encoded.bytes.slice(), String(encoded.headerBytes));
   } finally {
     ticket.release();
   }

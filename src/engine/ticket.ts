@@ -244,7 +244,10 @@ export class Ticket {
    * thread lie in memory of their own, others on shared memory that goes back when the request is released.
    */
   takeBody(bytes: number, booked: number): Uint8Array {
-    if (bytes <= SMALL_BODY_BYTES) return Buffer.allocUnsafe(bytes);
+    if (bytes <= SMALL_BODY_BYTES) {
+      const { buffer, byteOffset } = Buffer.allocUnsafe(bytes);
+      return new Uint8Array(buffer, byteOffset, bytes);
+    }
     return new Uint8Array(this.#dispatcher.takeMemory(this.#id, bytes, booked), 0, bytes);
   }
 

@@ -21,10 +21,9 @@ export function lending<Result>(block: SharedArrayBuffer, run: () => Result): Re
 /** Memory for an answer of `count` bytes, which may hold anything: on the lent block, or an ArrayBuffer of its own. */
 export function answerBytes(count: number): Uint8Array {
   const place = takeLent(count);
+  if (place !== null) return new Uint8Array(place.buffer, place.byteOffset, count);
   // Not from Node's pool, and not zeroed, which takes as long as filling it.
-  return place === null
-    ? Buffer.allocUnsafeSlow(count)
-    : new Uint8Array(place.buffer, place.byteOffset, count);
+  return new Uint8Array(Buffer.allocUnsafeSlow(count).buffer);
 }
 
 /** Shared memory for `count` float32 elements, which may hold anything. */

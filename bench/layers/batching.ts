@@ -7,11 +7,18 @@ import { type Row, ratios } from './table.ts';
 const WIDTH = 768;
 const HEADS = 12;
 const TOKENS = 16;
-const CONCURRENCY = 32;
+const MANY = 32;
 const ROUNDS = 5;
 const REQUEST = callOf('batched', TOKENS, WIDTH);
 
-/** Many calls of one layer at a time, by a service that computes waiting calls together and by one that does not. */
+/** Milliseconds, one for each round. */
+interface Times {
+  readonly perCall: number[];
+  readonly p50: number[];
+  readonly p99: number[];
+}
+
+/** Calls of one layer by a service that computes waiting calls together, and by one that does not, in turns. */
 export async function measureBatching(folder: string): Promise<Row[]> {
   const generator = new Generator();
   const services: ServiceProcess[] = [];
@@ -21,35 +28,45 @@ export async function measureBatching(folder: string): Promise<Row[]> {
       services.push(service);
       await put(service.port, 'batched', HEADS, layerFile(WIDTH, 0));
     }
-    const loads = services.map(() => ({ perCall: [] as number[], p99: [] as number[] }));
-    for (let round = 0; round < ROUNDS; round++) {
-      for (const [index, { port }] of services.entries()) {
-        const load = { port, request: REQUEST, concurrency: CONCURRENCY, once: false };
-        const { requestsPerSecond, p99 } = await generator.run({ ...load, warmUp: 1, seconds: 2 });
-        loads[index].perCall.push(1000 / requestsPerSecond);
-        loads[index].p99.push(p99);
-      }
-    }
-    const [together, alone] = loads;
-    const title = `N${TOKENS} D${WIDTH}, c=${CONCURRENCY}`;
+    const ports = services.map(({ port }) => port);
+    const [together, alone] = await inTurns(generator, ports, MANY);
+    const [one, oneAlone] = await inTurns(generator, ports, 1);
+    const many = `N${TOKENS} D${WIDTH}, c=${MANY}`;
+    const throughput = `throughput ${ratios(alone.perCall, together.perCall)}`;
+    const idle = `one call at a time, N${TOKENS} D${WIDTH}`;
     return [
-      { title: `${title}, a call alone`, samples: alone.perCall },
+      { title: `${many}, each alone: a call`, samples: alone.perCall },
+      { title: `${many}, batched: a call`, samples: together.perCall, figure: throughput, asked: '≥ 2.5' },
+      { title: `${many}, each alone: p99`, samples: alone.p99 },
       {
-        title: `${title}, batched`,
-        samples: together.perCall,
-        figure: `throughput ${ratios(alone.perCall, together.perCall)}`,
-        asked: '≥ 2.5',
-      },
-      { title: `${title}, p99 alone`, samples: alone.p99 },
-      {
-        title: `${title}, p99 batched`,
+        title: `${many}, batched: p99`,
         samples: together.p99,
-        figure: `${ratios(together.p99, alone.p99)}`,
+        figure: ratios(together.p99, alone.p99),
         asked: '< 1',
       },
+      { title: `${idle}, without batching: p50`, samples: oneAlone.p50 },
+      { title: `${idle}: p50`, samples: one.p50, figure: ratios(one.p50, oneAlone.p50), asked: '≤ 1.03' },
     ];
   } finally {
     for (const service of services) await service.stop();
     await generator.close();
   }
+}
+
+async function inTurns(
+  generator: Generator,
+  ports: readonly number[],
+  concurrency: number,
+): Promise<Times[]> {
+  const times: Times[] = ports.map(() => ({ perCall: [], p50: [], p99: [] }));
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const [index, port] of ports.entries()) {
+      const load = { port, request: REQUEST, concurrency, once: false, warmUp: 1, seconds: 2 };
+      const { requestsPerSecond, p50, p99 } = await generator.run(load);
+      times[index].perCall.push(1000 / requestsPerSecond);
+      times[index].p50.push(p50);
+      times[index].p99.push(p99);
+    }
+  }
+  return times;
 }

@@ -73,9 +73,22 @@ function writeMembers(writer: ByteWriter, members: Members, encoding: TensorEnco
     isFirst = false;
     if (member instanceof Map) writeMembers(writer, member, encoding);
     else if ('tensor' in member) writeTensor(writer, member.tensor, encoding);
-    else writer.text(JSON.stringify(member.json));
+    else writer.text(textOf(member.json));
   }
   writer.byte(CLOSE_BRACE);
+}
+
+/** Objects of answers that come again and again, such as what was applied, with other numbers in their tensors. */
+const texts = new WeakMap<object, string>();
+
+function textOf(json: Json): string {
+  if (typeof json !== 'object' || json === null) return JSON.stringify(json);
+  let text = texts.get(json);
+  if (text === undefined) {
+    text = JSON.stringify(json);
+    texts.set(json, text);
+  }
+  return text;
 }
 
 function writeTensor(writer: ByteWriter, tensor: AnswerTensor, encoding: TensorEncoding): void {

@@ -49,6 +49,24 @@ function requestOf({ layer, shape, seed, options = {}, format = 'safetensors', f
   return { operation: 'layer_attention', format, bytes, answerFormat: format, layer };
 }
 
+/** The same tokens as an inference request, with bytes behind its JSON. */
+function inferenceOf({ layer, shape, seed }: Sent, id: string): CallRequest {
+  const tokens = requestOf({ layer, shape, seed }).bytes.slice(-shape.reduce((a, b) => a * b, 4));
+  const parameters = { binary_data_size: tokens.length };
+  const json = Buffer.from(
+    JSON.stringify({
+      id,
+      inputs: [{ name: 'embeddings', datatype: 'FP32', shape, parameters }],
+      parameters: { binary_data_output: true },
+    }),
+  );
+  const bytes = new Uint8Array(new SharedArrayBuffer(json.length + tokens.length));
+  bytes.set(json);
+  bytes.set(tokens, json.length);
+  const inference = { model: layer.name, headerBytes: json.length };
+  return { operation: 'layer_attention', format: 'kserve', bytes, inference, answerFormat: 'kserve', layer };
+}
+
 /** The bytes of an answer, or the code of the problem. */
 async function outcomeOf(engine: Engine, request: CallRequest): Promise<string> {
   const ticket = engine.admit(request.bytes.length);
@@ -124,6 +142,16 @@ describe('calls of one layer that wait for a worker', () => {
     );
     const { together, alone, batched } = await bothWays(requests);
     expect(together).toEqual(alone);
+    expect(batched).toBeGreaterThan(1);
+  });
+
+  test('may be inference requests, each with an id', async () => {
+    const requests = [0, 1, 2, 3, 4, 5, 6, 7].map((seed) =>
+      inferenceOf({ layer: LAYER, shape: LONG, seed }, seed % 4 === 3 ? 'another' : 'one'),
+    );
+    const { together, alone, batched } = await bothWays(requests);
+    expect(together).toEqual(alone);
+    expect(new Set(together).size).toBe(requests.length);
     expect(batched).toBeGreaterThan(1);
   });
 

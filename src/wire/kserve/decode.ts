@@ -44,7 +44,7 @@ export function decodeInference(bytes: Uint8Array, options: DecodeOptions): Deco
     }
     const { model = '', version } = inference ?? {};
     const response = { model, version, id: request.id, outputs, binary: byDefault };
-    return { envelope, tensors, reply: { inference: response }, timeoutMs };
+    return { envelope, tensors, form: formOf(json, binary), reply: { inference: response }, timeoutMs };
   } finally {
     releaseScratch();
   }
@@ -101,4 +101,13 @@ function readBytes(
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Of longer requests it takes less time to read them again than to compare them. */
+const LONGEST_FORM = 1024;
+
+/** Where tensors follow the JSON, that says everything but their elements. */
+function formOf(json: Uint8Array, binary: Uint8Array | undefined): string | undefined {
+  if (binary === undefined || json.length > LONGEST_FORM) return undefined;
+  return Buffer.from(json.buffer, json.byteOffset, json.length).toString('latin1');
 }

@@ -2,6 +2,7 @@ import { operationNamed } from '../contract/operations.ts';
 import { widthOf } from '../contract/read-layer.ts';
 import type { Answer } from '../domain/answer.ts';
 import type { Plan } from '../kernels/kernel.ts';
+import { kernelNamed } from '../kernels/registry.ts';
 import type { EncodeOptions } from '../wire/format.ts';
 import { formatNamed } from '../wire/registry.ts';
 import { planFlops } from './budget.ts';
@@ -9,7 +10,6 @@ import type { CallRequest } from './request.ts';
 import type { Work } from './scheduler-state.ts';
 
 /** Speeds to begin with, in cost units per millisecond; the scheduler measures the real ones. */
-const FLOPS_PER_MS = 1e7;
 const DECODED_BYTES_PER_MS = 5e4;
 const ENCODED_ELEMENTS_PER_MS = 5e3;
 
@@ -19,15 +19,23 @@ const SMALL_ANSWER_ELEMENTS = 2048;
 /** Raw numbers pass at several gigabytes a second: this much takes some tenths of a millisecond. */
 const SMALL_RAW_BYTES = 2 * 1024 * 1024;
 
-/** Whether a body is read on the event loop. */
-export function isReadHere({
-  format,
-  bytes,
-  inference,
-}: Pick<CallRequest, 'format' | 'bytes' | 'inference'>): boolean {
-  const isRaw = formatNamed(format).readsRaw?.(inference) === true;
-  return bytes.byteLength <= (isRaw ? SMALL_RAW_BYTES : SMALL_BODY_BYTES);
+type Body = Pick<CallRequest, 'format' | 'bytes' | 'inference'>;
+
+function isRawBody({ format, inference }: Body): boolean {
+  return formatNamed(format).readsRaw?.(inference) === true;
 }
+
+function isRawAnswer(format: string, options: EncodeOptions): boolean {
+  return formatNamed(format).writesRaw?.(options) === true;
+}
+
+/** Whether a body is read on the event loop. */
+export function isReadHere(body: Body): boolean {
+  return body.bytes.byteLength <= (isRawBody(body) ? SMALL_RAW_BYTES : SMALL_BODY_BYTES);
+}
+
+/** Raw numbers of a longer body are too many for one worker to compute, so that it would only read them. */
+const MIDDLING_BODY_BYTES = 512 * 1024;
 
 /**
  * Whether a worker does all of a request though it could be read here: a body of some length, or one for a layer of some
@@ -40,12 +48,16 @@ export function isForOneWorker(request: CallRequest, idleWorkers: number, flopsP
   return byteLength > SMALL_BODY_BYTES || projectionFlops(request) > hereFlops(flopsPerMs);
 }
 
+/** What a float32 takes by itself, and about what it takes as JSON, with its comma. */
+const FLOAT32_BYTES = 4;
+const NUMBER_ROOM = 13;
+
 /** About what the projections of a layer take for as many tokens as such a body has; 0 where it calls no layer. */
-function projectionFlops({ bytes, format, inference, layer }: CallRequest): number {
+function projectionFlops(request: CallRequest): number {
+  const { bytes, layer } = request;
   const width = layer && widthOf(layer.body, 'w_q');
   if (layer === undefined || width === undefined) return 0;
-  const isRaw = formatNamed(format).readsRaw?.(inference) === true;
-  const tokens = bytes.byteLength / (isRaw ? FLOAT32_BYTES : NUMBER_ROOM) / width;
+  const tokens = bytes.byteLength / (isRawBody(request) ? FLOAT32_BYTES : NUMBER_ROOM) / width;
   let weights = 0;
   for (const tensor of Object.values(layer.body.projections)) {
     if (typeof tensor === 'object' && tensor.shape.length === 2) weights += tensor.data.length;
@@ -53,37 +65,29 @@ function projectionFlops({ bytes, format, inference, layer }: CallRequest): numb
   return 2 * tokens * weights;
 }
 
-const FLOAT32_BYTES = 4;
-
-/** Raw numbers of a longer body are too many for one worker to compute, so that it would only read them. */
-const MIDDLING_BODY_BYTES = 512 * 1024;
-
 /** Of a body of JSON, its tensors take no more than this in float32, unless most numbers have one or two digits. */
 const LENT_SHARE = 0.75;
 /** What stands around the numbers of an answer. */
 const ANSWER_ROOM = 4096;
-/** What a number of an answer takes as JSON, with its comma, in float32. */
-const NUMBER_ROOM = 13;
-
 /**
  * How much memory is lent to the worker that reads a body: for what it decodes, and for its answer, which is about as
  * long as the body.
  */
-export function lentBytes({ format, bytes, inference }: CallRequest): number {
-  const isRaw = formatNamed(format).readsRaw?.(inference) === true;
-  return Math.ceil(bytes.byteLength * (isRaw ? 1 : 1 + LENT_SHARE)) + ANSWER_ROOM;
+export function lentBytes(body: Body): number {
+  return Math.ceil(body.bytes.byteLength * (isRawBody(body) ? 1 : 1 + LENT_SHARE)) + ANSWER_ROOM;
 }
 
 /** How much memory is lent to whoever writes an answer. */
 export function answerRoom(format: string, answer: Answer, options: EncodeOptions): number {
-  const isRaw = formatNamed(format).writesRaw?.(options) === true;
-  return ANSWER_ROOM + (isRaw ? rawBytes(answer) : answerElements(answer) * NUMBER_ROOM);
+  return (
+    ANSWER_ROOM + (isRawAnswer(format, options) ? rawBytes(answer) : answerElements(answer) * NUMBER_ROOM)
+  );
 }
 
 /** Whether an answer is written on the event loop. */
 export function isWrittenHere(format: string, answer: Answer, options: EncodeOptions): boolean {
-  const isRaw = formatNamed(format).writesRaw?.(options) === true;
-  return answerElements(answer) <= (isRaw ? SMALL_RAW_BYTES / 4 : SMALL_ANSWER_ELEMENTS);
+  const most = isRawAnswer(format, options) ? SMALL_RAW_BYTES / FLOAT32_BYTES : SMALL_ANSWER_ELEMENTS;
+  return answerElements(answer) <= most;
 }
 
 /** A job whose arithmetic takes no longer than handing it over a few times is for one worker. */
@@ -117,7 +121,7 @@ export function hereFlops(flopsPerMs: number): number {
 
 /** How fast a kernel is, before and after it has been measured. */
 export function computeSpeed(kernel: string): Pick<Work, 'kind' | 'assumedSpeed'> {
-  return { kind: kernel, assumedSpeed: FLOPS_PER_MS };
+  return { kind: kernel, assumedSpeed: kernelNamed(kernel).flopsPerMs };
 }
 
 /** Longer calls are for all workers, even where all of them are busy: others should not wait so long for one. */

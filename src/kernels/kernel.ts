@@ -13,6 +13,8 @@ import type { JobStatus } from './status.ts';
 export interface Kernel {
   readonly name: string;
   readonly precision: Precision;
+  /** About the floating-point operations that a thread does in a millisecond, for as long as nobody has measured it. */
+  readonly flopsPerMs: number;
   /** Whether the kernel computes calls like this; all of its precision where not given. */
   supports?(call: AttentionCall): boolean;
   plan(call: AttentionCall): Plan;

@@ -81,8 +81,9 @@ function runStages(job: Job, stages: readonly PlacedStage[]): void {
   for (const { parts, round } of stages) for (const part of parts) runPart(job, part, round);
 }
 
-/** What a kernel does in a way of its own. */
+/** How fast a kernel is, and what it does in a way of its own. */
 export interface KernelOptions {
+  readonly flopsPerMs: number;
   readonly buffersOf?: (call: AttentionCall) => Readonly<Record<string, BufferPlan>>;
   /** Computes all tiles of all stages, in this order. */
   readonly runStages?: (job: Job, stages: readonly PlacedStage[]) => void;
@@ -96,7 +97,7 @@ export function defineKernel(
   name: string,
   precision: Precision,
   programs: readonly StageProgram[],
-  { buffersOf = planBuffers, runStages: runAllStages = runStages }: KernelOptions = {},
+  { flopsPerMs, buffersOf = planBuffers, runStages: runAllStages = runStages }: KernelOptions,
 ): Kernel {
   const placed = new WeakMap<AttentionCall, readonly PlacedStage[]>();
 
@@ -117,6 +118,7 @@ export function defineKernel(
   return {
     name,
     precision,
+    flopsPerMs,
 
     plan(call) {
       const stages = stagesOf(call).map((stage) => {

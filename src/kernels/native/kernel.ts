@@ -104,7 +104,7 @@ function nativeKernel(addon: Addon, { name: set, precision, panel }: Instruction
   const name = `native-${set}`;
   const buffersOf = (call: AttentionCall) => planNativeBuffers(call, name, panel);
   return {
-    ...defineKernel(name, precision, stages(part, name, panel), { buffersOf, runStages }),
+    ...defineKernel(name, precision, stages(part, name, panel), { flopsPerMs: 5e7, buffersOf, runStages }),
     keepPacked: ({ call, memory }) => keepPacked(call, memory, name),
     supports: ({ sizes, visibility, gradOutput }) =>
       (gradOutput === null || precision === 'float32') &&

@@ -5,13 +5,14 @@ import { attentionStages } from '../reference/stages.ts';
 import { attend } from './attend.ts';
 import { prepareHeads, projectOutput } from './project.ts';
 
+const SPEED = { flopsPerMs: 2e6 };
 const stages = attentionStages({ tileRows: 32, prepareHeads, attend, projectOutput });
 
 /** float32 in and out, in TypeScript, by blocks; sums are taken in float64, which JavaScript gives for nothing. */
-export const portable = defineKernel('portable', 'float32', stages);
+export const portable = defineKernel('portable', 'float32', stages, SPEED);
 
 /** The same with the operands of products rounded to bfloat16. Gradients are not offered in bfloat16. */
 export const portableBfloat16: Kernel = {
-  ...defineKernel('portable-bfloat16', 'bfloat16', stages),
+  ...defineKernel('portable-bfloat16', 'bfloat16', stages, SPEED),
   supports: ({ gradOutput }: AttentionCall) => gradOutput === null,
 };

@@ -8,4 +8,5 @@ export const reference = defineKernel(
   'reference',
   'float64',
   attentionStages({ tileRows: 8, prepareHeads, attend, projectOutput }),
+  { flopsPerMs: 1e6 },
 );

@@ -33,7 +33,7 @@ function wasmKernel(variant: Variant): Kernel {
     return machine;
   };
   return {
-    ...defineKernel(`wasm-${variant}`, 'float32', stages(machineOf)),
+    ...defineKernel(`wasm-${variant}`, 'float32', stages(machineOf), { flopsPerMs: 2e7 }),
     supports: ({ sizes, query, key, value, visibility, gradOutput }) =>
       gradOutput === null &&
       sizes.keys + sizes.extras + sizes.queries < MOST_POSITIONS &&

@@ -1,6 +1,5 @@
 import { operationNamed } from '../contract/operations.ts';
 import { type ComputeResult, writeAnswer } from '../contract/write-answer.ts';
-import type { AttentionCall } from '../domain/call.ts';
 import { Problem } from '../domain/problem.ts';
 import type { RealArray, Tensor } from '../domain/tensor.ts';
 import { kernelFor, kernelNamed } from '../kernels/registry.ts';
@@ -65,8 +64,7 @@ function groupsOf(items: readonly RequestItem[]): Map<string, Member[]> {
 
 function decodedOf({ request, limits }: RequestItem): Decoded | null {
   try {
-    const decode = () => decodeRequest(request, limits);
-    return request.memory === undefined ? decode() : lending(request.memory, decode);
+    return lending(request.memory, () => decodeRequest(request, limits));
   } catch (error) {
     if (error instanceof Problem) return null;
     throw error;
@@ -153,7 +151,7 @@ function answerOf(
   result: ComputeResult,
 ): Pick<WholeAnswer, 'encoded' | 'kernel' | 'encodeMs'> {
   const startMs = performance.now();
-  const write = () => encoderNamed(request.answerFormat)(writeAnswer(call as AttentionCall, result), options);
-  const encoded = request.memory === undefined ? write() : lending(request.memory, write);
+  const encode = encoderNamed(request.answerFormat);
+  const encoded = lending(request.memory, () => encode(writeAnswer(call, result), options));
   return { encoded, kernel: result.kernel, encodeMs: performance.now() - startMs };
 }

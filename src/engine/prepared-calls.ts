@@ -2,6 +2,7 @@ import type { Layer } from '../contract/layer.ts';
 import { type CallContext, operationNamed } from '../contract/operations.ts';
 import { writeAnswer } from '../contract/write-answer.ts';
 import type { Answer } from '../domain/answer.ts';
+import { buffersOf } from '../domain/buffers.ts';
 import type { AttentionCall } from '../domain/call.ts';
 import { RecentMap } from '../domain/recent-map.ts';
 import type { RealArray, Tensor } from '../domain/tensor.ts';
@@ -85,7 +86,7 @@ function answerOf(prepared: PreparedCall): Answer {
   return prepared.answer;
 }
 
-/** Gets ready for calls of this form when it has come for the second time. */
+/** Gets ready for calls of this form when it has been answered for the second time. */
 export function prepare(
   request: CallRequest,
   decoded: Decoded,
@@ -156,14 +157,6 @@ function keyOf(
 function ownBytes(call: AttentionCall, layer: Layer | undefined): number {
   const ofLayer = buffersOf(layer);
   return [...buffersOf(call)].reduce((sum, one) => (ofLayer.has(one) ? sum : sum + one.byteLength), 0);
-}
-
-function buffersOf(value: unknown, found = new Set<ArrayBufferLike>()): Set<ArrayBufferLike> {
-  if (ArrayBuffer.isView(value)) found.add(value.buffer);
-  else if (typeof value === 'object' && value !== null) {
-    for (const member of Object.values(value)) buffersOf(member, found);
-  }
-  return found;
 }
 
 function ownCopy(tensor: Tensor): Tensor {

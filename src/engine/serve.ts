@@ -13,9 +13,7 @@ import { answerWhole } from './whole-call.ts';
  * Throws the Problems of that.
  */
 export function serve(item: RequestItem, decoded?: Decoded): ItemResult {
-  const { memory } = item.request;
-  const run = () => served(item, decoded);
-  return memory === undefined ? run() : lending(memory, run);
+  return lending(item.request.memory, () => served(item, decoded));
 }
 
 function served(

@@ -13,6 +13,7 @@ import { weigh, weighJob } from './counterweight.ts';
 import type { Dispatcher, JobRequest } from './dispatcher.ts';
 import { encodeStep, reserveFresh } from './encoding.ts';
 import type { KernelChoice } from './kernel-choice.ts';
+import { makeLayerStep, openLayerStep } from './layer-steps.ts';
 import type { LayerFile, LayerRequest } from './layer-work.ts';
 import { answerPrepared, prepare } from './prepared-calls.ts';
 import {
@@ -90,9 +91,12 @@ export class Ticket {
     const decoded = this.#steps.inline('decodeMs', () => decodeRequest(request, limits));
     const prepared = answerPrepared(request, decoded, (kernel) => this.#hereFlops(kernel));
     if (prepared !== null) return this.#booked(prepared);
-    prepare(request, decoded, { limits }, (call) => this.#kernels.of(call));
     const read = this.#steps.inline('decodeMs', () => readDecoded(request, decoded, { limits }));
-    return this.answer(read, request.answerFormat);
+    const planned = this.#planned(read);
+    const encoded = this.#answerHere(read, planned, request.answerFormat);
+    if (encoded === null) return this.#answerAtWorkers(read, planned, request.answerFormat);
+    prepare(request, decoded, { limits }, (call) => this.#kernels.of(call));
+    return encoded;
   }
 
   /** The first half of `call`, for whoever has something to say about the call before it is computed. */
@@ -110,10 +114,12 @@ export class Ticket {
   /** The second half of `call`. */
   async answer(read: ReadRequest, answerFormat: string): Promise<Encoded> {
     this.signal.throwIfAborted();
-    this.#hasten(read);
-    const planned = this.#plan(read.call);
+    const planned = this.#planned(read);
     const encoded = this.#answerHere(read, planned, answerFormat);
-    if (encoded !== null) return encoded;
+    return encoded ?? this.#answerAtWorkers(read, planned, answerFormat);
+  }
+
+  async #answerAtWorkers(read: ReadRequest, planned: PlannedCall, answerFormat: string): Promise<Encoded> {
     this.reserve(read.tensorBytes);
     const answer = writeAnswer(read.call, await this.#compute(planned, read.tensorBytes > 0));
     return this.encode(answerFormat, answer, read.options);
@@ -125,10 +131,12 @@ export class Ticket {
   }
 
   /** Throws at once where the deadline that the body names has passed already. */
-  #hasten({ timeoutMs }: ReadRequest): void {
-    if (timeoutMs === undefined) return;
-    this.#dispatcher.hasten(this.#id, timeoutMs);
-    this.signal.throwIfAborted();
+  #planned({ call, timeoutMs }: ReadRequest): PlannedCall {
+    if (timeoutMs !== undefined) {
+      this.#dispatcher.hasten(this.#id, timeoutMs);
+      this.signal.throwIfAborted();
+    }
+    return this.#plan(call);
   }
 
   #answerHere(read: ReadRequest, { kernel, plan }: PlannedCall, answerFormat: string): Encoded | null {
@@ -254,29 +262,13 @@ export class Ticket {
   /** Makes the file of a layer out of a body, in a worker. Throws the Problems of reading a layer. */
   async makeLayer(request: LayerRequest): Promise<LayerFile> {
     this.signal.throwIfAborted();
-    const { limits } = this.#dispatcher;
-    // What is decoded, and the file that is made of it.
-    this.reserve(2 * request.bytes.byteLength);
-    const item = () => ({ kind: 'make_layer', request, limits }) as const;
-    const work = decodeWork(request.format, request.bytes);
-    const { result } = this.#steps.timed('decodeMs', await this.#steps.task(work, item));
-    if (result.kind !== 'layer_made') throw new TypeError('Not the file of a layer.');
-    weigh([request.bytes, result.file.parts]);
-    return result.file;
+    return makeLayerStep(this.#steps, request, this.#dispatcher.limits);
   }
 
   /** Checks the file of a layer, on shared memory, and reads it, in a worker; null where its hash is another one. */
   async openLayer(bytes: Uint8Array, etag: string): Promise<LayerBody | null> {
     this.signal.throwIfAborted();
-    const { limits } = this.#dispatcher;
-    const item = () => ({ kind: 'open_layer', bytes, etag, limits }) as const;
-    const { result } = this.#steps.timed(
-      'decodeMs',
-      await this.#steps.task(decodeWork('safetensors', bytes), item),
-    );
-    if (result.kind !== 'layer_opened') throw new TypeError('Not an opened layer.');
-    weigh([bytes, result.layer]);
-    return result.layer;
+    return openLayerStep(this.#steps, { bytes, etag }, this.#dispatcher.limits);
   }
 
   /** Books bytes that the request allocates besides its body. Throws a Problem, `over_capacity`. */

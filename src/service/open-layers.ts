@@ -1,6 +1,7 @@
 import { type Layer, PACKED_PARTS } from '../contract/layer.ts';
 import { readTrial } from '../contract/read-layer.ts';
 import type { LayerBody } from '../contract/schemas/layers.ts';
+import { buffersOf } from '../domain/buffers.ts';
 import type { AttentionCall, Linear } from '../domain/call.ts';
 import type { Limits } from '../domain/limits.ts';
 import { Problem } from '../domain/problem.ts';
@@ -79,7 +80,7 @@ export class OpenLayers {
       const body = file === null ? null : await ticket.openLayer(file, etag);
       if (body === null) throw this.#damagedLayer(stored);
       this.#damaged.delete(etag);
-      const bodyBytes = sharedBytesOf(body);
+      const bodyBytes = bytesOf(body);
       const layer: OpenLayer = { etag, body, bodyBytes, packed: {}, packedBytes: 0, isStripped: false };
       this.#memory.add(layer);
       this.#memory.addPacked(layer, await packed(body, ticket, this.#engine, this.#limits));
@@ -106,15 +107,8 @@ export class OpenLayers {
   }
 }
 
-/** Bytes of the shared memory that a value refers to, each block once. */
-function sharedBytesOf(value: unknown, seen = new Set<ArrayBufferLike>()): number {
-  if (typeof value !== 'object' || value === null) return 0;
-  if (!ArrayBuffer.isView(value)) {
-    return Object.values(value).reduce<number>((sum, member) => sum + sharedBytesOf(member, seen), 0);
-  }
-  if (seen.has(value.buffer)) return 0;
-  seen.add(value.buffer);
-  return value.buffer.byteLength;
+function bytesOf(body: LayerBody): number {
+  return [...buffersOf(body)].reduce((sum, { byteLength }) => sum + byteLength, 0);
 }
 
 /** The weights as the kernel of the layer's precision packs them, found by one token on its way through the layer. */

@@ -6,10 +6,11 @@ let lent: { readonly block: SharedArrayBuffer; used: number } | null = null;
 
 /**
  * Has `run` put the tensors that it decodes and the bytes that it encodes into a block, one behind the other, as long as
- * they fit: fresh memory costs the zeroing of its pages and, once done with, a collection. Beyond the block they get
- * memory of their own.
+ * they fit: fresh memory costs the zeroing of its pages and, once done with, a collection. Beyond the block, or where
+ * there is none, they get memory of their own.
  */
-export function lending<Result>(block: SharedArrayBuffer, run: () => Result): Result {
+export function lending<Result>(block: SharedArrayBuffer | undefined, run: () => Result): Result {
+  if (block === undefined) return run();
   lent = { block, used: 0 };
   try {
     return run();

@@ -1,7 +1,6 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import type { Layer } from '../../src/contract/layer.ts';
-import { DEFAULT_LIMITS } from '../../src/domain/limits.ts';
-import { type CallRequest, Engine } from '../../src/engine/engine.ts';
+import type { CallRequest } from '../../src/engine/engine.ts';
 import { type Random, seeded } from '../support/random.ts';
 import { pack, shared } from '../support/safetensors.ts';
 import {
@@ -11,7 +10,7 @@ import {
   type Outcome,
   outcomeBy,
   STORED_TYPES,
-  TestLayers,
+  startEngine,
   textOf,
   tokensOf,
   WAYS,
@@ -26,13 +25,7 @@ const WIDTH = 8;
 const [STORED] = WAYS;
 const AS_JSON: Way = { format: 'json', answerFormat: 'json' };
 
-let engine: Engine;
-let layers: TestLayers;
-beforeAll(async () => {
-  engine = new Engine({ threads: 1, limits: DEFAULT_LIMITS });
-  await engine.ready();
-  layers = new TestLayers(engine);
-});
+const { engine, layers } = await startEngine();
 afterAll(() => engine.close());
 
 function matrix(rows: number, columns: number, seed: number): number[][] {

@@ -1,7 +1,7 @@
 import type { Layer } from '../../src/contract/layer.ts';
 import { DEFAULT_LIMITS, type Limits } from '../../src/domain/limits.ts';
 import { Problem } from '../../src/domain/problem.ts';
-import type { CallRequest, Engine } from '../../src/engine/engine.ts';
+import { type CallRequest, Engine } from '../../src/engine/engine.ts';
 import { answerPrepared, prepare } from '../../src/engine/prepared-calls.ts';
 import { decodeRequest } from '../../src/engine/request.ts';
 import { Layers } from '../../src/service/layers.ts';
@@ -35,6 +35,13 @@ export class TestLayers {
     }
     return this.#layers.open(name);
   }
+}
+
+/** An engine of one worker that is up, and the layers that it computes. */
+export async function startEngine(): Promise<{ engine: Engine; layers: TestLayers }> {
+  const engine = new Engine({ threads: 1, limits: DEFAULT_LIMITS });
+  await engine.ready();
+  return { engine, layers: new TestLayers(engine) };
 }
 
 /** The same layer to every kernel, and one that has never been called to whoever keeps calls by it. */

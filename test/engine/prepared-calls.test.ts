@@ -1,7 +1,7 @@
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, describe, expect, test, vi } from 'vitest';
 import type { Layer } from '../../src/contract/layer.ts';
 import { DEFAULT_LIMITS, type Limits } from '../../src/domain/limits.ts';
-import { type CallRequest, Engine } from '../../src/engine/engine.ts';
+import type { CallRequest } from '../../src/engine/engine.ts';
 import { seeded } from '../support/random.ts';
 import {
   asNew,
@@ -11,6 +11,7 @@ import {
   outcomeBy,
   outcomeOf,
   STORED_TYPES,
+  startEngine,
   TestLayers,
   type Tokens,
   textOf,
@@ -37,19 +38,10 @@ const [STORED, , , JSON_CALL] = WAYS;
 const AS_JSON = { format: 'json', answerFormat: 'json' } as const;
 const RETURNS = { return: { weights: true, log_sum_exp: true } };
 
-/** Inference requests are not kept. */
-const KEPT_WAYS = WAYS.filter(({ format }) => format !== 'kserve');
-
 /** How often a call has to come until it is prepared. */
 const TWICE = 2;
 
-let engine: Engine;
-let layers: TestLayers;
-beforeAll(async () => {
-  engine = new Engine({ threads: 1, limits: DEFAULT_LIMITS });
-  await engine.ready();
-  layers = new TestLayers(engine);
-});
+const { engine, layers } = await startEngine();
 afterAll(() => engine.close());
 
 /** One that has never been called. */
@@ -96,7 +88,7 @@ describe('the same call again', () => {
     }
   });
 
-  test.each(KEPT_WAYS)(
+  test.each(WAYS)(
     'is not planned again by an engine that has come to know it: $format to $answerFormat',
     async (way) => {
       const layer = await newLayer('planned');
@@ -133,7 +125,7 @@ describe('calls of one form', () => {
     }
   });
 
-  test.each(KEPT_WAYS)(
+  test.each(WAYS)(
     'leave the answers that were handed out as they are: $format to $answerFormat',
     async (way) => {
       const layer = await newLayer('handed');
@@ -175,9 +167,7 @@ describe('calls of one form', () => {
       for (const [index, call] of calls.entries()) {
         const bytes = keptAnswer(engine, call);
         if (bytes !== null) expect({ answer: textOf(bytes) }).toEqual(expected[index]);
-        expect(bytes !== null, `call ${index}, round ${round}`).toBe(
-          round >= TWICE && (call.format !== 'kserve' || call.inference?.headerBytes !== undefined),
-        );
+        expect(bytes !== null, `call ${index}, round ${round}`).toBe(round >= TWICE);
       }
     }
   });
@@ -254,11 +244,13 @@ describe('a refusal', () => {
       const layer = await new TestLayers(small, limits).put('small', layerBody());
       const request = layerCall(layer, STORED, tokens(1, 128));
       const within = layerCall(layer, STORED, tokens(1, 4));
+      const budget = { ...DEFAULT_LIMITS, ...limits };
+      expect(keptAnswer(small, request, budget)).toBeNull();
       for (let turn = 0; turn < 5; turn++) {
         const outcome = await outcomeBy(small, request);
         expect(outcome).toMatchObject({ problem: { code: 'over_budget' } });
         // It is not prepared either.
-        expect(await keptOutcome(request, small, { ...DEFAULT_LIMITS, ...limits })).toEqual(outcome);
+        expect(await keptOutcome(request, small, budget)).toEqual(outcome);
         expect(await outcomeBy(small, within)).toHaveProperty('answer');
         expect(small.stats()).toMatchObject({ requests: 0, bytes: 0 });
       }

@@ -35,6 +35,7 @@ export async function metricsRoutes(
   ];
   const totals: readonly Reading[] = [
     ['engine_tiles_computed_total', 'Tiles computed.', () => engine.stats().tilesComputed],
+    ['engine_calls_batched_total', 'Calls done at one go with others.', () => engine.stats().callsBatched],
     ['engine_workers_lost_total', 'Worker threads that ended unasked.', () => engine.stats().workersLost],
     ['sessions_evicted_total', 'Sessions lost to others for memory.', () => sessions.losses().evicted],
     ['sessions_expired_total', 'Sessions lost to time.', () => sessions.losses().expired],

@@ -11,6 +11,16 @@ interface Queue {
   requests: number;
 }
 
+/** One request of a sequence. */
+interface Step {
+  /** Names the session that the sequence is. */
+  readonly id: string;
+  readonly layer: string;
+  readonly sequence: Sequence;
+  readonly request: AppendRequest;
+  readonly ticket: Ticket;
+}
+
 /**
  * Sequences of the Open Inference Protocol. Each is a session on a layer, under an id that the client has chosen: its
  * requests are appends, done in the order in which they come.
@@ -35,9 +45,8 @@ export class Sequences {
     const turn = queue.turns.take(async () => {
       try {
         ticket.signal.throwIfAborted();
-        const encoded = sequence.starts
-          ? await this.#start(id, layer, sequence, request, ticket)
-          : await this.#goOn(id, layer, sequence, request, ticket);
+        const step = { id, layer, sequence, request, ticket };
+        const encoded = await (sequence.starts ? this.#start(step) : this.#goOn(step));
         if (sequence.ends) this.#sessions.forget(id);
         return encoded;
       } finally {
@@ -48,13 +57,7 @@ export class Sequences {
   }
 
   /** Whatever runs under the id is replaced once the first request of the new sequence has been answered. */
-  async #start(
-    id: string,
-    layer: string,
-    sequence: Sequence,
-    request: AppendRequest,
-    ticket: Ticket,
-  ): Promise<Encoded> {
+  async #start({ id, layer, sequence, request, ticket }: Step): Promise<Encoded> {
     const starting = sessionId(layer, sequence, 'starting');
     await this.#sessions.begin({ layer }, starting);
     try {
@@ -66,13 +69,7 @@ export class Sequences {
     }
   }
 
-  #goOn(
-    id: string,
-    layer: string,
-    sequence: Sequence,
-    request: AppendRequest,
-    ticket: Ticket,
-  ): Promise<Encoded> {
+  #goOn({ id, layer, sequence, request, ticket }: Step): Promise<Encoded> {
     if (this.#sessions.knows(id)) return this.#sessions.append(id, request, ticket);
     const shown = typeof sequence.id === 'string' ? JSON.stringify(sequence.id) : sequence.id;
     const detail = `Expected true, since model "${layer}" has no sequence ${shown} that has started and not ended; got false`;

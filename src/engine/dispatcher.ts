@@ -253,9 +253,12 @@ export class Dispatcher {
     }
     if (result.kind === 'batch') this.#callsBatched += ids.length;
     if (result.kind === 'computed') this.#tilesComputed += result.tiles;
-    const runMs = 'runMs' in result ? result.runMs : undefined;
+    const report = {
+      runMs: 'runMs' in result ? result.runMs : undefined,
+      ...(result.kind === 'computed' ? { cost: result.flops, isComplete: result.isComplete } : {}),
+    };
     const failed = ids.filter((_, index) => failureOf(results[index]) !== null);
-    this.#dispatch({ kind: 'finished', worker, failed, runMs });
+    this.#dispatch({ kind: 'finished', worker, failed, ...report });
   }
 
   #lost(worker: number): void {

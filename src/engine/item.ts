@@ -7,7 +7,7 @@ import type { Job } from '../kernels/kernel.ts';
 import type { Decoded, Encoded, EncodeOptions } from '../wire/format.ts';
 import type { LayerFile, LayerRequest } from './layer-work.ts';
 import type { CallRequest, ReadRequest } from './request.ts';
-import type { Progress } from './shared-job.ts';
+import type { Part, Progress } from './shared-job.ts';
 import type { WholeAnswer } from './whole-call.ts';
 
 /** What a worker is given to do at a time. Tensor data lies on shared memory, so that no message copies it. */
@@ -105,7 +105,7 @@ export type ItemResult =
       readonly runMs: number;
     }
   | { readonly kind: 'decoded'; readonly decoded: Decoded }
-  | { readonly kind: 'computed'; readonly tiles: number; readonly runMs: number }
+  | ({ readonly kind: 'computed'; readonly runMs: number } & Part)
   | { readonly kind: 'encoded'; readonly encoded: Encoded }
   | { readonly kind: 'layer_made'; readonly file: LayerFile }
   | { readonly kind: 'layer_opened'; readonly layer: LayerBody | null }

@@ -21,6 +21,8 @@ export interface TicketEntry {
   readonly controller: AbortController;
 }
 
+const NOTHING_COMPUTED: ItemResult = { kind: 'computed', tiles: 0, flops: 0, isComplete: true, runMs: 0 };
+
 /** Tells whoever waits for a job how it ended. */
 export function endJob(job: PendingJob, outcome: Outcome): void {
   const { resolve, reject, result, ticket, submittedMs } = job;
@@ -29,7 +31,7 @@ export function endJob(job: PendingJob, outcome: Outcome): void {
       const endMs = performance.now();
       const startedMs = job.startedMs ?? endMs;
       const report = { queueMs: startedMs - submittedMs, runMs: endMs - startedMs };
-      resolve({ ...report, result: result ?? { kind: 'computed', tiles: 0, runMs: 0 } });
+      resolve({ ...report, result: result ?? NOTHING_COMPUTED });
       break;
     }
     case 'failed':

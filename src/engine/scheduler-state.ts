@@ -85,6 +85,16 @@ export type CloseReason = 'cancelled' | 'deadline';
 export type Outcome = 'done' | 'failed' | 'worker_lost' | CloseReason;
 export type RefusalReason = 'requests' | 'bytes' | 'stopping';
 
+/** What a worker says of a slice that it has come back from. */
+export interface SliceReport {
+  /** How long it took. */
+  readonly runMs?: number | undefined;
+  /** What was done in that time, in cost units; the whole slice where it is not told. */
+  readonly cost?: number | undefined;
+  /** Nothing of the job is left to be done, whoever else has something of it. */
+  readonly isComplete?: boolean | undefined;
+}
+
 export type SchedulerEvent =
   | { readonly kind: 'admit'; readonly ticket: number; readonly bytes: number; readonly deadlineMs: number }
   | { readonly kind: 'reserve'; readonly ticket: number; readonly bytes: number }
@@ -94,13 +104,7 @@ export type SchedulerEvent =
   | { readonly kind: 'cancel'; readonly ticket: number }
   | { readonly kind: 'release'; readonly ticket: number }
   | { readonly kind: 'ready'; readonly worker: number }
-  /** `failed`: jobs that threw. `runMs`: how long the worker says that it took, where it does. */
-  | {
-      readonly kind: 'finished';
-      readonly worker: number;
-      readonly failed: readonly number[];
-      readonly runMs?: number | undefined;
-    }
+  | ({ readonly kind: 'finished'; readonly worker: number; readonly failed: readonly number[] } & SliceReport)
   /** Work was done outside the workers, which tells something about its speed. */
   | {
       readonly kind: 'measured';

@@ -25,7 +25,8 @@ import { cutSlice, learnFromSlice, learnSpeed } from './slices.ts';
  *                       slices running ── last tile of the stage ┴──▶ settle: done
  *                          │
  *                          └─ cancelled, deadline, failed, worker lost ─▶ settle at once, nothing more starts;
- *                             running slices are halted; its memory counts until they have returned
+ *                             running slices are halted; its memory counts until they have returned;
+ *                             in the same way with `done` where one worker says that nothing is left to do
  *
  *   worker   down ── ready ──▶ idle ── start ──▶ busy ── finished ──▶ idle
  *             ▲                 │                 ├─ past its limit ──▶ ending
@@ -151,7 +152,7 @@ function nextJob(state: SchedulerState, nowMs: number, actions: SchedulerAction[
 
 function finish(
   state: SchedulerState,
-  { worker: index, failed, runMs }: Extract<SchedulerEvent, { kind: 'finished' }>,
+  { worker: index, failed, ...report }: Extract<SchedulerEvent, { kind: 'finished' }>,
   nowMs: number,
   actions: SchedulerAction[],
 ): void {
@@ -160,13 +161,15 @@ function finish(
   if (slice === null) return;
   worker.slice = null;
   if (worker.phase === 'busy') worker.phase = 'idle';
-  if (failed.length === 0 && !slice.job.settled) learnFromSlice(state, slice, runMs, nowMs);
+  if (failed.length === 0 && !slice.job.settled) learnFromSlice(state, slice, report, nowMs);
   for (const job of [slice.job, ...slice.companions]) {
     job.running--;
     if (job.settled) {
       retire(state, job, actions);
     } else if (failed.includes(job.id)) {
       settle(state, job, 'failed', actions);
+    } else if (report.isComplete && job === slice.job) {
+      settle(state, job, 'done', actions);
     } else {
       const stageDone = job.running === 0 && job.nextTile === job.work.stages[job.stage].tiles;
       if (stageDone) nextStage(state, job, actions);

@@ -16,6 +16,13 @@ const SPINS = 2000;
 /** A worker that sleeps looks up this often, for a job that will not be finished. */
 const SLEEP_MS = 1;
 
+/** What one worker has done of a job, and whether all of the job is done, by whomever. */
+export interface Part {
+  readonly tiles: number;
+  readonly flops: number;
+  readonly isComplete: boolean;
+}
+
 export function createProgress(stages: number): Progress {
   return new Int32Array(new SharedArrayBuffer(Math.max(1, stages) * SLOTS * Int32Array.BYTES_PER_ELEMENT));
 }
@@ -23,23 +30,23 @@ export function createProgress(stages: number): Progress {
 /**
  * Takes part in a job until all of it is done, or it is cancelled: takes tiles from the counter of each stage, and
  * waits for those that others have taken before it goes on to the next. Whoever comes late finds nothing left to do.
- * Returns how many tiles were computed here.
  */
-export function takePart(kernel: Kernel, job: Job, progress: Progress): number {
-  let computed = 0;
-  for (const [stage, { tiles }] of job.plan.stages.entries()) {
+export function takePart(kernel: Kernel, job: Job, progress: Progress): Part {
+  const part = { tiles: 0, flops: 0, isComplete: false };
+  for (const [stage, { tiles, flopsPerTile }] of job.plan.stages.entries()) {
     const next = stage * SLOTS;
     const done = next + 1;
     while (!isCancelled(job.status)) {
       const tile = Atomics.add(progress, next, 1);
       if (tile >= tiles) break;
       kernel.run(job, stage, tile);
-      computed++;
+      part.tiles++;
+      part.flops += flopsPerTile;
       if (Atomics.add(progress, done, 1) + 1 === tiles) Atomics.notify(progress, done);
     }
-    if (!awaitStage(job, progress, done, tiles)) break;
+    if (!awaitStage(job, progress, done, tiles)) return part;
   }
-  return computed;
+  return { ...part, isComplete: true };
 }
 
 /** Waits until a stage is done. Returns false where it will never be. */

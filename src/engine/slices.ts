@@ -1,4 +1,4 @@
-import type { JobState, SchedulerState, Slice, Work } from './scheduler-state.ts';
+import type { JobState, SchedulerState, Slice, SliceReport, Work } from './scheduler-state.ts';
 
 /** Long enough that handing a slice over costs little beside it. */
 const SHORTEST_SLICE_MS = 1;
@@ -73,11 +73,10 @@ function sliceCost({
 export function learnFromSlice(
   state: SchedulerState,
   slice: Slice,
-  runMs: number | undefined,
+  { runMs, cost = sliceCost(slice) }: SliceReport,
   nowMs: number,
 ): void {
   const { work } = slice.job;
-  const cost = sliceCost(slice);
   const elapsedMs = runMs ?? nowMs - slice.startedMs;
   if (runMs === undefined && elapsedMs < SHORTEST_SLICE_MS && cost < elapsedMs * speedOf(state, work)) return;
   learnSpeed(state, work, cost, elapsedMs);

@@ -7,11 +7,12 @@ import type { Encoded } from '../wire/format.ts';
 import { decoderNamed, encoderNamed } from '../wire/registry.ts';
 import { lending } from '../wire/shared-memory.ts';
 import { serveBatch } from './batch.ts';
+import { planFlops } from './budget.ts';
 import { LARGE_JOB_BYTES, weigh, weighJob } from './counterweight.ts';
 import type { ComputeItem, DecodeItem, EncodeItem, Item, ItemResult } from './item.ts';
 import { makeLayerFile, openLayerFile } from './layer-work.ts';
 import { outcomeOf, serve } from './serve.ts';
-import { takePart } from './shared-job.ts';
+import { type Part, takePart } from './shared-job.ts';
 
 /** The job of the last compute item: slices of a big job often come one after the other. */
 let current: { readonly id: number; readonly job: Job } | null = null;
@@ -34,8 +35,8 @@ function performed(item: Item): ItemResult {
       return { kind: 'decoded', decoded: decode(item) };
     case 'compute': {
       const startMs = performance.now();
-      const tiles = compute(item);
-      return { kind: 'computed', tiles, runMs: performance.now() - startMs };
+      const part = compute(item);
+      return { kind: 'computed', ...part, runMs: performance.now() - startMs };
     }
     case 'encode':
       return { kind: 'encoded', encoded: lending(item.memory, () => encode(item)) };
@@ -77,8 +78,8 @@ function answersIn(result: ItemResult): readonly Encoded[] {
   return result.kind === 'encoded' ? [result.encoded] : [];
 }
 
-/** Returns how many tiles were computed: fewer than asked for where the job was cancelled meanwhile. */
-function compute({ jobId, job, kernel: name, tiles, isFresh }: ComputeItem): number {
+/** Computes what is asked for, or less where the job is cancelled meanwhile. */
+function compute({ jobId, job, kernel: name, tiles, isFresh }: ComputeItem): Part {
   if (job !== null) {
     current = { id: jobId, job };
     weighJob(job, isFresh);
@@ -88,11 +89,14 @@ function compute({ jobId, job, kernel: name, tiles, isFresh }: ComputeItem): num
   const { job: held } = current;
   if (tiles === 'all') {
     kernel.runAll(held);
-    return isCancelled(held.status) ? 0 : held.plan.stages.reduce((sum, stage) => sum + stage.tiles, 0);
+    if (isCancelled(held.status)) return { tiles: 0, flops: 0, isComplete: false };
+    const count = held.plan.stages.reduce((sum, stage) => sum + stage.tiles, 0);
+    return { tiles: count, flops: planFlops(held.plan), isComplete: true };
   }
   if (tiles instanceof Int32Array) return takePart(kernel, held, tiles);
   const { stage, from, to } = tiles;
   let tile = from;
   while (tile < to && !isCancelled(held.status)) kernel.run(held, stage, tile++);
-  return tile - from;
+  const count = tile - from;
+  return { tiles: count, flops: count * held.plan.stages[stage].flopsPerTile, isComplete: false };
 }

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { planFlops } from '../../src/engine/budget.ts';
 import { createProgress, takePart } from '../../src/engine/shared-job.ts';
 import { sharesOf } from '../../src/engine/work.ts';
 import type { Job } from '../../src/kernels/kernel.ts';
@@ -21,8 +22,12 @@ const tilesOf = ({ plan }: Job) => plan.stages.reduce((sum, { tiles }) => sum + 
 test('who is alone does all of it, and who comes late nothing', () => {
   const job = newJob();
   const progress = createProgress(job.plan.stages.length);
-  expect(takePart(portable, job, progress)).toBe(tilesOf(job));
-  expect(takePart(portable, job, progress)).toBe(0);
+  expect(takePart(portable, job, progress)).toEqual({
+    tiles: tilesOf(job),
+    flops: expect.closeTo(planFlops(job.plan)),
+    isComplete: true,
+  });
+  expect(takePart(portable, job, progress)).toEqual({ tiles: 0, flops: 0, isComplete: true });
   for (const [name, expected] of Object.entries(resultsOf(run(portable, call).memory))) {
     expectSameBits(name, job.memory[name], expected);
   }
@@ -31,7 +36,8 @@ test('who is alone does all of it, and who comes late nothing', () => {
 test('a cancelled job is left before its next tile', () => {
   const job = newJob();
   cancel(job.status);
-  expect(takePart(portable, job, createProgress(job.plan.stages.length))).toBe(0);
+  const progress = createProgress(job.plan.stages.length);
+  expect(takePart(portable, job, progress)).toEqual({ tiles: 0, flops: 0, isComplete: false });
 });
 
 test('who waits for a tile that never comes leaves when the job is cancelled', () => {
@@ -47,7 +53,8 @@ test('who waits for a tile that never comes leaves when the job is cancelled', (
       if (--isLast.tiles === 0) cancel(job.status);
     },
   };
-  expect(takePart(cancelling, job, progress)).toBe(job.plan.stages[0].tiles - 1);
+  const { tiles, isComplete } = takePart(cancelling, job, progress);
+  expect([tiles, isComplete]).toEqual([job.plan.stages[0].tiles - 1, false]);
 });
 
 test('small jobs are for one worker, middling ones for all that are idle, long ones cut into slices', () => {

@@ -31,6 +31,8 @@ export interface JobRecord {
   readonly computed: Uint8Array[];
   outcome: Outcome | null;
   halted: boolean;
+  /** A worker has said that nothing is left to do. */
+  complete: boolean;
   running: number;
   lostSlice: boolean;
   failedSlice: boolean;
@@ -105,6 +107,7 @@ export class Ledger {
       computed: tables(),
       outcome: null,
       halted: false,
+      complete: false,
       running: 0,
       lostSlice: false,
       failedSlice: false,
@@ -163,7 +166,7 @@ export class Ledger {
   }
 
   /** Books a slice that came back; jobs that failed or were halted count no tiles. */
-  finished(worker: number, incomplete: readonly JobRecord[]): void {
+  finished(worker: number, incomplete: readonly JobRecord[], isComplete: boolean): void {
     const jobs = this.#takeBack(worker);
     const slice = this.slices[worker]!;
     this.slices[worker] = null;
@@ -173,7 +176,8 @@ export class Ledger {
         continue;
       }
       for (let tile = slice.fromTile; tile < slice.toTile; tile++) job.computed[slice.stage][tile]++;
-      const more = job.computed.some((stage) => !all(stage));
+      if (isComplete && job.outcome === null) job.complete = true;
+      const more = !job.complete && job.computed.some((stage) => !all(stage));
       if (job.outcome === null && job.ahead === null && job.running === 0 && more) this.#queue(job);
     }
   }
@@ -212,8 +216,10 @@ export class Ledger {
     job.outcome = outcome;
     if (outcome === 'done') {
       assert(!job.ticket.ended, 'a cancelled job never reports success');
-      assert(job.computed.every(all) && job.given.every(all), 'every tile ran exactly once');
+      const ranAll = job.computed.every(all) && job.given.every(all);
+      assert(ranAll || job.complete, 'every tile ran exactly once, or a worker says that nothing is left');
     }
+    if (job.complete) assert.equal(outcome, 'done', 'and then it is done at once');
     assert.equal(outcome === 'worker_lost', job.lostSlice, 'worker_lost is for the jobs of the lost worker');
     assert.equal(outcome === 'failed', job.failedSlice);
     if (outcome === 'deadline') assert(nowMs >= job.ticket.deadlineMs);

@@ -32,6 +32,7 @@ test('the scheduler keeps its promises in every simulated history', { timeout: 1
     'hang',
     'terminate',
     'batch',
+    'complete before others are back',
   ];
   const refused = ['refuse requests', 'refuse bytes', 'refuse stopping'];
   for (const what of [...happened, ...refused]) expect(total[what], what).toBeGreaterThan(SEEDS / 100);

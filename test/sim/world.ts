@@ -179,6 +179,10 @@ export class World {
       const batch = this.#random.chance(0.7) ? 'one layer' : 'another';
       return { kind: 'batched', assumedSpeed: 1, stages, batch };
     }
+    if (this.#random.chance(0.2)) {
+      const stages = [{ tiles: this.#random.integer(1, 4), costPerTile: this.#random.integer(1, 9) }];
+      return { kind: 'shared', assumedSpeed: 1, stages };
+    }
     const stages = Array.from({ length: this.#random.integer(1, 3) }, () => ({
       tiles: this.#random.chance(0.3) ? 1 : this.#random.integer(0, 40),
       costPerTile: this.#random.integer(0, 3) ** 2,
@@ -240,8 +244,12 @@ export class World {
 
   #finish(worker: number, incomplete: readonly JobRecord[]): void {
     const failed = incomplete.filter(({ outcome }) => outcome === null).map(({ id }) => id);
-    this.ledger.finished(worker, incomplete);
-    this.#step({ kind: 'finished', worker, failed });
+    const { job, companions } = this.ledger.slices[worker]!;
+    const isShared = this.ledger.jobs.get(job)!.work.kind === 'shared';
+    const isComplete = isShared && failed.length === 0 && companions.length === 0 && this.#random.chance(0.5);
+    if (isComplete && this.ledger.jobs.get(job)!.running > 1) this.#count('complete before others are back');
+    this.ledger.finished(worker, incomplete, isComplete);
+    this.#step({ kind: 'finished', worker, failed, isComplete });
   }
 
   #boot(worker: number): void {

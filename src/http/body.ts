@@ -1,3 +1,5 @@
+import { IncomingMessage } from 'node:http';
+import { Socket } from 'node:net';
 import { finished, type Readable } from 'node:stream';
 import { Problem } from '../domain/problem.ts';
 
@@ -37,9 +39,11 @@ export async function readBody(
 ): Promise<Uint8Array> {
   const body = new GrowingBody(length, budget);
   const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const isFromNetwork = stream instanceof IncomingMessage && stream.socket instanceof Socket;
   const onData = (chunk: Buffer) => {
     try {
       body.append(chunk);
+      if (isFromNetwork) giveBack(chunk);
     } catch (error) {
       reject(error);
     }
@@ -56,6 +60,14 @@ export async function readBody(
     stream.off('data', onData).resume();
     budget.signal.removeEventListener('abort', onAbort);
   }
+}
+
+/**
+ * Frees what a chunk lies in, which Node's HTTP parser allocated for it alone. Left to the garbage collector, such memory
+ * is what drives it: at a hundred megabytes a second it marks the whole heap several times a second, on every core.
+ */
+function giveBack({ buffer, byteLength }: Buffer): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
 }
 
 class GrowingBody {

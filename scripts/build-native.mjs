@@ -45,8 +45,8 @@ export const ADDONS = [
     sources: 'src/wire/json/native/addon',
     units: ['binding', 'powers_of_ten'],
     sets: {
-      x64: { decimal: BMI2, rounding: BMI2, read_elements: BMI2, write_elements: BMI2 },
-      arm64: { decimal: [], rounding: [], read_elements: [], write_elements: [] },
+      x64: { decimal: BMI2, rounding: BMI2, read_elements: BMI2, write_elements: BMI2, finite: BMI2 },
+      arm64: { decimal: [], rounding: [], read_elements: [], write_elements: [], finite: [] },
     },
     needsSet: true,
   },

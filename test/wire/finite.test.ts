@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { firstNotFinite } from '../../src/wire/finite.ts';
+import { firstNotFinite, firstNotFinitePortable } from '../../src/wire/finite.ts';
+import { jsonAddon } from '../../src/wire/json/native/addon.ts';
 
 /** Around every edge: zeros, the smallest, the largest, the infinities, quiet and signalling NaN, of both signs. */
 const FLOAT32_BITS = [
@@ -15,7 +16,14 @@ const FLOAT64_BITS = [
   0x7ff8000000000000n,
 ];
 
-describe('the first element that is not finite', () => {
+/** The loops of both kinds, and the function that chooses between them. */
+const WAYS = [
+  { name: 'portable', firstNotFinite: firstNotFinitePortable },
+  { name: 'chosen by length', firstNotFinite },
+  ...(jsonAddon === null ? [] : [{ name: 'native', firstNotFinite: jsonAddon.firstNotFinite }]),
+];
+
+describe.each(WAYS)('the first element that is not finite, $name', ({ firstNotFinite }) => {
   test('of one float32, whatever its bits', () => {
     const words = new Uint32Array(1);
     const data = new Float32Array(words.buffer);
@@ -55,6 +63,19 @@ describe('the first element that is not finite', () => {
         }
       }),
     );
+  });
+
+  test('is the first of many, wherever it stands', () => {
+    for (const length of [255, 256, 257, 511, 512, 1000]) {
+      for (const data of [new Float32Array(length), new Float64Array(length)]) {
+        data.fill(-3e38);
+        expect(firstNotFinite(data)).toBe(-1);
+        for (let element = length - 1; element >= 0; element--) {
+          data[element] = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY][element % 3];
+          expect(firstNotFinite(data)).toBe(element);
+        }
+      }
+    }
   });
 
   test('of nothing is none', () => {

@@ -235,3 +235,17 @@ describe.skipIf(jsonAddon === null)('writing', () => {
       expect(() => write(...arguments_), String(arguments_)).toThrow(RangeError);
   });
 });
+
+describe.skipIf(jsonAddon === null)('looking for what is not finite', () => {
+  it('takes floats, and nothing else', () => {
+    const wrong = [new Uint8Array(4), new Int32Array(4), [1], null, undefined, new ArrayBuffer(8)];
+    for (const value of wrong) expect(() => addon.firstNotFinite(value as never)).toThrow(RangeError);
+    expect(() => (addon.firstNotFinite as () => number)()).toThrow(RangeError);
+  });
+
+  it('finds nothing in memory that has been given away', () => {
+    const elements = new Float32Array(300).fill(Number.NaN);
+    elements.buffer.transfer();
+    expect(addon.firstNotFinite(elements)).toBe(-1);
+  });
+});

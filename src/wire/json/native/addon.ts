@@ -2,9 +2,9 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
 /**
- * The face of the C++ addon, addon/binding.cc: the loops over the numbers of a tensor, for what has no fault. Each
- * function goes on from a place, leaves there how far it has come, and returns why it stopped. Throws a RangeError for
- * arguments that do not fit.
+ * The face of the C++ addon, addon/binding.cc: the loops over the numbers of a tensor. Reading and writing, for what has
+ * no fault, go on from a place, leave there how far they have come, and return why they stopped. Throws a RangeError
+ * for arguments that do not fit.
  */
 export interface JsonAddon {
   /** Reads the bytes before `end`, from `ReadPlace` on. Returns a `ReadStop`. */
@@ -24,6 +24,8 @@ export interface JsonAddon {
     place: Float64Array,
     bytes: Uint8Array,
   ): number;
+  /** The first element that is NaN or infinite, or -1. */
+  firstNotFinite(elements: Float32Array | Float64Array): number;
 }
 
 /** Where the numbers of a place to read from stand; read_elements.h says what they mean. */

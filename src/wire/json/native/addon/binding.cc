@@ -1,7 +1,7 @@
-// The Node-API face of the codec: readElements(bytes, end, place, elements) and writeElements(elements,
-// sizes, place, bytes). Both continue from a place, which is an array of numbers, leave there how far they
-// have come, and return why they stopped. All that is given is checked, so that a wrong call is a RangeError
-// and never a crash.
+// The Node-API face of the codec: readElements(bytes, end, place, elements), writeElements(elements, sizes,
+// place, bytes) and firstNotFinite(elements). The first two continue from a place, which is an array of
+// numbers, leave there how far they have come, and return why they stopped. All that is given is checked, so
+// that a wrong call is a RangeError and never a crash.
 #include <node_api.h>
 
 #include <cmath>
@@ -9,6 +9,7 @@
 #include <string>
 #include <type_traits>
 
+#include "finite.h"
 #include "read_elements.h"
 #include "write_elements.h"
 
@@ -33,12 +34,11 @@ napi_value guarded(napi_env env, Body body) {
   return nullptr;
 }
 
-constexpr size_t kArguments = 4;
-
-void readArguments(napi_env env, napi_callback_info info, napi_value (&values)[kArguments]) {
-  size_t count = kArguments;
+template <size_t kCount>
+void readArguments(napi_env env, napi_callback_info info, napi_value (&values)[kCount]) {
+  size_t count = kCount;
   napi_get_cb_info(env, info, &count, values, nullptr, nullptr);
-  if (count != kArguments) throw BadCall("Expected 4 arguments.");
+  if (count != kCount) throw BadCall("Expected " + std::to_string(kCount) + " arguments.");
 }
 
 struct Array {
@@ -151,15 +151,15 @@ void writePlace(const Place& place, const uint8_t* bytes, Numbers& numbers) {
   }
 }
 
-napi_value toNumber(napi_env env, int number) {
+napi_value toNumber(napi_env env, int64_t number) {
   napi_value value;
-  napi_create_int32(env, number, &value);
+  napi_create_int64(env, number, &value);
   return value;
 }
 
 napi_value callReadElements(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
-    napi_value arguments[kArguments];
+    napi_value arguments[4];
     readArguments(env, info, arguments);
     const auto bytes = readBytes(env, arguments[0]);
     int64_t end = 0;
@@ -202,7 +202,7 @@ int readSizes(const Numbers& numbers, int64_t count, int64_t (&sizes)[kMostAxes]
 
 napi_value callWriteElements(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
-    napi_value arguments[kArguments];
+    napi_value arguments[4];
     readArguments(env, info, arguments);
     const Array in = readArray(env, arguments[0], "elements");
     Numbers numbers(env, arguments[2], "place", kWritePlaceLength);
@@ -230,6 +230,21 @@ napi_value callWriteElements(napi_env env, napi_callback_info info) {
   });
 }
 
+napi_value callFirstNotFinite(napi_env env, napi_callback_info info) {
+  return guarded(env, [&] {
+    napi_value arguments[1];
+    readArguments(env, info, arguments);
+    const Array array = readArray(env, arguments[0], "elements");
+    if (array.type == napi_float32_array) {
+      return toNumber(env, firstNotFinite(static_cast<const float*>(array.data), array.length));
+    }
+    if (array.type == napi_float64_array) {
+      return toNumber(env, firstNotFinite(static_cast<const double*>(array.data), array.length));
+    }
+    throw BadCall("elements: expected float32 or float64.");
+  });
+}
+
 napi_value initialise(napi_env env, napi_value exports) {
   const auto addFunction = [&](const char* name, napi_callback callback) {
     napi_value function;
@@ -238,6 +253,7 @@ napi_value initialise(napi_env env, napi_value exports) {
   };
   addFunction("readElements", callReadElements);
   addFunction("writeElements", callWriteElements);
+  addFunction("firstNotFinite", callFirstNotFinite);
   return exports;
 }
 

@@ -11,6 +11,7 @@ import { planFlops } from './budget.ts';
 import { LARGE_JOB_BYTES, weigh, weighJob } from './counterweight.ts';
 import type { ComputeItem, DecodeItem, EncodeItem, Item, ItemResult } from './item.ts';
 import { makeLayerFile, openLayerFile } from './layer-work.ts';
+import { runBehindTheEventLoop } from './priority.ts';
 import { outcomeOf, serve } from './serve.ts';
 import { type Part, takePart } from './shared-job.ts';
 
@@ -47,6 +48,7 @@ function performed(item: Item): ItemResult {
       weigh(item.bytes);
       return { kind: 'layer_opened', layer: openLayerFile(item.bytes, item.etag, item.limits) };
     case 'ping':
+      runBehindTheEventLoop();
       for (const operation of OPERATIONS) operation.compile();
       return { kind: 'up' };
   }

@@ -1,0 +1,15 @@
+import { getPriority, setPriority } from 'node:os';
+
+/** Steps of niceness (nice(2)): a thread that is ten steps nicer gets a tenth of what another one gets that also wants to run. */
+const NICENESS = 10;
+const NICEST = 19;
+
+/**
+ * Has this thread run behind those of the process that are not nice, where the system counts niceness by thread, as Linux
+ * does (setpriority(2), "C library/kernel differences"). Workers compute for milliseconds on every core; the event loop
+ * runs for microseconds, and everybody waits for it, so it is to run as soon as it has something to do.
+ */
+export function runBehindTheEventLoop(): void {
+  if (process.platform !== 'linux') return;
+  setPriority(0, Math.min(NICEST, getPriority(0) + NICENESS));
+}

@@ -81,7 +81,7 @@ export class Ticket {
     if (isReadHere(request) && !isForOneWorker(request, idleWorkers, speed)) {
       return this.#callFromHere(request);
     }
-    const read = await this.#readAtWorker(request, wholeCallFlops(idleWorkers));
+    const read = await this.#readAtWorker(request, wholeCallFlops(idleWorkers, speed));
     return 'encoded' in read ? read.encoded : this.answer(read, request.answerFormat);
   }
 

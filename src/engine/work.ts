@@ -39,13 +39,15 @@ const MIDDLING_BODY_BYTES = 512 * 1024;
 
 /**
  * Whether a worker does all of a request though it could be read here: a body of some length, or one for a layer of some
- * size, while no two workers are idle, which would share the arithmetic. The event loop then hands over bytes and gets
- * bytes, and calls that wait may go together.
+ * size, where it would not be shared by workers that are idle. The event loop then hands over bytes and gets bytes, and
+ * calls that wait may go together.
  */
 export function isForOneWorker(request: CallRequest, idleWorkers: number, flopsPerMs: number): boolean {
   const { byteLength } = request.bytes;
-  if (idleWorkers > 1 || byteLength > MIDDLING_BODY_BYTES) return false;
-  return byteLength > SMALL_BODY_BYTES || projectionFlops(request) > hereFlops(flopsPerMs);
+  if (byteLength > MIDDLING_BODY_BYTES) return false;
+  const flops = projectionFlops(request);
+  if (idleWorkers > 1 && (flops === 0 || flops > unsharedFlops(flopsPerMs))) return false;
+  return byteLength > SMALL_BODY_BYTES || flops > hereFlops(flopsPerMs);
 }
 
 /** What a float32 takes by itself, and about what it takes as JSON, with its comma. */
@@ -90,8 +92,11 @@ export function isWrittenHere(format: string, answer: Answer, options: EncodeOpt
   return answerElements(answer) <= most;
 }
 
-/** A job whose arithmetic takes no longer than handing it over a few times is for one worker. */
-const SMALL_JOB_FLOPS = 2e6;
+/**
+ * A job that takes one worker no longer than this is for one: to wake another, and to wait for each other between the
+ * stages, costs both some tenths of a millisecond, which others could use.
+ */
+const LONGEST_UNSHARED_MS = 1.5;
 /** A job that takes each worker no longer than this is shared in one go; a longer one leaves room between its slices. */
 const LONGEST_SHARE_MS = 25;
 
@@ -107,8 +112,12 @@ export function sharesOf(
   flopsPerMs: number,
 ): number | null {
   const flops = planFlops(plan);
-  if (flops <= SMALL_JOB_FLOPS) return 1;
+  if (flops <= unsharedFlops(flopsPerMs)) return 1;
   return flops <= LONGEST_SHARE_MS * threads * flopsPerMs ? Math.max(1, idleWorkers) : null;
+}
+
+function unsharedFlops(flopsPerMs: number): number {
+  return LONGEST_UNSHARED_MS * flopsPerMs;
 }
 
 /** A call that is computed this quickly is computed where it is: the way to a worker and back takes longer. */
@@ -131,8 +140,8 @@ const LONGEST_WHOLE_FLOPS = 3e8;
  * Up to how much arithmetic the worker that reads a request also computes it and writes its answer, so that the
  * request is one hop. Where no other worker is idle, sharing the call would only cost.
  */
-export function wholeCallFlops(idleWorkers: number): number {
-  return idleWorkers > 1 ? SMALL_JOB_FLOPS : LONGEST_WHOLE_FLOPS;
+export function wholeCallFlops(idleWorkers: number, flopsPerMs: number): number {
+  return idleWorkers > 1 ? unsharedFlops(flopsPerMs) : LONGEST_WHOLE_FLOPS;
 }
 
 /** Costs count in bytes of the body. Calls of one layer go together where they have to wait. */

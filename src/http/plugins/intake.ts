@@ -12,6 +12,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Whether nothing of the body is kept when the response is out, so that its memory may be used again. */
     transientBody?: boolean;
+    /** Where in a body, plain, its tensors begin: to lie at a multiple of `ALIGNMENT`, so that they need no copy. */
+    tensorsBegin?: (request: FastifyRequest) => number | undefined;
   }
   interface FastifyRequest {
     /** The place in the engine, from before the body is read until the response is out; null on other routes. */
@@ -25,6 +27,9 @@ export interface IntakeOptions {
   /** Types of the bodies that are read. */
   readonly mediaTypes: readonly string[];
 }
+
+/** Bytes of the widest elements. */
+const ALIGNMENT = 8;
 
 /**
  * How a body comes in, for every route of the scope that this is registered in: a place in the engine is taken, the body
@@ -53,14 +58,17 @@ export const intake = fp<IntakeOptions>(async (scope, { engine, limits, mediaTyp
       const ticket = ticketOf(request);
       const length = announcedLength(request.headers['content-length'], limits.bodyBytes);
       const coding = readContentEncoding(request.headers['content-encoding']);
+      const { transientBody, tensorsBegin } = request.routeOptions.config;
+      const lead = -(tensorsBegin?.(request) ?? 0) & (ALIGNMENT - 1);
+      const take = transientBody
+        ? (bytes: number, booked: number) => ticket.takeBody(bytes, booked)
+        : (bytes: number, booked: number) => {
+            ticket.reserve(bytes - booked);
+            return new Uint8Array(new SharedArrayBuffer(bytes));
+          };
       const budget: BodyBudget = {
         limit: limits.bodyBytes,
-        memoryOf: request.routeOptions.config.transientBody
-          ? (bytes, booked) => ticket.takeBody(bytes, booked)
-          : (bytes, booked) => {
-              ticket.reserve(bytes - booked);
-              return new Uint8Array(new SharedArrayBuffer(bytes));
-            },
+        memoryOf: (bytes, booked) => take(bytes + lead, booked).subarray(lead),
         signal: ticket.signal,
       };
       return readDecompressed(stream, coding, budget, (plain) =>

@@ -40,7 +40,7 @@ export async function inferRoutes(scope: FastifyInstance, context: KserveContext
     const url = `${model}/infer`;
     scope.post(url, {
       // Of all codings that its header accepts, the Python client undoes gzip.
-      config: { transientBody: true, responseCodings: ['gzip'] },
+      config: { transientBody: true, responseCodings: ['gzip'], tensorsBegin: headerLengthOf },
       schema: {
         operationId: `infer${suffix}`,
         tags: [TAG],

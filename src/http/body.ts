@@ -2,6 +2,7 @@ import { IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
 import { finished, type Readable } from 'node:stream';
 import { Problem } from '../domain/problem.ts';
+import { copyBytes } from '../wire/copy-bytes.ts';
 
 /** Where a body without a Content-Length starts. */
 const FIRST_BYTES = 64 * 1024;
@@ -89,7 +90,7 @@ class GrowingBody {
     const { limit } = this.#budget;
     if (needed > limit) throw new Problem('body_too_large', `The body may have ${limit} bytes; more came.`);
     if (needed > this.#buffer.length) this.#grow(Math.min(limit, Math.max(needed, this.#buffer.length * 2)));
-    this.#buffer.set(chunk, this.#filled);
+    copyBytes(chunk, this.#buffer, this.#filled);
     this.#filled = needed;
   }
 

@@ -1,9 +1,11 @@
 import type { Answer, AnswerTensor, Json } from '../../domain/answer.ts';
 import { problemAt } from '../../domain/problem.ts';
 import { elementCount } from '../../domain/tensor.ts';
+import { copyBytes } from '../copy-bytes.ts';
+import { assertAllWritable } from '../finite.ts';
 import type { Encoded, EncodeOptions } from '../format.ts';
 import { COMMA } from '../json/ascii.ts';
-import { assertWritable, ByteWriter, releaseBytes } from '../json/byte-writer.ts';
+import { ByteWriter, releaseBytes } from '../json/byte-writer.ts';
 import { answerBytes } from '../shared-memory.ts';
 import type { InferenceResponse } from './inference.ts';
 
@@ -85,7 +87,7 @@ function writeOutput(writer: ByteWriter, { name, tensor, binary }: Output): void
   if (count !== data.length) throw new Error(`A result of shape [${shape}] has ${data.length} elements`);
   const described = { name, datatype: DATATYPE[dtype], shape };
   if (binary) {
-    for (let element = 0; element < count; element++) assertWritable(data[element], element);
+    assertAllWritable(data);
     writer.text(JSON.stringify({ ...described, parameters: { binary_data_size: data.byteLength } }));
     return;
   }
@@ -102,7 +104,7 @@ function withTensors(json: Uint8Array, tensors: readonly AnswerTensor[]): Encode
   bytes.fill(0x20, json.length, headerBytes);
   let at = headerBytes;
   for (const { data } of tensors) {
-    bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at);
+    copyBytes(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), bytes, at);
     at += data.byteLength;
   }
   return { bytes, headerBytes };

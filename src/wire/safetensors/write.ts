@@ -1,4 +1,5 @@
 import { elementCount } from '../../domain/tensor.ts';
+import { copyBytes } from '../copy-bytes.ts';
 import { METADATA } from './header.ts';
 import type { StoredTensor } from './read.ts';
 import { alignmentOf, storedBytes } from './stored-dtypes.ts';
@@ -28,7 +29,7 @@ export function joinedBytes(parts: readonly Uint8Array[]): number {
 export function joinInto<Bytes extends Uint8Array>(bytes: Bytes, parts: readonly Uint8Array[]): Bytes {
   let at = 0;
   for (const part of parts) {
-    bytes.set(part, at);
+    copyBytes(part, bytes, at);
     at += part.length;
   }
   return bytes;

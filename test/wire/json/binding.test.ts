@@ -249,3 +249,32 @@ describe.skipIf(jsonAddon === null)('looking for what is not finite', () => {
     expect(addon.firstNotFinite(elements)).toBe(-1);
   });
 });
+
+describe.skipIf(jsonAddon === null)('copying bytes', () => {
+  const from = bytesOf('abc');
+
+  it('copies as set() does, and onto itself as well', () => {
+    const to = bytesOf('.....');
+    addon.copyBytes(from, to, 2);
+    expect(Buffer.from(to).toString()).toBe('..abc');
+    addon.copyBytes(to.subarray(2), to, 1);
+    expect(Buffer.from(to).toString()).toBe('.abcc');
+    addon.copyBytes(new Uint8Array(), to, 5);
+    addon.copyBytes(new Uint8Array(), new Uint8Array(), 0);
+  });
+
+  it('goes nowhere else', () => {
+    const to = bytesOf('...');
+    for (const at of [-1, 1, 3, 4, 2 ** 40, -(2 ** 40), '0', undefined, null]) {
+      expect(() => addon.copyBytes(from, to, at as number)).toThrow(RangeError);
+    }
+    for (const wrong of [[1, 2, 3], new ArrayBuffer(3), new Float32Array(3), null]) {
+      expect(() => addon.copyBytes(wrong as never, to, 0)).toThrow(RangeError);
+      expect(() => addon.copyBytes(from, wrong as never, 0)).toThrow(RangeError);
+    }
+    const gone = new Uint8Array(3);
+    gone.buffer.transfer();
+    expect(() => addon.copyBytes(from, gone, 0)).toThrow(RangeError);
+    expect(Buffer.from(to).toString()).toBe('...');
+  });
+});

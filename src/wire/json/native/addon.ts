@@ -26,6 +26,8 @@ export interface JsonAddon {
   ): number;
   /** The first element that is NaN or infinite, or -1. */
   firstNotFinite(elements: Float32Array | Float64Array): number;
+  /** As `to.set(from, at)`. */
+  copyBytes(from: Uint8Array, to: Uint8Array, at: number): void;
 }
 
 /** Where the numbers of a place to read from stand; read_elements.h says what they mean. */

@@ -1,10 +1,11 @@
 // The Node-API face of the codec: readElements(bytes, end, place, elements), writeElements(elements, sizes,
-// place, bytes) and firstNotFinite(elements). The first two continue from a place, which is an array of
-// numbers, leave there how far they have come, and return why they stopped. All that is given is checked, so
-// that a wrong call is a RangeError and never a crash.
+// place, bytes), firstNotFinite(elements) and copyBytes(from, to, at). The first two continue from a place,
+// which is an array of numbers, leave there how far they have come, and return why they stopped. All that is
+// given is checked, so that a wrong call is a RangeError and never a crash.
 #include <node_api.h>
 
 #include <cmath>
+#include <cstring>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
@@ -245,6 +246,21 @@ napi_value callFirstNotFinite(napi_env env, napi_callback_info info) {
   });
 }
 
+napi_value callCopyBytes(napi_env env, napi_callback_info info) {
+  return guarded(env, [&]() -> napi_value {
+    napi_value arguments[3];
+    readArguments(env, info, arguments);
+    const auto from = readBytes(env, arguments[0]);
+    const auto to = readBytes(env, arguments[1]);
+    int64_t at = 0;
+    if (napi_get_value_int64(env, arguments[2], &at) != napi_ok || at < 0 || from.length > to.length - at) {
+      throw BadCall("at: expected a place with room for the bytes.");
+    }
+    if (from.length > 0) std::memmove(to.data + at, from.data, from.length);
+    return nullptr;
+  });
+}
+
 napi_value initialise(napi_env env, napi_value exports) {
   const auto addFunction = [&](const char* name, napi_callback callback) {
     napi_value function;
@@ -254,6 +270,7 @@ napi_value initialise(napi_env env, napi_value exports) {
   addFunction("readElements", callReadElements);
   addFunction("writeElements", callWriteElements);
   addFunction("firstNotFinite", callFirstNotFinite);
+  addFunction("copyBytes", callCopyBytes);
   return exports;
 }
 

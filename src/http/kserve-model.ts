@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import { Problem } from '../domain/problem.ts';
-import { MODEL_VERSION, type Model, type Models } from '../service/models.ts';
+import { MODEL_VERSION, type Model } from '../service/models.ts';
 
 interface ModelParams {
   readonly model: string;
@@ -8,12 +8,15 @@ interface ModelParams {
 }
 
 /**
- * The model that an address names.
+ * The model that an address names, as `find` finds it.
  * @throws {Problem} not_found; invalid_request for a version that is no number; store_unavailable.
  */
-export async function modelOf(request: FastifyRequest, models: Models): Promise<Model> {
+export async function modelOf(
+  request: FastifyRequest,
+  find: (name: string) => Promise<Model>,
+): Promise<Model> {
   const { model: name, version } = request.params as ModelParams;
-  const found = await models.find(name);
+  const found = await find(name);
   if (version === undefined || version === MODEL_VERSION) return found;
   const shown = JSON.stringify(version.slice(0, 64));
   if (!/^\d+$/.test(version)) {

@@ -53,11 +53,16 @@ export class Layers {
     return layer ?? (await this.#refuseUnknown(name));
   }
 
-  /** The layer with its weights in memory, for a call. Throws the Problems of `find` and of opening. */
-  async open(name: string): Promise<Layer> {
+  /** As `find`, for a call: what was seen a moment ago is taken for what is there, without a look at the store. */
+  async findToCall(name: string): Promise<StoredLayer> {
     const seen = this.#seen.get(name);
     const isFresh = seen !== undefined && performance.now() - seen.atMs < FRESH_MS;
-    return this.#open.open(isFresh ? seen.layer : await this.find(name));
+    return isFresh ? seen.layer : this.find(name);
+  }
+
+  /** The layer with its weights in memory, for a call. Throws the Problems of `findToCall` and of opening. */
+  async open(name: string): Promise<Layer> {
+    return this.#open.open(await this.findToCall(name));
   }
 
   /**

@@ -43,11 +43,20 @@ export class Models {
   }
 
   /** @throws {Problem} not_found; store_unavailable. */
-  async find(name: string): Promise<Model> {
+  find(name: string): Promise<Model> {
+    return this.#find(name, () => this.#layers.find(name));
+  }
+
+  /** As `find`, for a call; see `Layers.findToCall`. */
+  findToCall(name: string): Promise<Model> {
+    return this.#find(name, () => this.#layers.findToCall(name));
+  }
+
+  async #find(name: string, findLayer: () => Promise<{ readonly name: string }>): Promise<Model> {
     const builtIn = BUILT_IN.find((model) => model.name === name);
     if (builtIn !== undefined) return builtIn;
     try {
-      if (LAYER_NAME.test(name)) return this.#layer((await this.#layers.find(name)).name);
+      if (LAYER_NAME.test(name)) return this.#layer((await findLayer()).name);
     } catch (error) {
       if (!(error instanceof Problem && error.code === 'not_found')) throw error;
     }

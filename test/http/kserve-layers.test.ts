@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { MemoryStore } from '../../src/store/memory.ts';
 import { getInferenceRequest, InferResult } from '../support/triton.ts';
 import { listen, post, send, type TestService } from './support.ts';
 
@@ -85,3 +86,32 @@ it.each(['..%2f..%2fetc', '%2e%2e', 'A', '.hidden', 'a'.repeat(65), '%00'])(
     expect(reply.json.error).toMatch(/^There is no/);
   },
 );
+
+it('calls that follow each other look once for what a name has; who asks about a model sees the store', async () => {
+  const store = new MemoryStore();
+  const find = vi.spyOn(store, 'find');
+  const other = await listen({ store });
+  try {
+    const body = JSON.stringify({ projections: { w_q: WEIGHT, w_k: WEIGHT, w_v: WEIGHT }, heads: 2 });
+    const layer = `${other.url}/v1/layers/a`;
+    await send(layer, { method: 'PUT', headers: { 'content-type': 'application/json' }, body });
+    const inputs = [{ name: 'embeddings', shape: [1, 1, 2], datatype: 'FP32', data: [1, 2] }];
+    const infer = () => post(`${other.url}/v2/models/a/infer`, { inputs });
+    expect((await infer()).status).toBe(200);
+    const atMs = performance.now();
+    const clock = vi.spyOn(performance, 'now').mockReturnValue(atMs);
+    find.mockClear();
+    for (let call = 0; call < 10; call++) expect((await infer()).status).toBe(200);
+    expect(find).not.toHaveBeenCalled();
+    clock.mockReturnValue(atMs + 1500);
+    await infer();
+    expect(find).toHaveBeenCalledOnce();
+    expect((await send(`${other.url}/v2/models/a`)).status).toBe(200);
+    expect(find).toHaveBeenCalledTimes(2);
+    await send(layer, { method: 'DELETE' });
+    expect((await infer()).status).toBe(404);
+  } finally {
+    vi.restoreAllMocks();
+    await other.close();
+  }
+});

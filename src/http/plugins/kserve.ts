@@ -39,7 +39,7 @@ export const inference = fp<InferenceOptions>(async (scope, { engine, limits, mo
   scope.decorateRequest('model', null);
 
   scope.addHook('onRequest', async (request) => {
-    request.model = await modelOf(request, models);
+    request.model = await modelOf(request, (name) => models.findToCall(name));
     // The Python client names no type.
     request.headers['content-type'] ??= INFERENCE_JSON;
     checkContentType(request.headers['content-type']);

@@ -53,6 +53,7 @@ export async function modelRoutes(
     },
   });
 
+  const find = (name: string) => models.find(name);
   for (const { url, params, suffix, words } of MODEL_ADDRESSES) {
     app.get(url, {
       config: PLAIN,
@@ -70,7 +71,7 @@ export async function modelRoutes(
         },
       },
       handler: async (request, reply) =>
-        sendInferenceJson(reply, describeModel(await modelOf(request, models))),
+        sendInferenceJson(reply, describeModel(await modelOf(request, find))),
     });
 
     app.get(`${url}/ready`, {
@@ -88,7 +89,7 @@ export async function modelRoutes(
         },
       },
       handler: async (request, reply) => {
-        const { name } = await modelOf(request, models);
+        const { name } = await modelOf(request, find);
         const ready = readinessOf(app, engine) === 'ready';
         reply.code(ready ? 200 : 503).header('cache-control', 'no-store');
         return sendInferenceJson(reply, { name, ready });
@@ -109,7 +110,7 @@ export async function modelRoutes(
         },
       },
       handler: async (request, reply) => {
-        const { name } = await modelOf(request, models);
+        const { name } = await modelOf(request, find);
         reply.header('cache-control', 'no-store');
         return sendInferenceJson(reply, { model_stats: [statistics.of(name)] });
       },

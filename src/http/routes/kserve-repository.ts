@@ -99,7 +99,7 @@ export async function repositoryRoutes(
       },
     },
     handler: async (request, reply) => {
-      const { name, open } = await modelOf(request, models);
+      const { name, open } = await modelOf(request, (name) => models.find(name));
       const { parameters = {} } = readModelRequest<{ parameters: object }>(request);
       const [given] = Object.keys(parameters);
       if (given !== undefined) {
@@ -128,7 +128,7 @@ export async function repositoryRoutes(
       },
     },
     handler: async (request) => {
-      const { name, open } = await modelOf(request, models);
+      const { name, open } = await modelOf(request, (name) => models.find(name));
       readModelRequest(request);
       const why =
         open === undefined

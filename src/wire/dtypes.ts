@@ -1,4 +1,5 @@
 import { type DType, elementCount, type RealArray } from '../domain/tensor.ts';
+import { copyBytes } from './copy-bytes.ts';
 import { firstNotFinite } from './finite.ts';
 import { sharedBytes, sharedFloat32, sharedFloat64 } from './shared-memory.ts';
 
@@ -66,7 +67,7 @@ export function readLittleEndian(dtype: DType, bytes: Uint8Array): Elements | El
 export function aligned(bytes: Uint8Array, elementBytes: number): Uint8Array {
   if (bytes.byteOffset % elementBytes === 0) return bytes;
   const copy = sharedBytes(bytes.length);
-  copy.set(bytes);
+  copyBytes(bytes, copy, 0);
   return copy;
 }
 

@@ -63,7 +63,8 @@ test('small jobs are for one worker, middling ones for all that are idle, long o
     buffers: {},
   });
   const speed = 1e8;
-  expect(sharesOf(plan(1e6), 4, 4, speed)).toBe(1);
+  expect(sharesOf(plan(1.4e8), 4, 4, speed)).toBe(1);
+  expect(sharesOf(plan(1.6e8), 4, 4, speed)).toBe(4);
   expect(sharesOf(plan(1e9), 4, 4, speed)).toBe(4);
   expect(sharesOf(plan(1e9), 3, 4, speed)).toBe(3);
   expect(sharesOf(plan(1e9), 0, 4, speed)).toBe(1);

@@ -32,6 +32,7 @@ export async function repositoryRoutes(
   app: FastifyInstance,
   { engine, models, limits }: KserveContext,
 ): Promise<void> {
+  const find = (name: string) => models.find(name);
   // Whatever type a client names, or none, these bodies are JSON.
   app.removeAllContentTypeParsers();
   const bodyLimit = limits.envelopeBytes;
@@ -99,7 +100,7 @@ export async function repositoryRoutes(
       },
     },
     handler: async (request, reply) => {
-      const { name, open } = await modelOf(request, (name) => models.find(name));
+      const { name, open } = await modelOf(request, find);
       const { parameters = {} } = readModelRequest<{ parameters: object }>(request);
       const [given] = Object.keys(parameters);
       if (given !== undefined) {
@@ -128,7 +129,7 @@ export async function repositoryRoutes(
       },
     },
     handler: async (request) => {
-      const { name, open } = await modelOf(request, (name) => models.find(name));
+      const { name, open } = await modelOf(request, find);
       readModelRequest(request);
       const why =
         open === undefined

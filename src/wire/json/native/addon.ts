@@ -2,9 +2,9 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
 /**
- * The face of the C++ addon, addon/binding.cc: the loops over the numbers of a tensor. Reading and writing, for what has
- * no fault, go on from a place, leave there how far they have come, and return why they stopped. Throws a RangeError
- * for arguments that do not fit.
+ * The face of the C++ addon, addon/binding.cc: the loops over the numbers of a tensor, as text and, for every format, as
+ * bytes. Reading and writing, for what has no fault, go on from a place, leave there how far they have come, and return
+ * why they stopped. Throws a RangeError for arguments that do not fit.
  */
 export interface JsonAddon {
   /** Reads the bytes before `end`, from `ReadPlace` on. Returns a `ReadStop`. */

@@ -1,12 +1,19 @@
-import type { RealArray } from '../domain/tensor.ts';
+import type { Precision, RealArray } from '../domain/tensor.ts';
 import type { BufferPlan, Memory, Plan } from './kernel.ts';
+import { loadAddon } from './native/addon.ts';
 
-/** Buffers begin at multiples of a cache line, so that no two of them share one. */
+/**
+ * Memory comes to the processor in lines. A buffer that begins with one shares none with another buffer, and no vector
+ * of its rows lies across two: loads of those take twice as long.
+ */
 const LINE_BYTES = 64;
+
+const native = loadAddon();
 
 /** Bytes of the memory that a plan asks for. */
 export function planBytes(plan: Plan): number {
-  return Object.values(plan.buffers).reduce((sum, buffer) => sum + wholeLines(buffer), 0);
+  const bytes = Object.values(plan.buffers).reduce((sum, buffer) => sum + wholeLines(buffer), 0);
+  return bytes + LINE_BYTES;
 }
 
 /**
@@ -14,7 +21,7 @@ export function planBytes(plan: Plan): number {
  * before they read: the block may hold anything.
  */
 export function allocate(plan: Plan, block = new SharedArrayBuffer(planBytes(plan))): Memory {
-  let offset = 0;
+  let offset = bytesToLine(block);
   return Object.fromEntries(
     Object.entries(plan.buffers).map(([name, buffer]) => {
       const view = viewOf(block, offset, buffer);
@@ -22,6 +29,20 @@ export function allocate(plan: Plan, block = new SharedArrayBuffer(planBytes(pla
       return [name, view];
     }),
   );
+}
+
+/** Zeroed real numbers on shared memory that begins with a line: what kernels read again and again. `count` elements. */
+export function allocateLines(precision: Precision, count: number): RealArray {
+  const type = precision === 'float64' ? 'float64' : 'float32';
+  const buffer: BufferPlan = { type, elements: count };
+  const block = new SharedArrayBuffer(wholeLines(buffer) + LINE_BYTES);
+  return viewOf(block, bytesToLine(block), buffer) as RealArray;
+}
+
+/** Bytes before the first whole line of a block; 0 where only the addon could tell, and is not there. */
+function bytesToLine(block: SharedArrayBuffer): number {
+  if (!('addon' in native)) return 0;
+  return -native.addon.placeInLine(new Uint8Array(block)) & (LINE_BYTES - 1);
 }
 
 function viewOf(

@@ -5,8 +5,10 @@ import { buffersOf } from '../domain/buffers.ts';
 import type { AttentionCall, Linear } from '../domain/call.ts';
 import type { Limits } from '../domain/limits.ts';
 import { Problem } from '../domain/problem.ts';
+import type { RealArray } from '../domain/tensor.ts';
 import { weigh } from '../engine/counterweight.ts';
 import type { Engine, Ticket } from '../engine/engine.ts';
+import { allocateLines } from '../kernels/memory.ts';
 import { isSameContent } from '../store/hash.ts';
 import type { LayerStore, StoredLayer } from '../store/store.ts';
 import { LayerMemory, type LayerMemoryStats, type OpenLayer } from './layer-memory.ts';
@@ -138,9 +140,8 @@ function linearOf(call: AttentionCall, part: (typeof PACKED_PARTS)[number]): Lin
 }
 
 /** Out of the memory of a job, which goes to the next one, into shared memory of its own. */
-function copied<Data extends Float32Array | Float64Array>(data: Data): Data {
-  const bytes = new Uint8Array(new SharedArrayBuffer(data.byteLength));
-  bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-  const { buffer } = bytes;
-  return (data instanceof Float32Array ? new Float32Array(buffer) : new Float64Array(buffer)) as Data;
+function copied(data: RealArray): RealArray {
+  const copy = allocateLines(data instanceof Float32Array ? 'float32' : 'float64', data.length);
+  copy.set(data);
+  return copy;
 }

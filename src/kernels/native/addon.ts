@@ -16,6 +16,8 @@ export interface Addon {
    * part, its samples, heads and rows, and the rows of a tile.
    */
   runAll(call: OpenedCall, steps: Float64Array): void;
+  /** Bytes between the beginning of a line of memory, of 64 bytes, and that of an array. */
+  placeInLine(array: Uint8Array): number;
   /** Names of the parts, by number. */
   readonly parts: readonly string[];
 }

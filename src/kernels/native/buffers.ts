@@ -3,9 +3,6 @@ import { planBuffers } from '../buffers.ts';
 import { headShape, type Role, sourceOf } from '../heads.ts';
 import type { BufferPlan } from '../kernel.ts';
 
-/** Elements by which a buffer may be moved to begin at a multiple of 64 bytes. */
-const ALIGNMENT = 16;
-
 const ROLES: readonly Role[] = ['query', 'key', 'value'];
 
 /**
@@ -38,26 +35,26 @@ export function planNativeBuffers(
     const depth = heads * words(valueHeadSize);
     const columns = call.outputProjection.headSize;
     if (!isPacked(call.outputProjection, kernel)) buffers['packed.output'] = real(padded(columns) * depth);
-    buffers.concat = real(batch * padded(queries) * depth + ALIGNMENT);
+    buffers.concat = real(batch * padded(queries) * depth);
   }
   const kvRows = batch * kvHeads;
   const all = keys + extras;
   if (!packsKeys(call)) return buffers;
-  buffers['native.key_panels'] = real(kvRows * padded(all) * words(headSize) + ALIGNMENT);
-  buffers['native.value_rows'] = real(kvRows * words(all) * valueHeadSize + ALIGNMENT);
+  buffers['native.key_panels'] = real(kvRows * padded(all) * words(headSize));
+  buffers['native.value_rows'] = real(kvRows * words(all) * valueHeadSize);
   buffers['native.key_sizes'] = real((kvRows * padded(all)) / panel);
   buffers['native.poison'] = { type: 'int32', elements: kvRows * all };
   if (call.gradOutput !== null) {
     const rows = batch * heads * padded(queries);
-    buffers['native.key_rows'] = real(kvRows * all * headSize + ALIGNMENT);
-    buffers['native.value_panels'] = real(kvRows * padded(all) * valueHeadSize + ALIGNMENT);
-    buffers['native.query_panels'] = real(rows * headSize + ALIGNMENT);
-    buffers['native.query_rows'] = real(rows * headSize + ALIGNMENT);
-    buffers['native.query_partials'] = real(gradientPartials(call) * rows * headSize + ALIGNMENT);
+    buffers['native.key_rows'] = real(kvRows * all * headSize);
+    buffers['native.value_panels'] = real(kvRows * padded(all) * valueHeadSize);
+    buffers['native.query_panels'] = real(rows * headSize);
+    buffers['native.query_rows'] = real(rows * headSize);
+    buffers['native.query_partials'] = real(gradientPartials(call) * rows * headSize);
     buffers['native.query_sizes'] = real(rows / panel);
-    buffers['native.grad_panels'] = real(rows * valueHeadSize + ALIGNMENT);
-    buffers['native.grad_rows'] = real(rows * valueHeadSize + ALIGNMENT);
-    buffers['native.deltas'] = real(rows + ALIGNMENT);
+    buffers['native.grad_panels'] = real(rows * valueHeadSize);
+    buffers['native.grad_rows'] = real(rows * valueHeadSize);
+    buffers['native.deltas'] = real(rows);
   }
   return buffers;
 }

@@ -21,8 +21,10 @@ import { keepPacked } from './packed.ts';
 /** Positions and key ranges are held in float32 lanes, exact below 2^24. */
 const MOST_POSITIONS = 2 ** 24;
 
-/** Tokens multiplied with a block of weights while it is in the cache. */
-const PROJECTION_PANELS = 4;
+/** Panels of tokens that a projection takes at a time; addon/call.h. */
+const BLOCK_PANELS = 4;
+/** Panels of columns of one of its tiles. */
+const COLUMN_PANELS = 4;
 /** Query panels of one attention tile. */
 const ATTENTION_PANELS = 2;
 
@@ -128,7 +130,17 @@ function stages(part: (name: string) => Part['run'], kernel: string, panel: numb
     rows: linear.headColumn.length * linear.headSize,
     tileRows: 4 * panel,
   });
-  const columnPanels = (linear: Linear) => Math.ceil((linear.headColumn.length * linear.headSize) / panel);
+  const blocksOf = ({ sizes }: AttentionCall, tokens: number) =>
+    Math.ceil((sizes.batch * Math.ceil(tokens / panel)) / BLOCK_PANELS);
+  /** The heads of a projection are blocks of tokens, of whatever samples; its rows are the columns of the weight. */
+  const projectionGrid = (call: AttentionCall, linear: Linear, tokens: number): Grid => ({
+    batch: 1,
+    heads: blocksOf(call, tokens),
+    rows: linear.headColumn.length * linear.headSize,
+    tileRows: COLUMN_PANELS * panel,
+  });
+  const projectionFlops = (call: AttentionCall, { inWidth }: Linear, tokens: number) =>
+    (2 * inWidth * call.sizes.batch * tokens) / blocksOf(call, tokens);
   const rowGrid = ({ sizes }: AttentionCall, heads: number, rows: number, panels: number): Grid => ({
     batch: sizes.batch,
     heads,
@@ -167,14 +179,8 @@ function stages(part: (name: string) => Part['run'], kernel: string, panel: numb
       name: 'heads',
       parts: ROLES.flatMap((role): Part[] => [
         {
-          grid: (call) =>
-            rowGrid(
-              call,
-              columnPanels(linearOf(call, role)),
-              headShape(call, role).rows,
-              2 * PROJECTION_PANELS,
-            ),
-          flopsPerRow: (call) => 2 * linearOf(call, role).inWidth * panel,
+          grid: (call) => projectionGrid(call, linearOf(call, role), headShape(call, role).rows),
+          flopsPerRow: (call) => projectionFlops(call, linearOf(call, role), headShape(call, role).rows),
           applies: (call) => isProjected(call, role),
           run: part(`project${NAMES[role]}`),
         },
@@ -232,9 +238,8 @@ function stages(part: (name: string) => Part['run'], kernel: string, panel: numb
       name: 'results',
       parts: [
         {
-          grid: (call) =>
-            rowGrid(call, columnPanels(call.outputProjection!), call.sizes.queries, 2 * PROJECTION_PANELS),
-          flopsPerRow: (call) => 2 * call.outputProjection!.inWidth * panel,
+          grid: (call) => projectionGrid(call, call.outputProjection!, call.sizes.queries),
+          flopsPerRow: (call) => projectionFlops(call, call.outputProjection!, call.sizes.queries),
           applies: (call) => call.outputProjection !== null,
           run: part('projectOutput'),
         },

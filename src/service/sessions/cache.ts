@@ -1,6 +1,7 @@
 import type { PastTokens, SessionShape } from '../../contract/session.ts';
 import type { HeadView, KeptPresent } from '../../domain/call.ts';
-import { allocateReal, bytesPerElement, type RealArray } from '../../domain/tensor.ts';
+import { bytesPerElement, type RealArray } from '../../domain/tensor.ts';
+import { allocateLines } from '../../kernels/memory.ts';
 
 /** The smallest memory that is made. */
 const LEAST_ROWS = 64;
@@ -70,8 +71,8 @@ export function makeCache(shape: SessionShape, position: number, capacity: numbe
   const { kvHeads, headSize, valueHeadSize, precision } = shape;
   return {
     capacity,
-    key: allocateReal(precision, kvHeads * capacity * headSize),
-    value: allocateReal(precision, kvHeads * capacity * valueHeadSize),
+    key: allocateLines(precision, kvHeads * capacity * headSize),
+    value: allocateLines(precision, kvHeads * capacity * valueHeadSize),
     firstToken: position - visibleBefore(shape, position),
   };
 }

@@ -106,6 +106,25 @@ export function invariances(kernel: Kernel): void {
     },
   );
 
+  it('computes a token alone as it would among those of other samples, to the bit', () => {
+    const projections = {
+      width: 600,
+      contextWidth: null,
+      layout: 'in_out',
+      packed: null,
+      bias: true,
+      outputWidth: 150,
+    } as const;
+    const sizes = { batch: 3, queries: 1, heads: 5, kvHeads: 5, headSize: 40 };
+    const call = makeCall({ ...sizes, precision, projections });
+    const whole = run(kernel, call).memory.output;
+    for (const sample of range(sizes.batch)) {
+      const alone = run(kernel, sampleOf(call, sample)).memory.output;
+      const { length } = alone;
+      expectSameBits('output', alone, whole.subarray(sample * length, (sample + 1) * length));
+    }
+  });
+
   it('does not mind the order of tiles, to the bit', () => {
     const sizes = { batch: 2, queries: 100, newKeys: 130, heads: 4, kvHeads: 2, headSize: 8 };
     const forbid = randomMask(makeCall(sizes).sizes, seeded(3), 0.3);

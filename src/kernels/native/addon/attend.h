@@ -84,13 +84,23 @@ inline void finishPanel(const Call& call, size_t batch, size_t head, size_t firs
 /// the factor by which what was summed before has to shrink. Lanes are queries, so nothing ever crosses
 /// lanes.
 inline void softmaxBlock(float* s, size_t keys, float* top, float* sum, float* shrink) {
-  for (size_t lane = 0; lane < kPanel; lane += kLanes) {
-    const Vec before = load(top + lane);
-    Vec now = before;
-    for (size_t key = 0; key < keys; key++) now = maximum(now, load(s + key * kPanel + lane));
+  // A chain of maxima for every other key of each vector of lanes: one would wait for itself.
+  Vec even[2] = {load(top), load(top + kLanes)}, odd[2] = {even[0], even[1]};
+  size_t pair = 0;
+  for (; pair + 2 <= keys; pair += 2) {
+    const float* row = s + pair * kPanel;
+    for (int half = 0; half < 2; half++) {
+      even[half] = maximum(even[half], load(row + half * kLanes));
+      odd[half] = maximum(odd[half], load(row + kPanel + half * kLanes));
+    }
+  }
+  for (int half = 0; half < 2; half++) {
+    const size_t lane = half * kLanes;
+    Vec now = maximum(even[half], odd[half]);
+    if (pair < keys) now = maximum(now, load(s + pair * kPanel + lane));
     // A lane that has seen no key yet is kept away from -Infinity - -Infinity.
     const Vec base = select(less(broadcast(kForbidden), now), now, broadcast(0));
-    const Vec factor = exp(before - base);
+    const Vec factor = exp(load(top + lane) - base);
     Vec total = broadcast(0);
     for (size_t key = 0; key < keys; key++) {
       const Vec weight = exp(load(s + key * kPanel + lane) - base);

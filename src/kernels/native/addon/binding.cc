@@ -3,6 +3,7 @@
 #include <node_api.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
 #include <memory>
 
@@ -20,6 +21,9 @@ struct Opened {
   const Kernels* kernels;
   Call call;
 };
+
+/// Memory comes in lines of so many bytes.
+constexpr uintptr_t kLineBytes = 64;
 
 constexpr napi_type_tag kOpenedTag = {0x6f1d5c0a9b3e4d27, 0xa5b0c3d4e1f20718};
 
@@ -154,8 +158,7 @@ napi_value run(napi_env env, napi_callback_info info) {
   });
 }
 
-/// All tiles of a part: every head of every sample, `tileRows` rows at a time. Short samples take turns in each head,
-/// so that a block of weights (the head of a projection) goes once into the cache and not once for each sample.
+/// All tiles of a part: every head of every sample, `tileRows` rows at a time.
 void runStep(const Opened& opened, size_t part, const Bounds& grid, size_t tileRows) {
   const Bounds bounds = boundsOf(opened, part);
   const bool isWhole = tileRows > 0 && (tileRows % opened.kernels->panel == 0 || tileRows >= grid.rows);
@@ -164,15 +167,11 @@ void runStep(const Opened& opened, size_t part, const Bounds& grid, size_t tileR
   }
   if (grid.rows == 0) return;
   const Part compute = partOf(*opened.kernels, part);
-  const bool isShort = grid.rows <= tileRows;
-  const size_t outer = isShort ? grid.heads : grid.batch;
-  const size_t inner = isShort ? grid.batch : grid.heads;
-  for (size_t i = 0; i < outer; i++) {
-    for (size_t j = 0; j < inner; j++) {
+  for (size_t batch = 0; batch < grid.batch; batch++) {
+    for (size_t head = 0; head < grid.heads; head++) {
       for (size_t from = 0; from < grid.rows; from += tileRows) {
         if (isCancelled(opened.call)) return;
-        const size_t to = std::min(from + tileRows, grid.rows);
-        compute(opened.call, isShort ? j : i, isShort ? i : j, from, to);
+        compute(opened.call, batch, head, from, std::min(from + tileRows, grid.rows));
       }
     }
   }
@@ -198,6 +197,22 @@ napi_value runAll(napi_env env, napi_callback_info info) {
   });
 }
 
+/// Where in its line of memory an array begins.
+napi_value placeInLine(napi_env env, napi_callback_info info) {
+  return guarded(env, [&] {
+    napi_value arguments[1];
+    readArguments(env, info, arguments);
+    napi_typedarray_type type;
+    size_t length;
+    void* data;
+    if (napi_get_typedarray_info(env, arguments[0], &type, &length, &data, nullptr, nullptr) != napi_ok)
+      throw BadCall("Expected a typed array.");
+    napi_value place;
+    napi_create_uint32(env, static_cast<uint32_t>(reinterpret_cast<uintptr_t>(data) % kLineBytes), &place);
+    return place;
+  });
+}
+
 napi_value initialise(napi_env env, napi_value exports) {
   const auto addFunction = [&](const char* name, napi_callback callback) {
     napi_value function;
@@ -208,6 +223,7 @@ napi_value initialise(napi_env env, napi_value exports) {
   addFunction("open", open);
   addFunction("run", run);
   addFunction("runAll", runAll);
+  addFunction("placeInLine", placeInLine);
   napi_value parts;
   napi_create_array(env, &parts);
   for (uint32_t i = 0; i < kPartCount; i++) {

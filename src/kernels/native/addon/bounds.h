@@ -24,10 +24,11 @@ inline Bounds boundsOf(const Call& call, size_t panel, PartId part) {
   const auto weight = [&](const Linear& linear, bool there) {
     return there ? Bounds{1, 1, linear.columns()} : none;
   };
+  const auto blocks = [&](size_t tokens) {
+    return panelsOf(call.batch * panelsOf(tokens, panel), kBlockPanels);
+  };
   const auto projection = [&](const Source& source) {
-    return source.isProjected
-               ? Bounds{call.batch, panelsOf(source.linear.columns(), panel), source.tokens.rows}
-               : none;
+    return source.isProjected ? Bounds{1, blocks(source.tokens.rows), source.linear.columns()} : none;
   };
   const auto rows = [&](bool there, size_t heads, size_t count) {
     return there ? Bounds{call.batch, heads, count} : none;
@@ -67,7 +68,7 @@ inline Bounds boundsOf(const Call& call, size_t panel, PartId part) {
     case PartId::attendFew:
       return rows(readsInPlace, call.kvHeads, call.queries);
     case PartId::projectOutput:
-      return rows(call.hasOutputProjection, panelsOf(call.outputWidth, panel), call.queries);
+      return call.hasOutputProjection ? Bounds{1, blocks(call.queries), call.outputWidth} : none;
     case PartId::packGradients:
     case PartId::gradQuery:
       return rows(call.hasGradients(), call.heads, call.queries);

@@ -161,6 +161,9 @@ inline KeyRange rangeOf(const Call& call, size_t batch, size_t query) {
   return {from, std::max(from, to), position};
 }
 
+/// Panels of tokens that a projection takes at a time.
+constexpr size_t kBlockPanels = 4;
+
 inline size_t panelsOf(size_t rows, size_t panel) { return (rows + panel - 1) / panel; }
 
 // Reports of src/kernels/status.ts.

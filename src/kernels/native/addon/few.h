@@ -58,7 +58,7 @@ void addValues(const Rows& values, size_t column, const float* weights, const fl
     for (int i = 0; i < kVectors; i++) {
       const Vec x = load(v + i * kLanes);
 #pragma GCC unroll 4
-      for (int r = 0; r < kRows; r++) sum[r][i] = fma(broadcast(weights[r * kBlock + key]), x, sum[r][i]);
+      for (int r = 0; r < kRows; r++) sum[r][i] = fma(broadcast(weights[r * kRowStride + key]), x, sum[r][i]);
     }
   }
 #pragma GCC unroll 4
@@ -90,7 +90,7 @@ void addAllValues(const Rows& values, const float* weights, const float* shrink,
     for (int r = 0; r < kRows; r++) {
       float sum = 0;
       for (size_t key = 0; key < values.count; key++) {
-        const float weight = weights[r * kBlock + key];
+        const float weight = weights[r * kRowStride + key];
         if (weight != 0) sum += weight * values.first[key * values.stride + c];
       }
       o[r * size + c] = o[r * size + c] * shrink[r] + sum;
@@ -103,7 +103,7 @@ inline bool allPositive(const float* weights, size_t rows, size_t keys) {
   Vec least = broadcast(-INFINITY);
   for (size_t r = 0; r < rows; r++) {
     for (size_t key = 0; key < keys; key += kLanes)
-      least = maximum(broadcast(0) - load(weights + r * kBlock + key), least);
+      least = maximum(broadcast(0) - load(weights + r * kRowStride + key), least);
   }
   return !any(less(broadcast(-FLT_MIN), least));
 }
@@ -112,7 +112,7 @@ inline bool allPositive(const float* weights, size_t rows, size_t keys) {
 template <typename Asks>
 size_t addToRows(const Rows& values, const float* weights, size_t r, size_t rows, const float* shrink,
                  float* o, size_t size, Asks& ahead) {
-  const float* w = weights + r * kBlock;
+  const float* w = weights + r * kRowStride;
   if (r + kRowGroup <= rows && allPositive(w, kRowGroup, values.count)) {
     addAllValues<kRowGroup, false>(values, w, shrink + r, o + r * size, size, ahead);
     return r + kRowGroup;
@@ -124,10 +124,10 @@ size_t addToRows(const Rows& values, const float* weights, size_t r, size_t rows
 /// Values that all rows meet while they are in the first-level cache.
 constexpr size_t kValuesAtOnce = 16;
 
-/// Takes a block of values into the sums of all rows, few enough at a time to be in the first-level cache
+/// Takes a piece of a block of values into the sums of all rows, few enough at a time to be in the first-level cache
 /// while groups of rows and columns meet them one after the other. Whatever a sum has is shrunk first. Asks
 /// for the rows behind them, then for `next`.
-inline void addBlock(const Rows& values, const Rows& next, const float* weights, size_t rows, float* shrink,
+inline void addPiece(const Rows& values, const Rows& next, const float* weights, size_t rows, float* shrink,
                      float* o, size_t size) {
   Ahead ahead(values, next, size);
   NothingAhead nothing;
@@ -153,26 +153,31 @@ inline std::vector<QueryRow> rowsOfGroup(const Call& call, size_t batch, size_t 
 
 /// Attention of all queries of the heads that share a key/value head.
 inline void attendFewQueries(const Call& call, size_t batch, size_t kvHead) {
-  static thread_local Scratch scoreScratch, outputScratch, keyScratch, valueScratch;
+  static thread_local Scratch scoreScratch, outputScratch;
   const size_t size = call.valueHeadSize;
   const std::vector<QueryRow> rows = rowsOfGroup(call, batch, kvHead);
   const QueryRows queries(call, batch, kvHead, rows, call.scale);
-  float* s = scoreScratch.take(rows.size() * kBlock);
+  float* s = scoreScratch.take(rows.size() * kRowStride);
   float* o = outputScratch.take(rows.size() * size);
   std::vector<float> top(rows.size(), kForbidden), sum(rows.size(), 0.0f), shrink(rows.size());
   std::fill_n(o, rows.size() * size, 0.0f);
-  const RowBlocks keys = keyBlocks(call, batch, kvHead), values = valueBlocks(call, batch, kvHead);
+  const RowPieces keys = keyPieces(call, batch, kvHead), values = valuePieces(call, batch, kvHead);
+  const size_t all = call.allKeys();
 
-  for (size_t block = 0; block < call.allKeys(); block += kBlock) {
-    const size_t end = std::min(block + kBlock, call.allKeys());
+  for (size_t block = 0; block < all; block += kBlock) {
+    const size_t end = std::min(block + kBlock, all);
     if (!queries.sees(block, end)) continue;
-    const Rows k = keys.block(block, end, keyScratch), v = values.block(block, end, valueScratch);
-    queries.dotProducts(k, v, s);
-    if (call.softcap != 0) queries.cap(k.count, s);
+    forEachPiece(keys, block, end, values.piece(block, end), [&](const Rows& k, const Rows& next, size_t at) {
+      queries.dotProducts(k, next, s + at);
+    });
+    if (call.softcap != 0) queries.cap(end - block, s);
     queries.mask(block, end, s);
-    for (size_t r = 0; r < rows.size(); r++) shrink[r] = softmaxRow(s + r * kBlock, k.count, top[r], sum[r]);
-    const Rows next = end < call.allKeys() ? keys.inPlace(end, call.allKeys()) : v;
-    addBlock(v, next, s, rows.size(), shrink.data(), o, size);
+    for (size_t r = 0; r < rows.size(); r++)
+      shrink[r] = softmaxRow(s + r * kRowStride, end - block, top[r], sum[r]);
+    const Rows behind = end < all ? keys.piece(end, all) : values.piece(block, end);
+    forEachPiece(values, block, end, behind, [&](const Rows& v, const Rows& next, size_t at) {
+      addPiece(v, next, s + at, rows.size(), shrink.data(), o, size);
+    });
   }
   for (size_t r = 0; r < rows.size(); r++) {
     const auto& [head, query, range] = rows[r];

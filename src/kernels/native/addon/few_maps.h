@@ -12,15 +12,18 @@ namespace attention::ISA {
 /// Logits of one query at a stage, for all keys.
 inline void logitRow(const Call& call, size_t batch, size_t head, size_t query, LogitStage stage,
                      float* logits) {
-  static thread_local Scratch scratch, keyScratch;
-  float* s = scratch.take(kBlock);
+  static thread_local Scratch scratch;
+  float* s = scratch.take(kRowStride);
   const std::vector<QueryRow> rows{{head, query, rangeOf(call, batch, query)}};
   const QueryRows one(call, batch, call.kvHeadOf(head), rows, stage == LogitStage::kRaw ? 1 : call.scale);
-  const RowBlocks keys = keyBlocks(call, batch, call.kvHeadOf(head));
-  for (size_t block = 0; block < call.allKeys(); block += kBlock) {
-    const size_t end = std::min(block + kBlock, call.allKeys());
-    const Rows k = keys.block(block, end, keyScratch);
-    one.dotProducts(k, end < call.allKeys() ? keys.inPlace(end, call.allKeys()) : k, s);
+  const RowPieces keys = keyPieces(call, batch, call.kvHeadOf(head));
+  const size_t all = call.allKeys();
+  for (size_t block = 0; block < all; block += kBlock) {
+    const size_t end = std::min(block + kBlock, all);
+    const Rows behind = keys.piece(end < all ? end : block, all);
+    forEachPiece(keys, block, end, behind, [&](const Rows& k, const Rows& next, size_t at) {
+      one.dotProducts(k, next, s + at);
+    });
     if (stage >= LogitStage::kCapped && call.softcap != 0) one.cap(end - block, s);
     if (stage == LogitStage::kMasked) one.mask(block, end, s);
     std::copy_n(s, end - block, logits + block);

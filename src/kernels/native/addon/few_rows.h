@@ -9,7 +9,7 @@
 #include "call.h"
 #include "elementary.h"
 #include "query_panel.h"
-#include "row_blocks.h"
+#include "row_pieces.h"
 #include "scratch.h"
 
 namespace attention::ISA {
@@ -20,7 +20,10 @@ constexpr size_t kRowGroup = 4;
 template <int kRows>
 constexpr int kKeysAtOnce = std::max(1, kLanes / kRows);
 
-/// q·k for kRows queries and as many keys as make kLanes products, into products[row][key], kBlock apart.
+/// Logits of a row of queries lie so far from those of the next: a block, and what is written behind its last key.
+constexpr size_t kRowStride = kBlock + kLanes;
+
+/// q·k for kRows queries and as many keys as make kLanes products, into products[row][key], kRowStride apart.
 /// Lanes go along the elements; q holds a vector of each query, then the next of each, zeros beyond the last
 /// element. All products lie in registers and are summed across the lanes together, each in the same order:
 /// the bits of one depend on neither its place nor on kRows.
@@ -55,7 +58,7 @@ template <int kRows, typename Asks>
   // NaN where it is not finite.
   store(lanes, fma(dots, broadcast(0), dots));
 #pragma GCC unroll 4
-  for (int r = 0; r < kRows; r++) std::copy_n(lanes + r * kKeys, kKeys, products + r * kBlock);
+  for (int r = 0; r < kRows; r++) std::copy_n(lanes + r * kKeys, kKeys, products + r * kRowStride);
 }
 
 /// One query of one head, with the keys that causality, window and length leave to it.
@@ -90,7 +93,7 @@ class QueryRows {
            });
   }
 
-  /// s[row][key] = q·k, kBlock apart, for a block of keys; asks for the rows behind them, then for `next`.
+  /// s[row][key] = q·k, kRowStride apart, for a piece of a block of keys; asks for the rows behind them, then for `next`.
   /// NaN where it is too large for float32, so that it cannot be taken for a forbidden key.
   void dotProducts(const Rows& keys, const Rows& next, float* s) const {
     Ahead ahead(keys, next, call_.headSize);
@@ -115,7 +118,7 @@ class QueryRows {
     const Vec c = broadcast(call_.softcap), inverse = broadcast(1 / call_.softcap);
     for (size_t r = 0; r < rows_.size(); r++) {
       for (size_t key = 0; key < keys; key += kLanes) {
-        float* at = s + r * kBlock + key;
+        float* at = s + r * kRowStride + key;
         store(at, c * tanh(load(at) * inverse));
       }
     }
@@ -130,7 +133,7 @@ class QueryRows {
       const bool inRange = static_cast<int64_t>(block) >= range.from && static_cast<int64_t>(end) <= range.to;
       if (inRange && !hasAddend) continue;
       for (size_t key = block; key < std::min(end, call_.keys); key++) {
-        float& logit = s[r * kBlock + key - block];
+        float& logit = s[r * kRowStride + key - block];
         logit = visible(rows_[r], key) ? std::max(-FLT_MAX, logit + addend(rows_[r], key)) : kForbidden;
       }
     }
@@ -148,7 +151,7 @@ class QueryRows {
       // The last key stands in for those beyond it.
       const float* at[kKeys];
       for (size_t i = 0; i < kKeys; i++) at[i] = keys.first + std::min(key + i, keys.count - 1) * keys.stride;
-      dotKeys<kRows>(q, at, call_.headSize, s + r * kBlock + key, ahead, place);
+      dotKeys<kRows>(q, at, call_.headSize, s + r * kRowStride + key, ahead, place);
     }
   }
 

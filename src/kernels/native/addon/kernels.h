@@ -29,19 +29,19 @@ inline void packValueWeight(C call, N, N, N from, N to) { packWeight(call, call.
 inline void packOutputWeight(C call, N, N, N from, N to) {
   packWeight(call, call.outputProjection, from, to);
 }
-inline void projectQuery(C call, N batch, N column, N from, N to) {
-  projectHeads(call, call.query, batch, column * kPanel, from, to);
+inline void projectQuery(C call, N, N block, N from, N to) {
+  projectHeads(call, call.query, block, from, to);
 }
-inline void projectKey(C call, N batch, N column, N from, N to) {
-  projectHeads(call, call.key, batch, column * kPanel, from, to);
+inline void projectKey(C call, N, N block, N from, N to) {
+  projectHeads(call, call.key, block, from, to);
 }
-inline void projectValue(C call, N batch, N column, N from, N to) {
-  projectHeads(call, call.value, batch, column * kPanel, from, to);
+inline void projectValue(C call, N, N block, N from, N to) {
+  projectHeads(call, call.value, block, from, to);
 }
 inline void packKeys(C call, N batch, N kvHead, N from, N to) { packKeyRows(call, batch, kvHead, from, to); }
 inline void attend(C call, N batch, N head, N from, N to) { attendQueries(call, batch, head, from, to); }
-inline void projectOutput(C call, N batch, N column, N from, N to) {
-  projectOutputColumns(call, batch, column * kPanel, from, to);
+inline void projectOutput(C call, N, N block, N from, N to) {
+  projectOutputColumns(call, block, from, to);
 }
 inline void writeWeights(C call, N batch, N slot, N from, N to) {
   writeWeightRows(call, batch, slot, from, to);

@@ -65,9 +65,41 @@ void multiplyRows(const float* a, size_t aStride, const float* b, size_t bStride
   }
 }
 
+/// One row of C in the columns of kPanels panels of B, which lie panelStride apart: c[panel·kPanel + lane].
+/// Every element is the same chain as in multiplyRows; a single row of it has but two chains for each panel,
+/// which wait for themselves for half of the time.
+template <typename Operand, int kPanels>
+void multiplyRow(const float* a, size_t aStride, const float* b, size_t panelStride, size_t depth, float* c,
+                 Into into) {
+  constexpr int kVectors = 2 * kPanels;
+  Vec sum[kVectors];
+#pragma GCC unroll 8
+  for (int i = 0; i < kVectors; i++) sum[i] = broadcast(0);
+  {
+    [[maybe_unused]] const typename Operand::Mode mode;
+    for (size_t k = 0; k < depth; k++) {
+      const Vec x = broadcast(a[k * aStride]);
+#pragma GCC unroll 8
+      for (int i = 0; i < kVectors; i++) {
+        const float* at = b + i / 2 * panelStride + k * kPanel + i % 2 * kLanes;
+        sum[i] = Operand::multiplyAdd(x, load(at), sum[i]);
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < kVectors; i++) {
+    float* to = c + i * kLanes;
+    store(to, into == Into::kAdd ? load(to) + sum[i] : sum[i]);
+  }
+}
+
 template <typename Operand, size_t... kRows>
 constexpr Operands operandsOf(std::index_sequence<kRows...>) {
-  return {Operand::kPerWord, &Operand::pack, {&multiplyRows<Operand, static_cast<int>(kRows) + 1>...}};
+  return {Operand::kPerWord,
+          &Operand::pack,
+          {&multiplyRows<Operand, static_cast<int>(kRows) + 1>...},
+          {&multiplyRow<Operand, 1>, &multiplyRow<Operand, 2>, &multiplyRow<Operand, 3>,
+           &multiplyRow<Operand, 4>}};
 }
 
 /// The products of one kind of operands.

@@ -15,6 +15,11 @@ enum class Into {
 using MultiplyRows = void (*)(const float* a, size_t aStride, const float* b, size_t bStride, size_t depth,
                               float* c, size_t cStride, Into into, const float* scale);
 
+using MultiplyRow = void (*)(const float* a, size_t aStride, const float* b, size_t panelStride, size_t depth,
+                             float* c, Into into);
+/// Panels of B that one row of A is multiplied with at a time.
+constexpr size_t kRowPanels = 4;
+
 /// The operands of products on one instruction set: how they are packed, and the micro-kernels for 1, 2, …
 /// rows of C. Panels of words are passed as float*, whatever the words hold.
 struct Operands {
@@ -24,6 +29,8 @@ struct Operands {
   /// `words` may begin where the rows begin.
   void (*pack)(const float* rows, size_t count, size_t columns, float* words);
   MultiplyRows multiply[14];
+  /// One row in the columns of 1, 2, … panels; kOverwrite or kAdd.
+  MultiplyRow multiplyRow[kRowPanels];
 
   /// Words that n neighbours take.
   size_t words(size_t n) const { return (n + perWord - 1) / perWord; }

@@ -11,8 +11,6 @@ namespace attention::ISA {
 
 /// Words of a block of the sum over k: a block of W, kDepth x kPanel, stays in the first-level cache.
 constexpr size_t kDepth = 256;
-/// Panels of tokens that are multiplied with a block of W while it is there.
-constexpr size_t kTokenPanels = 4;
 
 inline bool isFinite(const float* x, size_t count) {
   // x·0 is 0 for every finite x and NaN for every other.
@@ -94,76 +92,148 @@ inline void packWeight(const Call& call, const Linear& linear, size_t from, size
   }
 }
 
-/// y = x·W + b for `count` tokens, whose panels begin at `tokenPanels`, and one panel of columns, into
-/// `result` [tokens][kPanel].
-inline void projectPanel(const Operands& operands, const Linear& linear, const float* tokenPanels,
-                         size_t count, size_t column, float* result) {
+/// Panels of tokens [first, last), counted over all samples.
+struct TokenPanels {
+  const float* words;
+  size_t first, last;
+  /// Tokens of each sample, which begins with a panel of its own.
+  size_t rows;
+
+  size_t sampleOf(size_t panel) const { return panel / panelsOf(rows, kPanel); }
+  size_t rowOf(size_t panel) const { return panel % panelsOf(rows, kPanel) * kPanel; }
+  /// Tokens in a panel.
+  size_t count(size_t panel) const { return std::min<size_t>(kPanel, rows - rowOf(panel)); }
+};
+
+/// Where the rows of a panel of tokens go, one panel of columns wide.
+struct Destination {
+  float* rows;
+  size_t stride;
+};
+
+/// Adds b to `count` rows of one panel of columns, where there is one. Returns whether all is finite.
+inline bool addBias(const Linear& linear, size_t column, const Destination& to, size_t count) {
+  alignas(64) float bias[kPanel] = {};
+  if (linear.bias) {
+    forEachRun(linear, column, std::min(column + kPanel, linear.columns()),
+               [&](size_t head, size_t c, size_t at, size_t run) {
+                 copyRow(linear.bias.data + linear.biasColumn[head] + c, run, bias + at);
+               });
+  }
+  // x·0 is 0 for every finite x and NaN for every other.
+  Vec probes = broadcast(0);
+  for (size_t i = 0; i < count; i++) {
+    for (size_t c = 0; c < kPanel; c += kLanes) {
+      float* at = to.rows + i * to.stride + c;
+      Vec y = load(at);
+      if (linear.bias) store(at, y = y + load(bias + c));
+      probes = fma(y, broadcast(0), probes);
+    }
+  }
+  return sumLanes(probes) == 0;
+}
+
+/// y = x·W + b for some panels of tokens and one panel of columns; `to(panel)` is the Destination of each.
+/// Returns whether all is finite.
+template <typename To>
+bool projectPanels(const Operands& operands, const Linear& linear, const TokenPanels& tokens, size_t column,
+                   To to) {
   const float* w = linear.packed.data + column * linear.words;
   for (size_t k = 0; k < linear.words; k += kDepth) {
     const size_t depth = std::min(kDepth, linear.words - k);
-    for (size_t row = 0; row < count; row += kPanel) {
-      multiply(operands, tokenPanels + row * linear.words + k * kPanel, kPanel, w + k * kPanel, kPanel, depth,
-               std::min<size_t>(kPanel, count - row), result + row * kPanel, kPanel,
-               k == 0 ? Into::kOverwrite : Into::kAdd);
+    for (size_t panel = tokens.first; panel < tokens.last; panel++) {
+      const auto [rows, stride] = to(panel);
+      multiply(operands, tokens.words + (panel * linear.words + k) * kPanel, kPanel, w + k * kPanel, kPanel,
+               depth, tokens.count(panel), rows, stride, k == 0 ? Into::kOverwrite : Into::kAdd);
     }
   }
-  if (!linear.bias) return;
-  alignas(64) float bias[kPanel] = {};
-  forEachRun(linear, column, std::min(column + kPanel, linear.columns()),
-             [&](size_t head, size_t c, size_t at, size_t run) {
-               copyRow(linear.bias.data + linear.biasColumn[head] + c, run, bias + at);
-             });
-  for (size_t row = 0; row < count; row++) {
-    for (size_t c = 0; c < kPanel; c += kLanes) {
-      store(result + row * kPanel + c, load(result + row * kPanel + c) + load(bias + c));
-    }
-  }
+  bool finite = true;
+  for (size_t panel = tokens.first; panel < tokens.last; panel++)
+    finite = addBias(linear, column, to(panel), tokens.count(panel)) && finite;
+  return finite;
 }
 
-/// Projects the tokens [from, to) of a sample onto all columns; `storeRun(token, head, c, values, count)`
-/// takes each run of columns of one head.
-template <typename StoreRun>
-void projectTokens(const Call& call, const Linear& linear, const float* panels, size_t rows, size_t from,
-                   size_t to, size_t firstColumn, size_t lastColumn, StoreRun storeRun) {
-  alignas(64) float result[kTokenPanels * kPanel * kPanel];
+/// The same, by way of a panel: for columns of several heads, or fewer than a panel is wide.
+inline bool projectAcrossHeads(const Operands& operands, const Linear& linear, const TokenPanels& tokens,
+                               size_t column, const HeadView& heads) {
+  alignas(64) float result[kBlockPanels * kPanel * kPanel];
+  const auto inResult = [&](size_t panel) -> Destination {
+    return {result + (panel - tokens.first) * kPanel * kPanel, kPanel};
+  };
+  const bool finite = projectPanels(operands, linear, tokens, column, inResult);
+  const size_t end = std::min(column + kPanel, linear.columns());
+  for (size_t panel = tokens.first; panel < tokens.last; panel++) {
+    const size_t sample = tokens.sampleOf(panel), row = tokens.rowOf(panel);
+    const float* values = inResult(panel).rows;
+    forEachRun(linear, column, end, [&](size_t head, size_t c, size_t at, size_t count) {
+      for (size_t i = 0; i < tokens.count(panel); i++)
+        copyRow(values + i * kPanel + at, count, heads.row(sample, head, row + i) + c);
+    });
+  }
+  return finite;
+}
+
+/// The same for the one token of a panel, in several panels of columns at a time: what W costs to read is then
+/// all that it costs.
+inline bool projectToken(const Operands& operands, const Linear& linear, const TokenPanels& tokens,
+                         size_t from, size_t to, const HeadView& heads) {
+  alignas(64) float result[kRowPanels * kPanel];
+  const float* words = tokens.words + tokens.first * linear.words * kPanel;
   bool finite = true;
-  for (size_t column = firstColumn; column < lastColumn; column += kPanel) {
-    for (size_t row = from; row < to; row += kTokenPanels * kPanel) {
-      const size_t end = std::min({row + kTokenPanels * kPanel, to, rows});
-      projectPanel(*call.operands, linear, panels + row * linear.words, end - row, column, result);
-      finite = finite && isFinite(result, (end - row) * kPanel);
-      forEachRun(linear, column, std::min(column + kPanel, linear.columns()),
-                 [&](size_t head, size_t c, size_t at, size_t count) {
-                   for (size_t i = row; i < end; i++)
-                     storeRun(i, head, c, result + (i - row) * kPanel + at, count);
-                 });
+  for (size_t column = from; column < to; column += kRowPanels * kPanel) {
+    const float* w = linear.packed.data + column * linear.words;
+    const size_t panels = std::min(kRowPanels, panelsOf(to - column, kPanel));
+    for (size_t k = 0; k < linear.words; k += kDepth) {
+      operands.multiplyRow[panels - 1](words + k * kPanel, kPanel, w + k * kPanel, linear.words * kPanel,
+                                       std::min(kDepth, linear.words - k), result,
+                                       k == 0 ? Into::kOverwrite : Into::kAdd);
+    }
+    for (size_t i = 0; i < panels; i++)
+      finite = addBias(linear, column + i * kPanel, {result + i * kPanel, kPanel}, 1) && finite;
+    forEachRun(linear, column, std::min(column + panels * kPanel, linear.columns()),
+               [&](size_t head, size_t c, size_t at, size_t count) {
+                 copyRow(result + at, count,
+                         heads.row(tokens.sampleOf(tokens.first), head, tokens.rowOf(tokens.first)) + c);
+               });
+  }
+  return finite;
+}
+
+/// Projects a block of kBlockPanels panels of tokens, which stay in the second-level cache meanwhile, onto the
+/// columns [from, to), as rows of `heads`. A block may hold tokens of several samples: a projection does not
+/// care, and W is read once for all of them.
+inline void projectBlock(const Call& call, const Linear& linear, const Span<float>& panels, size_t rows,
+                         const HeadView& heads, size_t block, size_t from, size_t to) {
+  const Operands& operands = *call.operands;
+  const size_t first = block * kBlockPanels;
+  const TokenPanels tokens{panels.data, first,
+                           std::min(first + kBlockPanels, call.batch * panelsOf(rows, kPanel)), rows};
+  bool finite = true;
+  if (tokens.last - first == 1 && tokens.count(first) == 1) {
+    finite = projectToken(operands, linear, tokens, from, to, heads);
+  } else {
+    for (size_t column = from; column < to; column += kPanel) {
+      const size_t head = column / linear.headSize, c = column % linear.headSize;
+      const auto inPlace = [&](size_t panel) -> Destination {
+        return {heads.row(tokens.sampleOf(panel), head, tokens.rowOf(panel)) + c, heads.rowStride};
+      };
+      finite = (c + kPanel <= linear.headSize
+                    ? projectPanels(operands, linear, tokens, column, inPlace)
+                    : projectAcrossHeads(operands, linear, tokens, column, heads)) &&
+               finite;
     }
   }
   if (!finite) reportOverflow(call);
 }
 
-/// Q = X·W_Q + b_Q (likewise K, V) for the tokens [from, to) and one panel of columns, as rows of heads.
-inline void projectHeads(const Call& call, const Source& source, size_t batch, size_t firstColumn,
-                         size_t from, size_t to) {
-  const Tokens& tokens = source.tokens;
-  const size_t panels = panelsOf(tokens.rows, kPanel);
-  const float* sample = tokens.panels.data + batch * panels * source.linear.words * kPanel;
-  const size_t last = std::min(firstColumn + kPanel, source.linear.columns());
-  projectTokens(call, source.linear, sample, tokens.rows, from, to, firstColumn, last,
-                [&](size_t token, size_t head, size_t c, const float* values, size_t count) {
-                  copyRow(values, count, source.heads.row(batch, head, token) + c);
-                });
+/// Q = X·W_Q + b_Q (likewise K, V) for a block of tokens and the columns [from, to), as rows of heads.
+inline void projectHeads(const Call& call, const Source& source, size_t block, size_t from, size_t to) {
+  projectBlock(call, source.linear, source.tokens.panels, source.tokens.rows, source.heads, block, from, to);
 }
 
-/// output = Concat(head_1 … head_H)·W_O + b_O for the tokens [from, to) and one panel of columns.
-inline void projectOutputColumns(const Call& call, size_t batch, size_t firstColumn, size_t from, size_t to) {
-  const Linear& linear = call.outputProjection;
-  const float* sample = call.concat.data + batch * panelsOf(call.queries, kPanel) * linear.words * kPanel;
-  const size_t last = std::min(firstColumn + kPanel, linear.columns());
-  projectTokens(call, linear, sample, call.queries, from, to, firstColumn, last,
-                [&](size_t token, size_t, size_t c, const float* values, size_t count) {
-                  copyRow(values, count, call.output.row(batch, 0, token) + c);
-                });
+/// output = Concat(head_1 … head_H)·W_O + b_O for a block of tokens and the columns [from, to).
+inline void projectOutputColumns(const Call& call, size_t block, size_t from, size_t to) {
+  projectBlock(call, call.outputProjection, call.concat, call.queries, call.output, block, from, to);
 }
 
 }  // namespace attention::ISA

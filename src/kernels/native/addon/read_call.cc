@@ -101,9 +101,9 @@ void readPackedKeys(Call& call, Reader& job, size_t panel) {
   const size_t all = call.allKeys();
   const size_t kvRows = product({call.batch, call.kvHeads});
   const size_t panelRows = product({kvRows, panelsOf(all, panel), panel});
-  call.keyPanels = readAligned(job, "native.key_panels", product({panelRows, call.words(call.headSize)}));
+  call.keyPanels = job.array<float>("native.key_panels", product({panelRows, call.words(call.headSize)}));
   call.valueRows =
-      readAligned(job, "native.value_rows", product({kvRows, call.words(all), call.valueHeadSize}));
+      job.array<float>("native.value_rows", product({kvRows, call.words(all), call.valueHeadSize}));
   call.poison = job.array<int32_t>("native.poison", product({kvRows, all}));
   call.keySizes = job.array<float>("native.key_sizes", panelRows / panel);
 }
@@ -201,9 +201,8 @@ Call readCall(Reader job, size_t panel, const Operands& operands) {
     const size_t headsWidth = product({call.heads, call.valueHeadSize});
     call.outputProjection =
         readLinear(call, job, headsWidth, call.valueHeadSize, 1, call.outputWidth, panel);
-    call.concat = readAligned(
-        job, "concat",
-        product({call.batch, panelsOf(call.queries, panel), call.outputProjection.words, panel}));
+    call.concat = job.array<float>(
+        "concat", product({call.batch, panelsOf(call.queries, panel), call.outputProjection.words, panel}));
     call.output = readView(job, "output", call.batch, 1, call.queries, call.outputWidth);
   } else {
     call.output = readView(job, "output", call.batch, call.heads, call.queries, call.valueHeadSize);

@@ -20,16 +20,16 @@ void readGradients(Call& call, Reader& job, size_t panel) {
   const size_t keyPanels = product({call.batch, call.kvHeads, panelsOf(call.allKeys(), panel), panel});
   const size_t queryPanels = product({call.batch, call.heads, panelsOf(call.queries, panel)});
   const size_t queries = product({queryPanels, panel});
-  call.keyRows = readAligned(job, "native.key_rows", product({keys, call.headSize}));
-  call.valuePanels = readAligned(job, "native.value_panels", product({keyPanels, call.valueHeadSize}));
-  call.queryPanels = readAligned(job, "native.query_panels", product({queries, call.headSize}));
-  call.queryRows = readAligned(job, "native.query_rows", product({queries, call.headSize}));
+  call.keyRows = job.array<float>("native.key_rows", product({keys, call.headSize}));
+  call.valuePanels = job.array<float>("native.value_panels", product({keyPanels, call.valueHeadSize}));
+  call.queryPanels = job.array<float>("native.query_panels", product({queries, call.headSize}));
+  call.queryRows = job.array<float>("native.query_rows", product({queries, call.headSize}));
   call.querySizes = job.array<float>("native.query_sizes", queryPanels);
-  call.gradPanels = readAligned(job, "native.grad_panels", product({queries, call.valueHeadSize}));
-  call.gradRows = readAligned(job, "native.grad_rows", product({queries, call.valueHeadSize}));
+  call.gradPanels = job.array<float>("native.grad_panels", product({queries, call.valueHeadSize}));
+  call.gradRows = job.array<float>("native.grad_rows", product({queries, call.valueHeadSize}));
   call.queryPartials =
-      readAligned(job, "native.query_partials", product({call.partials(), queries, call.headSize}));
-  call.deltas = readAligned(job, "native.deltas", queries);
+      job.array<float>("native.query_partials", product({call.partials(), queries, call.headSize}));
+  call.deltas = job.array<float>("native.deltas", queries);
 }
 
 }  // namespace attention

@@ -1,8 +1,6 @@
 // What the readers of calls share.
 #pragma once
 
-#include <cstdint>
-
 #include "reader.h"
 
 namespace attention {
@@ -28,14 +26,6 @@ inline HeadView readView(Reader& job, const char* name, size_t batch, size_t hea
       reach({{batch, result.batchStride}, {heads, result.headStride}, {rows, result.rowStride}}, size);
   result.data = job.array<float>(name, least);
   return result;
-}
-
-/// The part of a buffer that begins at a multiple of 64 bytes; plans leave room for it.
-inline Span<float> readAligned(Reader& job, const char* name, size_t size) {
-  Span<float> span = job.array<float>(name, size + 16);
-  const auto address = reinterpret_cast<uintptr_t>(span.data);
-  span.data = reinterpret_cast<float*>((address + 63) & ~uintptr_t{63});
-  return span;
 }
 
 /// Reads what the gradients of a call need into it, when all else has been read.

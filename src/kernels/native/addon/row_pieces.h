@@ -1,4 +1,4 @@
-// Keys and values where they lie, by blocks, and the way to have them in the cache when they are read.
+// Keys and values where they lie, and the way to have them in the cache when they are read.
 #pragma once
 
 #include <algorithm>
@@ -6,7 +6,6 @@
 
 #include "call.h"
 #include "keys.h"
-#include "scratch.h"
 
 namespace attention::ISA {
 
@@ -89,10 +88,10 @@ struct NothingAhead {
   void ask(Place&) {}
 };
 
-/// The keys (or values) of one key/value head, by blocks.
-class RowBlocks {
+/// The keys (or values) of one key/value head, by pieces that lie at equal distances.
+class RowPieces {
  public:
-  RowBlocks(const Call& call, size_t batch, size_t kvHead, const HeadView& past, const HeadView& fresh,
+  RowPieces(const Call& call, size_t batch, size_t kvHead, const HeadView& past, const HeadView& fresh,
             const std::vector<Span<float>>& extras, size_t size)
       : call_(call),
         past_(past),
@@ -102,24 +101,12 @@ class RowBlocks {
         kvHead_(kvHead),
         size_(size) {}
 
-  /// The rows [from, to) where they lie, or as many of them as lie at equal distances.
-  Rows inPlace(size_t from, size_t to) const {
+  /// The first of the rows [from, to), as many as lie at equal distances.
+  Rows piece(size_t from, size_t to) const {
     const float* first = rowOf(call_, past_, fresh_, extras_, size_, batch_, kvHead_, from);
     if (from < call_.past) return {first, past_.rowStride, std::min(to, call_.past) - from};
     if (from < call_.keys) return {first, fresh_.rowStride, std::min(to, call_.keys) - from};
     return {first, 0, 1};
-  }
-
-  /// The rows [from, to): where past, new and extra ones meet, copied together.
-  Rows block(size_t from, size_t to, Scratch& scratch) const {
-    const Rows rows = inPlace(from, to);
-    if (rows.count == to - from) return rows;
-    float* copy = scratch.take((to - from) * size_);
-    for (size_t j = from; j < to; j++) {
-      std::copy_n(rowOf(call_, past_, fresh_, extras_, size_, batch_, kvHead_, j), size_,
-                  copy + (j - from) * size_);
-    }
-    return {copy, size_, to - from};
   }
 
  private:
@@ -129,11 +116,23 @@ class RowBlocks {
   const size_t batch_, kvHead_, size_;
 };
 
-inline RowBlocks keyBlocks(const Call& call, size_t batch, size_t kvHead) {
+/// Calls `run(rows, next, at)` for each piece of the rows [block, end): the piece, the rows that are met after it, up to
+/// `behind`, and where it begins in the block.
+template <typename Run>
+void forEachPiece(const RowPieces& rows, size_t block, size_t end, const Rows& behind, Run run) {
+  for (size_t at = block; at < end;) {
+    const Rows piece = rows.piece(at, end);
+    const size_t next = at + piece.count;
+    run(piece, next < end ? rows.piece(next, end) : behind, at - block);
+    at = next;
+  }
+}
+
+inline RowPieces keyPieces(const Call& call, size_t batch, size_t kvHead) {
   return {call, batch, kvHead, call.pastKey, call.key.heads, call.extraKeys, call.headSize};
 }
 
-inline RowBlocks valueBlocks(const Call& call, size_t batch, size_t kvHead) {
+inline RowPieces valuePieces(const Call& call, size_t batch, size_t kvHead) {
   return {call, batch, kvHead, call.pastValue, call.value.heads, call.extraValues, call.valueHeadSize};
 }
 

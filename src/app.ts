@@ -6,6 +6,7 @@ import type { Engine } from './engine/engine.ts';
 import { answerClientError } from './http/client-errors.ts';
 import { compression } from './http/plugins/compression.ts';
 import { documentation } from './http/plugins/documentation.ts';
+import { leaveTogether } from './http/plugins/leave-together.ts';
 import { lifecycle } from './http/plugins/lifecycle.ts';
 import { problems, refuseUnroutable } from './http/plugins/problems.ts';
 import { childLoggerFactory, requestIdentity, requestIdOf } from './http/plugins/request-identity.ts';
@@ -62,6 +63,7 @@ export async function buildApp({ config, engine, store, logger }: AppOptions): P
   app.setSerializerCompiler(() => JSON.stringify);
   for (const schema of NAMED_SCHEMAS) app.addSchema(schema);
 
+  await app.register(leaveTogether);
   await app.register(requestIdentity);
   await app.register(requestLog);
   await app.register(requestMetrics);

@@ -8,6 +8,11 @@ import { appliedOf } from './applied.ts';
 export interface ComputeResult {
   /** The buffers that the kernel worked in by name, among them the results that the call asked for. */
   readonly memory: Readonly<Record<string, RealArray | Int32Array>>;
+  /**
+   * Bytes right before the output that the kernel needs no more and nobody else has; not given where another call may
+   * come into the memory before the answer is out.
+   */
+  readonly room?: number | undefined;
   /** Queries that may see no key; `first` counts over [B, H, L]. */
   readonly emptyRows: { readonly count: number; readonly first: number | null };
   /** Whether a result is not finite although every input was. */
@@ -64,7 +69,7 @@ function refuseEmptyRows(call: AttentionCall, { emptyRows: { count, first } }: C
 }
 
 /** The results by their names and shapes. A rank-2 query leaves the batch axis out of every map. */
-function answerTensors(call: AttentionCall, { memory }: ComputeResult): Record<string, AnswerTensor> {
+function answerTensors(call: AttentionCall, { memory, room }: ComputeResult): Record<string, AnswerTensor> {
   const { sizes, returns, results } = call;
   const real = elementTypeOf(call.precision);
   const tensors: Record<string, AnswerTensor> = {};
@@ -73,7 +78,7 @@ function answerTensors(call: AttentionCall, { memory }: ComputeResult): Record<s
   };
   const batched = (...shape: number[]) => (results.rank === 2 ? shape : [sizes.batch, ...shape]);
 
-  add('output', results.output.shape);
+  tensors.output = { dtype: real, shape: results.output.shape, data: memory.output, room };
   if (returns.weights !== null) {
     const { heads, queries, reduce, topK } = returns.weights;
     const rows = reduce === null ? [heads.length, queries.length] : [queries.length];

@@ -7,6 +7,8 @@ export interface AnswerTensor {
   readonly dtype: Extract<DType, 'float32' | 'float64' | 'int32'>;
   readonly shape: readonly number[];
   readonly data: RealArray | Int32Array;
+  /** Bytes of the memory right before `data` that hold nothing any more; 0 where not given. */
+  readonly room?: number | undefined;
 }
 
 /**

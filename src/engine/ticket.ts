@@ -235,6 +235,7 @@ export class Ticket {
     this.#steps.timed('computeMs', await this.#steps.submit({ work, item, status }));
     return {
       memory: job.memory,
+      room: job.memory.output.byteOffset,
       emptyRows: emptyRows(status),
       overflowed: overflowed(status),
       kernel: kernel.name,

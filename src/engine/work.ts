@@ -79,11 +79,11 @@ export function lentBytes(body: Body): number {
   return Math.ceil(body.bytes.byteLength * (isRawBody(body) ? 1 : 1 + LENT_SHARE)) + ANSWER_ROOM;
 }
 
-/** How much memory is lent to whoever writes an answer. */
+/** How much memory is lent to whoever writes an answer: 0 where its one tensor has room for what stands before it. */
 export function answerRoom(format: string, answer: Answer, options: EncodeOptions): number {
-  return (
-    ANSWER_ROOM + (isRawAnswer(format, options) ? rawBytes(answer) : answerElements(answer) * NUMBER_ROOM)
-  );
+  if (!isRawAnswer(format, options)) return ANSWER_ROOM + answerElements(answer) * NUMBER_ROOM;
+  const [{ room = 0 }, ...others] = Object.values(answer.tensors);
+  return others.length === 0 && room >= ANSWER_ROOM ? 0 : ANSWER_ROOM + rawBytes(answer);
 }
 
 /** Whether an answer is written on the event loop. */

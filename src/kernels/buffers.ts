@@ -7,7 +7,8 @@ const ROLES: readonly Role[] = ['query', 'key', 'value'];
 
 /**
  * The buffers of the kernels written in TypeScript. Workspace: the prepared heads, the softmax statistics and the
- * concatenated heads. Results: one buffer for each tensor that the call returns, named as in the response.
+ * concatenated heads. Results: one buffer for each tensor that the call returns, named as in the response. The output
+ * comes right behind workspace, where a format puts what stands before it in an answer.
  */
 export function planBuffers(call: AttentionCall): Record<string, BufferPlan> {
   const { sizes, returns, results, precision } = call;

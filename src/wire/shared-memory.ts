@@ -1,3 +1,6 @@
+import type { AnswerTensor } from '../domain/answer.ts';
+import { copyBytes } from './copy-bytes.ts';
+
 /** Tensors begin at multiples of this, as wide as the widest element. */
 const ALIGNMENT = 8;
 
@@ -25,6 +28,27 @@ export function answerBytes(count: number): Uint8Array {
   if (place !== null) return new Uint8Array(place.buffer, place.byteOffset, count);
   // Not from Node's pool, and not zeroed, which takes as long as filling it.
   return new Uint8Array(Buffer.allocUnsafeSlow(count).buffer);
+}
+
+/**
+ * The bytes of an answer: a head, and the bytes of its tensors behind it. They stay where they are if it has one tensor,
+ * with room for the head before it; else all go to memory for an answer.
+ */
+export function headedBytes(head: Uint8Array, tensors: readonly AnswerTensor[]): Uint8Array {
+  if (tensors.length === 1 && (tensors[0].room ?? 0) >= head.length) {
+    const { buffer, byteOffset, byteLength } = tensors[0].data;
+    const bytes = new Uint8Array(buffer, byteOffset - head.length, head.length + byteLength);
+    bytes.set(head);
+    return bytes;
+  }
+  const bytes = answerBytes(tensors.reduce((sum, { data }) => sum + data.byteLength, head.length));
+  bytes.set(head);
+  let at = head.length;
+  for (const { data } of tensors) {
+    copyBytes(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), bytes, at);
+    at += data.byteLength;
+  }
+  return bytes;
 }
 
 /** Shared memory for `count` float32 elements, which may hold anything. */

@@ -1,12 +1,11 @@
 import type { Answer, AnswerTensor, Json } from '../../domain/answer.ts';
 import { problemAt } from '../../domain/problem.ts';
 import { elementCount } from '../../domain/tensor.ts';
-import { copyBytes } from '../copy-bytes.ts';
 import { assertAllWritable } from '../finite.ts';
 import type { Encoded, EncodeOptions } from '../format.ts';
-import { COMMA } from '../json/ascii.ts';
+import { COMMA, SPACE } from '../json/ascii.ts';
 import { ByteWriter, releaseBytes } from '../json/byte-writer.ts';
-import { answerBytes } from '../shared-memory.ts';
+import { headedBytes } from '../shared-memory.ts';
 import type { InferenceResponse } from './inference.ts';
 
 const DATATYPE: Readonly<Record<AnswerTensor['dtype'], string>> = {
@@ -97,15 +96,8 @@ function writeOutput(writer: ByteWriter, { name, tensor, binary }: Output): void
 }
 
 function withTensors(json: Uint8Array, tensors: readonly AnswerTensor[]): Encoded {
-  const headerBytes = Math.ceil(json.length / ALIGNMENT) * ALIGNMENT;
-  const dataBytes = tensors.reduce((sum, { data }) => sum + data.byteLength, 0);
-  const bytes = answerBytes(headerBytes + dataBytes);
-  bytes.set(json);
-  bytes.fill(0x20, json.length, headerBytes);
-  let at = headerBytes;
-  for (const { data } of tensors) {
-    copyBytes(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), bytes, at);
-    at += data.byteLength;
-  }
-  return { bytes, headerBytes };
+  const head = new Uint8Array(Math.ceil(json.length / ALIGNMENT) * ALIGNMENT);
+  head.set(json);
+  head.fill(SPACE, json.length);
+  return { bytes: headedBytes(head, tensors), headerBytes: head.length };
 }

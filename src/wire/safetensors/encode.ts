@@ -1,15 +1,20 @@
-import type { Answer } from '../../domain/answer.ts';
+import type { Answer, AnswerTensor } from '../../domain/answer.ts';
 import { assertAllWritable } from '../finite.ts';
-import { answerBytes } from '../shared-memory.ts';
-import type { StoredTensor } from './read.ts';
+import { headedBytes } from '../shared-memory.ts';
 import { STORED_AS } from './stored-dtypes.ts';
-import { joinedBytes, joinInto, safetensorsParts } from './write.ts';
+import { safetensorsHead, widestFirst } from './write.ts';
 
 /** Where the rest of the answer stands in the metadata. */
 const RESPONSE = 'response';
 
-/** Answers whose tensors are filled again and again: what stands around the numbers, and views on these. */
-const known = new WeakMap<Answer, readonly Uint8Array[]>();
+/** What stands before the numbers of an answer, and its tensors as they follow. */
+interface Frame {
+  readonly head: Uint8Array;
+  readonly tensors: readonly AnswerTensor[];
+}
+
+/** Of answers whose tensors are filled again and again. */
+const known = new WeakMap<Answer, Frame>();
 
 /**
  * Encodes an answer as a safetensors file: its tensors by their dotted names, and its envelope as JSON in
@@ -17,19 +22,24 @@ const known = new WeakMap<Answer, readonly Uint8Array[]>();
  */
 export function encodeSafetensors(answer: Answer): Uint8Array {
   for (const { data } of Object.values(answer.tensors)) assertAllWritable(data);
-  let parts = known.get(answer);
-  if (parts === undefined) {
-    parts = partsOf(answer);
-    known.set(answer, parts);
+  let frame = known.get(answer);
+  if (frame === undefined) {
+    frame = frameOf(answer);
+    known.set(answer, frame);
   }
-  return joinInto(answerBytes(joinedBytes(parts)), parts);
+  return headedBytes(frame.head, frame.tensors);
 }
 
-function partsOf({ tensors, envelope }: Answer): readonly Uint8Array[] {
-  const stored = new Map<string, StoredTensor>();
-  for (const [name, { dtype, shape, data }] of Object.entries(tensors)) {
-    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-    stored.set(name, { dtype: STORED_AS[dtype], shape, bytes });
-  }
-  return safetensorsParts(stored, { [RESPONSE]: JSON.stringify(envelope) });
+function frameOf({ tensors, envelope }: Answer): Frame {
+  const inOrder = widestFirst(
+    Object.entries(tensors).map(([name, tensor]) => {
+      const { dtype, shape, data } = tensor;
+      const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+      return [name, { dtype: STORED_AS[dtype], shape, bytes, tensor }] as const;
+    }),
+  );
+  return {
+    head: safetensorsHead(inOrder, { [RESPONSE]: JSON.stringify(envelope) }),
+    tensors: inOrder.map(([, { tensor }]) => tensor),
+  };
 }

@@ -7,6 +7,9 @@ import { alignmentOf, storedBytes } from './stored-dtypes.ts';
 /** The data begins at a multiple of this, as wide as the widest element. */
 const ALIGNMENT = 8;
 
+/** A tensor of a file, and its name. */
+type Named<Tensor extends StoredTensor = StoredTensor> = readonly [string, Tensor];
+
 /**
  * Writes a safetensors file, which fills its ArrayBuffer. Tensors of wider elements come first, so that each begins at
  * a multiple of its element size in the file; else they keep their order. Throws where the bytes of a tensor are not
@@ -17,16 +20,7 @@ export function writeSafetensors(
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array<ArrayBuffer> {
   const parts = safetensorsParts(tensors, metadata);
-  return joinInto(new Uint8Array(joinedBytes(parts)), parts);
-}
-
-/** Bytes of parts that follow each other. */
-export function joinedBytes(parts: readonly Uint8Array[]): number {
-  return parts.reduce((sum, part) => sum + part.length, 0);
-}
-
-/** Fills `bytes` with parts that follow each other. */
-export function joinInto<Bytes extends Uint8Array>(bytes: Bytes, parts: readonly Uint8Array[]): Bytes {
+  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
   for (const part of parts) {
     copyBytes(part, bytes, at);
@@ -40,13 +34,20 @@ export function safetensorsParts(
   tensors: ReadonlyMap<string, StoredTensor>,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array[] {
-  const inOrder = [...tensors].sort(([, a], [, b]) => alignmentOf(b.dtype) - alignmentOf(a.dtype));
-  return [headOf(inOrder, metadata), ...inOrder.map(([, { bytes }]) => bytes)];
+  const inOrder = widestFirst([...tensors]);
+  return [safetensorsHead(inOrder, metadata), ...inOrder.map(([, { bytes }]) => bytes)];
 }
 
-/** The length of the header, and the header. */
-function headOf(
-  tensors: readonly (readonly [string, StoredTensor])[],
+/** The tensors in the order in which a file has them. */
+export function widestFirst<Tensor extends StoredTensor>(
+  tensors: readonly Named<Tensor>[],
+): readonly Named<Tensor>[] {
+  return tensors.toSorted(([, a], [, b]) => alignmentOf(b.dtype) - alignmentOf(a.dtype));
+}
+
+/** What stands before the data of these tensors, in this order: the length of the header, and the header. */
+export function safetensorsHead(
+  tensors: readonly Named[],
   metadata: Readonly<Record<string, string>>,
 ): Uint8Array {
   const members: string[] = [];

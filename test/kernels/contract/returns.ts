@@ -1,10 +1,13 @@
 import { expect, it } from 'vitest';
 import { LOGIT_STAGES, type Returns, type WeightSelection } from '../../../src/domain/call.ts';
 import type { Kernel } from '../../../src/kernels/kernel.ts';
-import { allWeights, causal, makeCall, range, real } from '../../support/calls.ts';
+import { allWeights, causal, everything, makeCall, range, real } from '../../support/calls.ts';
 import { expectSameBits } from '../../support/expect.ts';
 import { UNIT_ROUNDOFF } from '../../support/oracle/bounded.ts';
 import { run } from '../../support/run.ts';
+
+/** Names of what a call returns. */
+const RESULT = /^(?:output|weights|logits|log_sum_exp|present_|grad_)/;
 
 /** The output is the same whatever is returned besides it, and what is returned is one thing seen from many sides. */
 export function returns(kernel: Kernel): void {
@@ -38,6 +41,14 @@ export function returns(kernel: Kernel): void {
   const whole = () => weightsOf(all).weights;
   const rowOf = (weights: ArrayLike<number>, row: number) =>
     Array.from({ length: columns }, (_, j) => weights[row * columns + j]);
+
+  it('has nothing but workspace before the output', () => {
+    const { memory } = run(kernel, everything(call));
+    const results = Object.keys(memory).filter((name) => RESULT.test(name));
+    expect(results).toContain('present_key');
+    const end = memory.output.byteOffset;
+    expect(results.filter((name) => memory[name].byteOffset < end)).toEqual([]);
+  });
 
   it('gives the same output, to the bit, for every combination of returns', () => {
     const bare = run(kernel, call).memory.output;

@@ -1,6 +1,6 @@
 /**
- * A decoding step: one token on its way through a session of 4096, beside reading the same bytes over and over. By
- * itself: `node bench/decode.ts`.
+ * Decoding steps: one token on its way through a session of 4096, beside reading the same bytes. By itself:
+ * `node bench/decode.ts`.
  */
 import { DEFAULT_LIMITS } from '../src/domain/limits.ts';
 import { Engine, type Ticket } from '../src/engine/engine.ts';
@@ -14,91 +14,159 @@ import { PeakMeter } from './peak.ts';
 const WIDTH = 768;
 const HEADS = 12;
 const CACHE = 4096;
+/** Appends between two readings, of all sessions together. */
 const STEPS = 200;
 const TURNS = 5;
+const LAYER = 'layer';
+const FORMAT = 'safetensors';
 
-/** What a step cannot do without reading: four matrices, and the keys and values of all tokens. */
-export const STEP_BYTES = 4 * (4 * WIDTH * WIDTH + 2 * CACHE * WIDTH);
+const WEIGHT_BYTES = 4 * 4 * WIDTH * WIDTH;
+const CACHE_BYTES = 4 * 2 * CACHE * WIDTH;
 
-export interface DecodeSpeed {
+/** What is decoded at a time. */
+export interface DecodeLoad {
   readonly threads: number;
-  /** Milliseconds of each step, from its bytes to those of its answer. */
+  readonly sessions: number;
+}
+
+/**
+ * One session, whose weights and cache stay in the last cache of the processor as far as they fit; and several that
+ * append at the same time, whose caches come from memory, as in a service that is in use.
+ */
+export const DECODE_LOADS: readonly DecodeLoad[] = [
+  { threads: 1, sessions: 1 },
+  { threads: 2, sessions: 1 },
+  { threads: 1, sessions: 8 },
+  { threads: 2, sessions: 8 },
+];
+
+export interface DecodeSpeed extends DecodeLoad {
+  /** Milliseconds of a step: of one session each, of several the mean of a turn. */
   readonly samples: readonly number[];
-  /** Of the least step: the part of the speed at which memory is read again and again; null where that is not known. */
-  readonly ofBandwidth: number | null;
+  /**
+   * The part of the speed at which as many bytes as all sessions have are read again and again, at the best and at the
+   * median of either; null where that is not known.
+   */
+  readonly ofBandwidth: { readonly best: number; readonly median: number } | null;
 }
 
 /** Steps and readings take turns, so that what else happens on the machine meets both. */
-export async function measureDecode(threads: number, meter: PeakMeter | null): Promise<DecodeSpeed> {
-  const limits = { ...DEFAULT_LIMITS, sessionTokens: CACHE + STEPS * TURNS + 1 };
-  const engine = new Engine({ threads, limits });
-  await engine.ready();
-  const layers = new Layers(new MemoryStore(), engine, limits);
-  const sessions = new Sessions(layers, limits);
-  const withTicket = async <Result>(work: (ticket: Ticket) => Promise<Result>): Promise<Result> => {
-    const ticket = engine.admit(0);
+export async function measureDecode(load: DecodeLoad, meter: PeakMeter | null): Promise<DecodeSpeed> {
+  const { threads, sessions: count } = load;
+  const sessions = await DecodingSessions.begin(load);
+  const allBytes = WEIGHT_BYTES + count * CACHE_BYTES;
+  const samples: number[] = [];
+  for (let turn = 0; turn < TURNS; turn++) {
+    samples.push(...(await sessions.turn(STEPS / count)));
+    await meter?.measure(threads, allBytes);
+  }
+  await sessions.close();
+  const share = (ms: number, gbps: number) => (WEIGHT_BYTES + CACHE_BYTES) / ms / 1e6 / gbps;
+  const ofBandwidth = meter && {
+    best: share(minimum(samples), meter.gbps(threads, allBytes)),
+    median: share(median(samples), meter.usualGbps(threads, allBytes)),
+  };
+  return { ...load, samples, ofBandwidth };
+}
+
+/** Sessions of one layer, full so far. */
+class DecodingSessions {
+  readonly #engine: Engine;
+  readonly #sessions: Sessions;
+  readonly #ids: string[] = [];
+  readonly #token = fileOf(['embeddings'], 1);
+
+  private constructor(engine: Engine, sessions: Sessions) {
+    this.#engine = engine;
+    this.#sessions = sessions;
+  }
+
+  static async begin({ threads, sessions: count }: DecodeLoad): Promise<DecodingSessions> {
+    const limits = { ...DEFAULT_LIMITS, sessionTokens: CACHE + STEPS * TURNS + 1 };
+    const engine = new Engine({ threads, limits });
+    await engine.ready();
+    const layers = new Layers(new MemoryStore(), engine, limits);
+    const decoding = new DecodingSessions(engine, new Sessions(layers, limits));
+    const file = {
+      format: FORMAT,
+      bytes: fileOf(['w_q', 'w_k', 'w_v', 'w_o'], WIDTH),
+      upload: { heads: HEADS },
+    };
+    await decoding.#withTicket((ticket) =>
+      layers.put(LAYER, file, ticket, { ifMatch: null, ifNoneMatch: null }),
+    );
+    const prompt = fileOf(['embeddings'], CACHE);
+    for (let number = 0; number < count; number++) {
+      const { session_id } = await decoding.#sessions.begin({ layer: LAYER });
+      decoding.#ids.push(session_id);
+      await decoding.#append(session_id, prompt);
+    }
+    return decoding;
+  }
+
+  /** Appends so many tokens to each session, in all of them at once. Milliseconds of a step, of one session one each. */
+  async turn(steps: number): Promise<number[]> {
+    const times: number[] = [];
+    const startMs = performance.now();
+    await Promise.all(
+      this.#ids.map(async (id) => {
+        for (let step = 0; step < steps; step++) {
+          const stepMs = performance.now();
+          await this.#append(id, this.#token);
+          times.push(performance.now() - stepMs);
+        }
+      }),
+    );
+    const ms = performance.now() - startMs;
+    return this.#ids.length === 1 ? times : [ms / (steps * this.#ids.length)];
+  }
+
+  async close(): Promise<void> {
+    this.#sessions.close();
+    await this.#engine.close();
+  }
+
+  #append(id: string, bytes: Uint8Array): Promise<unknown> {
+    const request = { format: FORMAT, bytes, answerFormat: FORMAT };
+    return this.#withTicket((ticket) => this.#sessions.append(id, request, ticket));
+  }
+
+  async #withTicket<Result>(work: (ticket: Ticket) => Promise<Result>): Promise<Result> {
+    const ticket = this.#engine.admit(0);
     try {
       return await work(ticket);
     } finally {
       ticket.release();
     }
-  };
-  const format = 'safetensors';
-  const upload = { heads: HEADS };
-  await withTicket((ticket) =>
-    layers.put(
-      'layer',
-      { format, bytes: shared(fileOf(['w_q', 'w_k', 'w_v', 'w_o'], WIDTH)), upload },
-      ticket,
-      {
-        ifMatch: null,
-        ifNoneMatch: null,
-      },
-    ),
-  );
-  const { session_id } = await sessions.begin({ layer: 'layer' });
-  const append = (bytes: Uint8Array) =>
-    withTicket((ticket) => sessions.append(session_id, { format, bytes, answerFormat: format }, ticket));
-  await append(shared(fileOf(['embeddings'], CACHE)));
-
-  const token = shared(fileOf(['embeddings'], 1));
-  const samples: number[] = [];
-  for (let turn = 0; turn < TURNS; turn++) {
-    for (let step = 0; step < STEPS; step++) {
-      const startMs = performance.now();
-      await append(token);
-      samples.push(performance.now() - startMs);
-    }
-    await meter?.measure(threads, STEP_BYTES);
   }
-  sessions.close();
-  await engine.close();
-  const gbps = STEP_BYTES / minimum(samples) / 1e6;
-  return { threads, samples, ofBandwidth: meter && gbps / meter.gbps(threads, STEP_BYTES) };
 }
 
-/** A file of matrices as wide as the layer. */
+/** A file of matrices as wide as the layer, on shared memory. */
 function fileOf(names: readonly string[], rows: number): Uint8Array {
   const tensor = (seed: number) => {
     const numbers = Float32Array.from({ length: rows * WIDTH }, (_, at) => Math.sin(at + seed) / 16);
     return { dtype: 'F32', shape: [rows, WIDTH], bytes: new Uint8Array(numbers.buffer) } as const;
   };
-  return writeSafetensors(new Map(names.map((name, seed) => [name, tensor(seed)])));
+  const file = writeSafetensors(new Map(names.map((name, seed) => [name, tensor(seed)])));
+  const shared = new Uint8Array(new SharedArrayBuffer(file.length));
+  shared.set(file);
+  return shared;
 }
 
-function shared(bytes: Uint8Array): Uint8Array {
-  const copy = new Uint8Array(new SharedArrayBuffer(bytes.length));
-  copy.set(bytes);
-  return copy;
+/** `64 % at the best, 50 % at the median`. */
+export function shareOf({ ofBandwidth }: DecodeSpeed): string {
+  const percent = (share: number) => `${(100 * share).toFixed(0)} %`;
+  if (ofBandwidth === null) return 'not known';
+  return `${percent(ofBandwidth.best)} at the best, ${percent(ofBandwidth.median)} at the median`;
 }
 
 if (import.meta.main) {
   const meter = await PeakMeter.build();
-  console.log('| threads | step: minimum, median (ms) | of re-read bandwidth |\n|---|---|---|');
-  for (const threads of [1, 2]) {
-    const { samples, ofBandwidth } = await measureDecode(threads, meter);
-    const share = ofBandwidth === null ? 'not known' : `${(100 * ofBandwidth).toFixed(0)} %`;
-    console.log(`| ${threads} | ${minimum(samples).toFixed(2)}, ${median(samples).toFixed(2)} | ${share} |`);
+  console.log('| threads | sessions | step: minimum, median (ms) | of reading as much |\n|---|---|---|---|');
+  for (const load of DECODE_LOADS) {
+    const speed = await measureDecode(load, meter);
+    const times = `${minimum(speed.samples).toFixed(2)}, ${median(speed.samples).toFixed(2)}`;
+    console.log(`| ${load.threads} | ${load.sessions} | ${times} | ${shareOf(speed)} |`);
   }
   await meter?.close();
 }

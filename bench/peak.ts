@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { median } from './measure.ts';
 
 const run = promisify(execFile);
 const SOURCE = fileURLToPath(new URL('peak.cc', import.meta.url));
@@ -16,10 +17,16 @@ export interface PeakRates {
   readonly gbps: number;
 }
 
+interface Measured extends PeakRates {
+  /** The median of reading, where `gbps` is the best. */
+  readonly usualGbps: number;
+}
+
 /** Measures the machine whenever asked, and keeps the best that was seen: noise only takes away. */
 export class PeakMeter {
   readonly #directory: string;
   readonly #best = new Map<string, PeakRates>();
+  readonly #usual = new Map<string, number[]>();
 
   private constructor(directory: string) {
     this.#directory = directory;
@@ -42,9 +49,10 @@ export class PeakMeter {
   /** Measures once more; `bytes` is how much is read over and over. */
   async measure(threads: number, bytes: number): Promise<PeakRates> {
     const { stdout } = await run(join(this.#directory, 'peak'), [String(threads), String(bytes)]);
-    const now = JSON.parse(stdout) as PeakRates;
+    const now = JSON.parse(stdout) as Measured;
     const key = `${threads} ${bytes}`;
     const before = this.#best.get(key) ?? { gflops: 0, gbps: 0 };
+    this.#usual.set(key, [...(this.#usual.get(key) ?? []), now.usualGbps]);
     const best = {
       gflops: Math.max(now.gflops, before.gflops),
       gbps: Math.max(now.gbps, before.gbps),
@@ -62,6 +70,11 @@ export class PeakMeter {
   /** Best reading rate for so many threads and bytes. */
   gbps(threads: number, bytes: number): number {
     return this.#best.get(`${threads} ${bytes}`)!.gbps;
+  }
+
+  /** Median reading rate for so many threads and bytes. */
+  usualGbps(threads: number, bytes: number): number {
+    return median(this.#usual.get(`${threads} ${bytes}`)!);
   }
 
   async close(): Promise<void> {

@@ -7,9 +7,9 @@ COPY package.json package-lock.json .npmrc ./
 RUN npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund
 COPY scripts/build-native.mjs ./scripts/build-native.mjs
 COPY src/kernels/native/addon ./src/kernels/native/addon
-COPY src/wire/json/native/addon ./src/wire/json/native/addon
+COPY src/wire/native/addon ./src/wire/native/addon
 # The script is content without a compiler, and slower code would serve; an image should not be.
-RUN node scripts/build-native.mjs && test -f build/attention.node && test -f build/json.node
+RUN node scripts/build-native.mjs && test -f build/attention.node && test -f build/codec.node
 # What Node makes of the modules is kept by user, in files of that user alone.
 RUN install -d -o 1000 -g 1000 build/compile-cache
 COPY src ./src

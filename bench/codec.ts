@@ -3,7 +3,7 @@ import { DEFAULT_LIMITS } from '../src/domain/limits.ts';
 import type { TensorEncoding } from '../src/wire/format.ts';
 import { decodeJson } from '../src/wire/json/decode.ts';
 import { encodeJson } from '../src/wire/json/encode.ts';
-import { jsonAddon } from '../src/wire/json/native/addon.ts';
+import { codecAddon } from '../src/wire/native/addon.ts';
 import { minimum } from './measure.ts';
 import { machine } from './report.ts';
 
@@ -46,7 +46,7 @@ function onSharedMemory(text: string): Uint8Array {
 }
 
 const CODECS = [
-  ...(jsonAddon === null ? [] : [{ name: 'native', addon: jsonAddon }]),
+  ...(codecAddon === null ? [] : [{ name: 'native', addon: codecAddon }]),
   { name: 'portable', addon: null },
 ];
 
@@ -84,7 +84,7 @@ function formatRow(
 ): Row {
   const dtype = data instanceof Float32Array ? 'float32' : 'float64';
   const answer = { tensors: { output: { dtype, shape: [TOKENS, WIDTH], data } }, envelope: {} } as const;
-  const run = (addon: typeof jsonAddon) => encodeJson(answer, { encoding }, addon);
+  const run = (addon: typeof codecAddon) => encodeJson(answer, { encoding }, addon);
   const written = run(null);
   return {
     name: `format ${name}`,
@@ -169,7 +169,8 @@ function main(): void {
   if (!Number.isInteger(rounds) || rounds < 1)
     throw new Error(`--rounds expects a positive integer; got ${values.rounds}.`);
   console.log(`${machine()}; ${TOKENS} x ${WIDTH} numbers, best of ${rounds} rounds`);
-  if (jsonAddon === null) console.log('The native codec is not compiled: node scripts/build-native.mjs json');
+  if (codecAddon === null)
+    console.log('The native codec is not compiled: node scripts/build-native.mjs json');
   console.log(
     `${'row'.padEnd(30)}${'MB'.padStart(6)}${'codec'.padStart(11)}${'ms'.padStart(9)}${'GB/s'.padStart(8)}${'built in / it'.padStart(15)}`,
   );

@@ -39,10 +39,10 @@ export const ADDONS = [
     needsSet: true,
   },
   {
-    name: 'json',
-    what: 'the native JSON codec',
+    name: 'codec',
+    what: 'the native codec',
     otherwise: 'the portable one serves',
-    sources: 'src/wire/json/native/addon',
+    sources: 'src/wire/native/addon',
     units: ['binding', 'powers_of_ten'],
     sets: {
       x64: { decimal: BMI2, rounding: BMI2, read_elements: BMI2, write_elements: BMI2, finite: BMI2 },

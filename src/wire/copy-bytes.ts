@@ -1,4 +1,4 @@
-import { jsonAddon } from './json/native/addon.ts';
+import { codecAddon } from './native/addon.ts';
 
 /** Fewer bytes than this are sooner copied than the way into the addon takes. */
 const ADDON_LENGTH = 4096;
@@ -8,6 +8,6 @@ const ADDON_LENGTH = 4096;
  * bytes at 11 GB/s where both sides are aligned, else of fewer at 2 to 3.
  */
 export function copyBytes(from: Uint8Array, to: Uint8Array, at: number): void {
-  if (jsonAddon === null || from.length < ADDON_LENGTH) to.set(from, at);
-  else jsonAddon.copyBytes(from, to, at);
+  if (codecAddon === null || from.length < ADDON_LENGTH) to.set(from, at);
+  else codecAddon.copyBytes(from, to, at);
 }

@@ -1,7 +1,7 @@
 import type { AnswerTensor } from '../domain/answer.ts';
 import type { RealArray } from '../domain/tensor.ts';
 import { assertWritable } from './json/byte-writer.ts';
-import { jsonAddon } from './json/native/addon.ts';
+import { codecAddon } from './native/addon.ts';
 
 const FLOAT32_EXPONENT = 0x7f800000;
 /** In the upper half of a float64, which is the second on a little-endian machine. */
@@ -12,8 +12,8 @@ const ADDON_LENGTH = 256;
 
 /** The first element that is NaN or infinite, or -1. */
 export function firstNotFinite(data: RealArray): number {
-  if (jsonAddon === null || data.length < ADDON_LENGTH) return firstNotFinitePortable(data);
-  return jsonAddon.firstNotFinite(data);
+  if (codecAddon === null || data.length < ADDON_LENGTH) return firstNotFinitePortable(data);
+  return codecAddon.firstNotFinite(data);
 }
 
 /**

@@ -61,7 +61,7 @@ describe('the files of the image', () => {
   });
 
   it('hold the native kernels and codec, and the kernels of WebAssembly', async () => {
-    for (const addon of ['attention.node', 'json.node']) {
+    for (const addon of ['attention.node', 'codec.node']) {
       expect((await stat(join(app, 'build', addon))).isFile()).toBe(true);
     }
     expect(await readdir(join(app, 'src', 'kernels', 'wasm', 'compiled'))).toEqual([

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { firstNotFinite, firstNotFinitePortable } from '../../src/wire/finite.ts';
-import { jsonAddon } from '../../src/wire/json/native/addon.ts';
+import { codecAddon } from '../../src/wire/native/addon.ts';
 
 /** Around every edge: zeros, the smallest, the largest, the infinities, quiet and signalling NaN, of both signs. */
 const FLOAT32_BITS = [
@@ -20,7 +20,7 @@ const FLOAT64_BITS = [
 const WAYS = [
   { name: 'portable', firstNotFinite: firstNotFinitePortable },
   { name: 'chosen by length', firstNotFinite },
-  ...(jsonAddon === null ? [] : [{ name: 'native', firstNotFinite: jsonAddon.firstNotFinite }]),
+  ...(codecAddon === null ? [] : [{ name: 'native', firstNotFinite: codecAddon.firstNotFinite }]),
 ];
 
 describe.each(WAYS)('the first element that is not finite, $name', ({ firstNotFinite }) => {

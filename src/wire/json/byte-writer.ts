@@ -1,8 +1,8 @@
 import type { AnswerTensor } from '../../domain/answer.ts';
+import { type CodecAddon, codecAddon, WritePlace, WriteStop } from '../native/addon.ts';
 import { answerBytes } from '../shared-memory.ts';
 import { COMMA, DIGIT_0, MINUS, QUOTE } from './ascii.ts';
 import { writeDecimal, writeInteger } from './decimal-notation.ts';
-import { type JsonAddon, jsonAddon, WritePlace, WriteStop } from './native/addon.ts';
 import { Scratch } from './scratch.ts';
 import { ShortestFloat32 } from './shortest-float32.ts';
 
@@ -24,10 +24,10 @@ const shortest = new ShortestFloat32();
 export class ByteWriter {
   #bytes = scratch.array;
   #length = 0;
-  readonly #addon: JsonAddon | null;
+  readonly #addon: CodecAddon | null;
 
   /** Writes numbers with `addon`, or in TypeScript where there is none; the bytes are the same. */
-  constructor(addon: JsonAddon | null = jsonAddon) {
+  constructor(addon: CodecAddon | null = codecAddon) {
     this.#addon = addon;
   }
 
@@ -90,7 +90,7 @@ export class ByteWriter {
   }
 
   #native(
-    addon: JsonAddon,
+    addon: CodecAddon,
     data: Float32Array | Float64Array,
     sizes: Float64Array,
     from: number,

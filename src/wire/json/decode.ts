@@ -1,12 +1,12 @@
 import type { ElementKind, Precision, Tensor } from '../../domain/tensor.ts';
 import type { Decoded, DecodeOptions } from '../format.ts';
+import { type CodecAddon, codecAddon } from '../native/addon.ts';
 import { Cursor } from './cursor.ts';
 import { DecimalScanner } from './decimal-scanner.ts';
 import { releaseScratch } from './elements.ts';
 import { EnvelopeScanner, type ScannedBody } from './envelope-scanner.ts';
 import { type FieldNode, fieldTree } from './fields.ts';
 import { type LiftedTensor, settle } from './lifted-tensor.ts';
-import { type JsonAddon, jsonAddon } from './native/addon.ts';
 import { TensorReader } from './tensor-reader.ts';
 
 /**
@@ -21,7 +21,7 @@ import { TensorReader } from './tensor-reader.ts';
 export function decodeJson(
   bytes: Uint8Array,
   { fields, limits }: DecodeOptions,
-  addon: JsonAddon | null = jsonAddon,
+  addon: CodecAddon | null = codecAddon,
 ): Decoded {
   try {
     const tree = fieldTree(fields);

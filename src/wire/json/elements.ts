@@ -1,11 +1,11 @@
 import { type DType, elementCount } from '../../domain/tensor.ts';
 import { SAFE_INTEGER } from '../dtypes.ts';
+import { type CodecAddon, codecAddon } from '../native/addon.ts';
 import { CLOSE_BRACKET, COMMA, SPACE } from './ascii.ts';
 import { afterWhitespace, type Cursor, holds } from './cursor.ts';
 import type { DecimalScanner } from './decimal-scanner.ts';
 import { type Locate, notAnElement, outOfRange } from './element-faults.ts';
-import { type JsonAddon, jsonAddon } from './native/addon.ts';
-import { NativeReader } from './native/reader.ts';
+import { NativeReader } from './native-reader.ts';
 import { nearestFloat64, nearestNarrow } from './nearest.ts';
 import { BFLOAT16, FLOAT16, FLOAT32, type NarrowFormat } from './rounding.ts';
 import { type ElementScratch, Scratch } from './scratch.ts';
@@ -49,7 +49,12 @@ export class ElementReader {
   readonly #native: NativeReader | null;
 
   /** Reads with `addon` what it reads, the rest and what has a fault in TypeScript; all of it where there is none. */
-  constructor(cursor: Cursor, numbers: DecimalScanner, locate: Locate, addon: JsonAddon | null = jsonAddon) {
+  constructor(
+    cursor: Cursor,
+    numbers: DecimalScanner,
+    locate: Locate,
+    addon: CodecAddon | null = codecAddon,
+  ) {
     this.#cursor = cursor;
     this.#numbers = numbers;
     this.#locate = locate;

@@ -2,9 +2,9 @@ import type { Answer, AnswerTensor, Json } from '../../domain/answer.ts';
 import { elementCount } from '../../domain/tensor.ts';
 import { assertAllWritable } from '../finite.ts';
 import type { EncodeOptions, TensorEncoding } from '../format.ts';
+import { type CodecAddon, codecAddon } from '../native/addon.ts';
 import { CLOSE_BRACE, CLOSE_BRACKET, COMMA, OPEN_BRACE, OPEN_BRACKET } from './ascii.ts';
 import { ByteWriter, releaseBytes } from './byte-writer.ts';
-import { type JsonAddon, jsonAddon } from './native/addon.ts';
 
 /**
  * Encodes an answer as a JSON object in UTF-8: its tensors in their order, then the members of its envelope. A
@@ -17,7 +17,7 @@ import { type JsonAddon, jsonAddon } from './native/addon.ts';
 export function encodeJson(
   answer: Answer,
   { encoding }: EncodeOptions,
-  addon: JsonAddon | null = jsonAddon,
+  addon: CodecAddon | null = codecAddon,
 ): Uint8Array {
   const writer = new ByteWriter(addon);
   try {

@@ -7,6 +7,7 @@ import {
   readLittleEndian,
   unravel,
 } from '../dtypes.ts';
+import type { CodecAddon } from '../native/addon.ts';
 import { CLOSE_BRACE, CLOSE_BRACKET, COMMA, OPEN_BRACE, OPEN_BRACKET, QUOTE } from './ascii.ts';
 import { decodeBase64 } from './base64.ts';
 import type { Cursor } from './cursor.ts';
@@ -14,7 +15,6 @@ import type { DecimalScanner } from './decimal-scanner.ts';
 import { describeValue, invalidTensor, type Location } from './element-faults.ts';
 import { ElementReader } from './elements.ts';
 import { DEFAULT_DTYPE, type LiftedTensor } from './lifted-tensor.ts';
-import type { JsonAddon } from './native/addon.ts';
 import { enterMember, peekString, readString, skipString } from './strings.ts';
 
 const MEMBERS = '{"dtype", "shape", "data"}';
@@ -27,14 +27,14 @@ const MEMBERS = '{"dtype", "shape", "data"}';
 export class TensorObjectReader {
   readonly #cursor: Cursor;
   readonly #numbers: DecimalScanner;
-  readonly #addon: JsonAddon | null;
+  readonly #addon: CodecAddon | null;
   #dtype: DType | undefined;
   #shape: readonly number[] | undefined;
   #data: Pick<LiftedTensor, 'data' | 'form'> | undefined;
   /** Where the data starts; 0 before it is found. */
   #dataAt = 0;
 
-  constructor(cursor: Cursor, numbers: DecimalScanner, addon: JsonAddon | null) {
+  constructor(cursor: Cursor, numbers: DecimalScanner, addon: CodecAddon | null) {
     this.#cursor = cursor;
     this.#numbers = numbers;
     this.#addon = addon;

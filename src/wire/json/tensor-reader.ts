@@ -1,5 +1,6 @@
 import { type DType, type ElementKind, formatShape } from '../../domain/tensor.ts';
 import { onSharedMemory } from '../dtypes.ts';
+import type { CodecAddon } from '../native/addon.ts';
 import { readArrays } from './arrays.ts';
 import { OPEN_BRACE, OPEN_BRACKET } from './ascii.ts';
 import type { Cursor } from './cursor.ts';
@@ -7,7 +8,6 @@ import type { DecimalScanner } from './decimal-scanner.ts';
 import { describeValue, invalidTensor, type Location, notAnElement } from './element-faults.ts';
 import { ElementReader } from './elements.ts';
 import { DEFAULT_DTYPE, type LiftedTensor } from './lifted-tensor.ts';
-import type { JsonAddon } from './native/addon.ts';
 import { TensorObjectReader } from './tensor-object.ts';
 
 const MAX_RANK = 4;
@@ -18,9 +18,9 @@ export class TensorReader {
   readonly #cursor: Cursor;
   readonly #numbers: DecimalScanner;
   readonly #jsonDepth: number;
-  readonly #addon: JsonAddon | null;
+  readonly #addon: CodecAddon | null;
 
-  constructor(cursor: Cursor, numbers: DecimalScanner, jsonDepth: number, addon: JsonAddon | null) {
+  constructor(cursor: Cursor, numbers: DecimalScanner, jsonDepth: number, addon: CodecAddon | null) {
     this.#cursor = cursor;
     this.#numbers = numbers;
     this.#jsonDepth = jsonDepth;
@@ -51,7 +51,7 @@ class NestedReader {
   readonly #index: number[] = [];
   #rank: number | undefined;
 
-  constructor(cursor: Cursor, numbers: DecimalScanner, jsonDepth: number, addon: JsonAddon | null) {
+  constructor(cursor: Cursor, numbers: DecimalScanner, jsonDepth: number, addon: CodecAddon | null) {
     const locate = (ordinal: number) => this.#locate([...this.#index, ordinal]);
     this.#cursor = cursor;
     this.#jsonDepth = jsonDepth;

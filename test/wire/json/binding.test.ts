@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import {
+  codecAddon,
   Expected,
-  jsonAddon,
   ReadPlace,
   ReadStop,
   WritePlace,
   WriteStop,
-} from '../../../src/wire/json/native/addon.ts';
+} from '../../../src/wire/native/addon.ts';
 import { Random } from './numbers.ts';
 
 /*
@@ -14,7 +14,7 @@ import { Random } from './numbers.ts';
  * crash. Without a compiler there is no addon, and nothing here to hold to that.
  */
 
-const addon = jsonAddon as NonNullable<typeof jsonAddon>;
+const addon = codecAddon as NonNullable<typeof codecAddon>;
 
 /** A place at the start of the bytes, with nothing read. */
 function placeAt(
@@ -43,7 +43,7 @@ function readAll(text: string, room = 100) {
   return { stop, place, elements: [...elements.subarray(0, place[ReadPlace.count])] };
 }
 
-describe.skipIf(jsonAddon === null)('reading', () => {
+describe.skipIf(codecAddon === null)('reading', () => {
   it('leaves behind the last bracket, with the sizes', () => {
     const { stop, place, elements } = readAll('[[1,2, 3],\n[4,5,6.5]] rest');
     expect(stop).toBe(ReadStop.done);
@@ -179,7 +179,7 @@ describe.skipIf(jsonAddon === null)('reading', () => {
   });
 });
 
-describe.skipIf(jsonAddon === null)('writing', () => {
+describe.skipIf(codecAddon === null)('writing', () => {
   const values = Float32Array.of(0.1, -2, 1e-7, 3.4028235e38, -0, Number.NEGATIVE_INFINITY);
   const text = '[[0.1,-2,1e-7],[3.4028235e+38,0,null]]';
   const placeOf = (element: number, end: number, at: number) => Float64Array.of(element, end, at);
@@ -236,7 +236,7 @@ describe.skipIf(jsonAddon === null)('writing', () => {
   });
 });
 
-describe.skipIf(jsonAddon === null)('looking for what is not finite', () => {
+describe.skipIf(codecAddon === null)('looking for what is not finite', () => {
   it('takes floats, and nothing else', () => {
     const wrong = [new Uint8Array(4), new Int32Array(4), [1], null, undefined, new ArrayBuffer(8)];
     for (const value of wrong) expect(() => addon.firstNotFinite(value as never)).toThrow(RangeError);
@@ -250,7 +250,7 @@ describe.skipIf(jsonAddon === null)('looking for what is not finite', () => {
   });
 });
 
-describe.skipIf(jsonAddon === null)('copying bytes', () => {
+describe.skipIf(codecAddon === null)('copying bytes', () => {
   const from = bytesOf('abc');
 
   it('copies as set() does, and onto itself as well', () => {

@@ -8,7 +8,7 @@ import type { Tensor } from '../../../src/domain/tensor.ts';
 import type { Decoded, TensorEncoding } from '../../../src/wire/format.ts';
 import { decodeJson } from '../../../src/wire/json/decode.ts';
 import { encodeJson } from '../../../src/wire/json/encode.ts';
-import { type JsonAddon, jsonAddon } from '../../../src/wire/json/native/addon.ts';
+import { type CodecAddon, codecAddon } from '../../../src/wire/native/addon.ts';
 
 export const FIELDS: TensorFields = {
   query: 'real',
@@ -23,7 +23,7 @@ export const FIELDS: TensorFields = {
 export function decodeOnce(
   body: string | Uint8Array,
   limits: Partial<Limits> = {},
-  addon: JsonAddon | null = jsonAddon,
+  addon: CodecAddon | null = codecAddon,
 ): Decoded {
   const bytes = typeof body === 'string' ? Buffer.from(body) : body;
   return decodeJson(bytes, { fields: FIELDS, limits: { ...DEFAULT_LIMITS, ...limits } }, addon);
@@ -35,8 +35,8 @@ export function decodeOnce(
  */
 export function decode(body: string | Uint8Array, limits: Partial<Limits> = {}): Decoded {
   const portable = outcomeOf(() => decodeOnce(body, limits, null));
-  if (jsonAddon !== null) {
-    const native = outcomeOf(() => decodeOnce(body, limits, jsonAddon));
+  if (codecAddon !== null) {
+    const native = outcomeOf(() => decodeOnce(body, limits, codecAddon));
     if (!isDeepStrictEqual(plainOutcome(native), plainOutcome(portable))) {
       expect(plainOutcome(native)).toStrictEqual(plainOutcome(portable));
     }
@@ -112,7 +112,7 @@ export function encode(
   encoding: TensorEncoding = 'nested',
   envelope = {},
 ): string {
-  const [portable, native] = [null, jsonAddon].map((addon) =>
+  const [portable, native] = [null, codecAddon].map((addon) =>
     outcomeOf(() => Buffer.from(encodeJson({ tensors, envelope }, { encoding }, addon)).toString('utf8')),
   );
   if (!isDeepStrictEqual(native, portable)) expect(native).toStrictEqual(portable);

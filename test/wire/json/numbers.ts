@@ -1,6 +1,6 @@
 import { expect } from 'vitest';
 import { encodeJson } from '../../../src/wire/json/encode.ts';
-import { type JsonAddon, jsonAddon } from '../../../src/wire/json/native/addon.ts';
+import { type CodecAddon, codecAddon } from '../../../src/wire/native/addon.ts';
 import { decodeOnce } from './helpers.ts';
 import { bitsOfFloat32, exactDecimal, FORMATS, float32OfBits, nearest, shortestDecimal } from './oracle.ts';
 
@@ -11,7 +11,7 @@ import { bitsOfFloat32, exactDecimal, FORMATS, float32OfBits, nearest, shortestD
  */
 
 /** What reads and writes: the addon, where it is compiled, and the portable codec. */
-export const CODECS: readonly (JsonAddon | null)[] = jsonAddon === null ? [null] : [jsonAddon, null];
+export const CODECS: readonly (CodecAddon | null)[] = codecAddon === null ? [null] : [codecAddon, null];
 
 /** xorshift128 of 32-bit words: fast, and the same numbers for the same seed. */
 export class Random {
@@ -114,7 +114,7 @@ export function nearestFloat32(text: string): number {
 export function readNumbers(
   texts: readonly string[],
   precision: 'float32' | 'float64',
-  addon: JsonAddon | null,
+  addon: CodecAddon | null,
 ) {
   const tensor = `{"dtype":"${precision}","shape":[${texts.length}],"data":[${texts.join(',')}]}`;
   return decodeOnce(`{"query":${tensor},"precision":"${precision}"}`, {}, addon).tensors.query.data;
@@ -135,7 +135,7 @@ export function expectSame(
 }
 
 /** Writes the numbers with one codec, and gives the text of each. */
-export function writeNumbers(data: Float32Array | Float64Array, addon: JsonAddon | null): string[] {
+export function writeNumbers(data: Float32Array | Float64Array, addon: CodecAddon | null): string[] {
   const dtype = data instanceof Float32Array ? 'float32' : 'float64';
   const tensors = { x: { dtype, shape: [data.length], data } } as const;
   const bytes = encodeJson({ tensors, envelope: {} }, { encoding: 'nested' }, addon);

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-namespace attention::json {
+namespace attention::codec {
 
 /// floor(10^q / 2^(e - 127)) for e = binaryExponentOfTen(q): from 2^127 to below 2^128.
 struct PowerOfTen {
@@ -35,4 +35,4 @@ class PowersOfTen {
 /// Computed when the addon is loaded.
 extern const PowersOfTen kPowersOfTen;
 
-}  // namespace attention::json
+}  // namespace attention::codec

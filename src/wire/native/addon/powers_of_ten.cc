@@ -1,6 +1,6 @@
 #include "powers_of_ten.h"
 
-namespace attention::json {
+namespace attention::codec {
 
 namespace {
 
@@ -62,4 +62,4 @@ PowersOfTen::PowersOfTen() {
 
 const PowersOfTen kPowersOfTen;
 
-}  // namespace attention::json
+}  // namespace attention::codec

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-namespace attention::json {
+namespace attention::codec {
 
 constexpr int kMostAxes = 4;
 
@@ -47,4 +47,4 @@ enum class Stop {
 template <typename Element>
 Stop readElements(Place& place, const uint8_t* end, Element* out, int64_t room);
 
-}  // namespace attention::json
+}  // namespace attention::codec

@@ -1,9 +1,9 @@
-import type { Cursor } from '../cursor.ts';
-import type { DecimalScanner } from '../decimal-scanner.ts';
-import { nearestFloat64, nearestNarrow } from '../nearest.ts';
-import { FLOAT32 } from '../rounding.ts';
-import type { ElementScratch } from '../scratch.ts';
-import { Expected, type JsonAddon, ReadPlace, ReadStop } from './addon.ts';
+import { type CodecAddon, Expected, ReadPlace, ReadStop } from '../native/addon.ts';
+import type { Cursor } from './cursor.ts';
+import type { DecimalScanner } from './decimal-scanner.ts';
+import { nearestFloat64, nearestNarrow } from './nearest.ts';
+import { FLOAT32 } from './rounding.ts';
+import type { ElementScratch } from './scratch.ts';
 
 const MAX_RANK = 4;
 const place = new Float64Array(ReadPlace.length);
@@ -14,11 +14,11 @@ const place = new Float64Array(ReadPlace.length);
  * there is one place that makes errors.
  */
 export class NativeReader {
-  readonly #addon: JsonAddon;
+  readonly #addon: CodecAddon;
   readonly #cursor: Cursor;
   readonly #numbers: DecimalScanner;
 
-  constructor(addon: JsonAddon, cursor: Cursor, numbers: DecimalScanner) {
+  constructor(addon: CodecAddon, cursor: Cursor, numbers: DecimalScanner) {
     this.#addon = addon;
     this.#cursor = cursor;
     this.#numbers = numbers;

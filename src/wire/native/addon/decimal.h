@@ -6,7 +6,7 @@
 
 #include "swar.h"
 
-namespace attention::json {
+namespace attention::codec {
 
 struct Decimal {
   /// Below 10^19.
@@ -105,4 +105,4 @@ inline const uint8_t* scanDecimal(const uint8_t* p, const uint8_t* end, Decimal&
   return (*p | 0x20) == 'e' ? scanExponent(p, end, decimal) : p;
 }
 
-}  // namespace attention::json
+}  // namespace attention::codec

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace attention::json {
+namespace attention::codec {
 
 namespace {
 
@@ -70,4 +70,4 @@ Rounded roundSlowly(const Decimal& decimal, typename Format<Float>::Bits& bits) 
 template Rounded roundSlowly<float>(const Decimal&, uint32_t&);
 template Rounded roundSlowly<double>(const Decimal&, uint64_t&);
 
-}  // namespace attention::json
+}  // namespace attention::codec

@@ -4,7 +4,7 @@
 
 #include "rounding.h"
 
-namespace attention::json {
+namespace attention::codec {
 
 namespace {
 
@@ -149,4 +149,4 @@ template Stop readElements<float>(Place&, const uint8_t*, float*, int64_t);
 template Stop readElements<double>(Place&, const uint8_t*, double*, int64_t);
 template Stop readElements<uint8_t>(Place&, const uint8_t*, uint8_t*, int64_t);
 
-}  // namespace attention::json
+}  // namespace attention::codec

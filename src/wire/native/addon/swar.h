@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <cstring>
 
-namespace attention::json {
+namespace attention::codec {
 
 inline uint64_t load8(const uint8_t* from) {
   uint64_t word;
@@ -59,4 +59,4 @@ inline uint64_t digitsOf(uint32_t value) {
   return (word << 8) - tens * ((10 << 8) - 1);
 }
 
-}  // namespace attention::json
+}  // namespace attention::codec

@@ -6,7 +6,7 @@
 
 #include "write_number.h"
 
-namespace attention::json {
+namespace attention::codec {
 
 namespace {
 
@@ -92,4 +92,4 @@ WriteStop writeElements(const Rows<Element>& rows, int64_t& from, uint8_t*& at, 
 template WriteStop writeElements<float>(const Rows<float>&, int64_t&, uint8_t*&, const uint8_t*);
 template WriteStop writeElements<double>(const Rows<double>&, int64_t&, uint8_t*&, const uint8_t*);
 
-}  // namespace attention::json
+}  // namespace attention::codec

@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-namespace attention::json {
+namespace attention::codec {
 
 namespace {
 
@@ -49,4 +49,4 @@ int64_t firstNotFinite(const Element* elements, int64_t count) {
 template int64_t firstNotFinite(const float*, int64_t);
 template int64_t firstNotFinite(const double*, int64_t);
 
-}  // namespace attention::json
+}  // namespace attention::codec

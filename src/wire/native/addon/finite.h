@@ -3,10 +3,10 @@
 
 #include <cstdint>
 
-namespace attention::json {
+namespace attention::codec {
 
 /// The first of `count` elements that is not finite, or -1. `Element` is float or double.
 template <typename Element>
 int64_t firstNotFinite(const Element* elements, int64_t count);
 
-}  // namespace attention::json
+}  // namespace attention::codec

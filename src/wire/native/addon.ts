@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
  * bytes. Reading and writing, for what has no fault, go on from a place, leave there how far they have come, and return
  * why they stopped. Throws a RangeError for arguments that do not fit.
  */
-export interface JsonAddon {
+export interface CodecAddon {
   /** Reads the bytes before `end`, from `ReadPlace` on. Returns a `ReadStop`. */
   readElements(
     bytes: Uint8Array,
@@ -52,14 +52,14 @@ export const WritePlace = { element: 0, end: 1, at: 2, length: 3 } as const;
 
 export const WriteStop = { done: 0, full: 1, notWritable: 2 } as const;
 
-export const ADDON_PATH = fileURLToPath(new URL('../../../../build/json.node', import.meta.url));
+export const ADDON_PATH = fileURLToPath(new URL('../../../build/codec.node', import.meta.url));
 
 /** The addon, or null where it has not been compiled, or not for this processor: then the portable codec does it all. */
-export const jsonAddon: JsonAddon | null = loadAddon();
+export const codecAddon: CodecAddon | null = loadAddon();
 
-function loadAddon(): JsonAddon | null {
+function loadAddon(): CodecAddon | null {
   try {
-    return createRequire(import.meta.url)(ADDON_PATH) as JsonAddon;
+    return createRequire(import.meta.url)(ADDON_PATH) as CodecAddon;
   } catch {
     return null;
   }

@@ -1,6 +1,6 @@
 #include "decimal.h"
 
-namespace attention::json {
+namespace attention::codec {
 
 namespace {
 
@@ -53,4 +53,4 @@ const uint8_t* scanExponent(const uint8_t* p, const uint8_t* end, Decimal& decim
   return p < end ? p : nullptr;
 }
 
-}  // namespace attention::json
+}  // namespace attention::codec

@@ -15,7 +15,7 @@
 #include "rounding.h"
 #include "swar.h"
 
-namespace attention::json {
+namespace attention::codec {
 
 /// digits·10^exponent. There may be zeros at the end of the digits.
 template <typename Float>
@@ -99,4 +99,4 @@ inline Shortest<Float> shortest(Float number) {
   return {choose<Bits>(isTenIn != isNextTenIn, ten, one), power};
 }
 
-}  // namespace attention::json
+}  // namespace attention::codec

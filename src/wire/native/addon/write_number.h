@@ -8,7 +8,7 @@
 #include "shortest.h"
 #include "swar.h"
 
-namespace attention::json {
+namespace attention::codec {
 
 /// Numbers of 10^21 and more, and below 10^-6, have an exponent.
 constexpr int kLargestPoint = 21, kLeastPoint = -5;
@@ -137,4 +137,4 @@ inline uint8_t* writeNumber(uint8_t* at, const Shortest<Float>& number) {
   return writeExponent(at + text.count + (text.count > 1), point - 1);
 }
 
-}  // namespace attention::json
+}  // namespace attention::codec

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-namespace attention::json {
+namespace attention::codec {
 
 /// Elements in row-major order up to `count`, and how many entries the arrays around them have, from the
 /// outermost one to the rows. No sizes: elements and commas only.
@@ -29,4 +29,4 @@ enum class WriteStop {
 template <typename Element>
 WriteStop writeElements(const Rows<Element>& rows, int64_t& from, uint8_t*& at, const uint8_t* end);
 
-}  // namespace attention::json
+}  // namespace attention::codec

@@ -8,7 +8,7 @@
 #include "decimal.h"
 #include "powers_of_ten.h"
 
-namespace attention::json {
+namespace attention::codec {
 
 template <typename Float>
 struct Format;
@@ -76,4 +76,4 @@ inline Rounded round(const Decimal& decimal, typename Format<Float>::Bits& bits)
   return Rounded::kFinite;
 }
 
-}  // namespace attention::json
+}  // namespace attention::codec

@@ -14,7 +14,7 @@
 #include "read_elements.h"
 #include "write_elements.h"
 
-namespace attention::json {
+namespace attention::codec {
 
 namespace {
 
@@ -28,9 +28,9 @@ napi_value guarded(napi_env env, Body body) {
   try {
     return body();
   } catch (const BadCall& error) {
-    napi_throw_range_error(env, "ERR_JSON_CALL", error.what());
+    napi_throw_range_error(env, "ERR_CODEC_CALL", error.what());
   } catch (const std::exception& error) {
-    napi_throw_error(env, "ERR_JSON_NATIVE", error.what());
+    napi_throw_error(env, "ERR_CODEC_NATIVE", error.what());
   }
   return nullptr;
 }
@@ -107,7 +107,7 @@ class Numbers {
 
 constexpr int64_t kMostCount = int64_t{1} << 53;
 
-// Where the numbers of a place stand; src/wire/json/native/addon.ts has the same.
+// Where the numbers of a place stand; src/wire/native/addon.ts has the same.
 enum ReadPlace {
   kPosition,
   kCount,
@@ -285,10 +285,10 @@ bool isSupported() {
 }
 
 }  // namespace
-}  // namespace attention::json
+}  // namespace attention::codec
 
 NAPI_MODULE_INIT() {
-  if (attention::json::isSupported()) return attention::json::initialise(env, exports);
-  napi_throw_error(env, "ERR_JSON_NATIVE", "this processor has no AVX2 or BMI2");
+  if (attention::codec::isSupported()) return attention::codec::initialise(env, exports);
+  napi_throw_error(env, "ERR_CODEC_NATIVE", "this processor has no AVX2 or BMI2");
   return nullptr;
 }

@@ -24,50 +24,66 @@ struct Shortest {
   int exponent;
 };
 
-/// The power rounded up, and the integer part of its product with a factor, in whose lowest bit all fractions
-/// are.
+/// A power of ten rounded up, and the integer part of its product with a factor, in whose lowest bit all
+/// fractions are.
 template <typename Float>
-class Scale;
+struct Scale;
 
 template <>
-class Scale<float> {
- public:
-  explicit Scale(int power) : ten_(kPowersOfTen[power].high + (power < 0 || power > kLargestExactHigh)) {}
-  uint32_t operator()(uint32_t factor) const {
-    // In halves, which vectors of 64 bits multiply.
-    const uint64_t low = (ten_ & 0xffffffff) * factor;
-    const uint64_t product = (ten_ >> 32) * factor + (low >> 32);
-    return static_cast<uint32_t>(product >> 32) | (static_cast<uint32_t>(product) > 1);
-  }
-
- private:
+struct Scale<float> {
+  using Power = uint64_t;
   /// 5^27 < 2^64.
-  static constexpr int kLargestExactHigh = 27;
-  uint64_t ten_;
+  static constexpr int kLargestExact = 27;
+  static Power roundedUp(int power) {
+    return kPowersOfTen[power].high + (power < 0 || power > kLargestExact);
+  }
+  static uint32_t product(Power ten, uint32_t factor) {
+    // In halves, which vectors of 64 bits multiply.
+    const uint64_t low = (ten & 0xffffffff) * factor;
+    const uint64_t product = (ten >> 32) * factor + (low >> 32);
+    return static_cast<uint32_t>(product >> 32) | uint32_t{static_cast<uint32_t>(product) > 1};
+  }
 };
 
 template <>
-class Scale<double> {
- public:
-  explicit Scale(int power) : ten_(kPowersOfTen[power]) {
+struct Scale<double> {
+  using Power = PowerOfTen;
+  static Power roundedUp(int power) {
+    PowerOfTen ten = kPowersOfTen[power];
     const bool isCut = !isExactPower(power);
-    ten_.low += isCut;
-    ten_.high += isCut && ten_.low == 0;
+    ten.low += isCut;
+    ten.high += isCut && ten.low == 0;
+    return ten;
   }
-  uint64_t operator()(uint64_t factor) const {
+  static uint64_t product(const Power& ten, uint64_t factor) {
     using Uint128 = unsigned __int128;
-    const Uint128 product = static_cast<Uint128>(ten_.high) * factor +
-                            static_cast<uint64_t>((static_cast<Uint128>(ten_.low) * factor) >> 64);
+    const Uint128 product = static_cast<Uint128>(ten.high) * factor +
+                            static_cast<uint64_t>((static_cast<Uint128>(ten.low) * factor) >> 64);
     return static_cast<uint64_t>(product >> 64) | (static_cast<uint64_t>(product) > 1);
   }
-
- private:
-  PowerOfTen ten_;
 };
 
-/// Of the magnitude of a number that is finite and not 0. Others give something too.
+/// All powers rounded up; 10^q at q - kLeastPower.
 template <typename Float>
-inline Shortest<Float> shortest(Float number) {
+class RoundedPowers {
+ public:
+  static const typename Scale<Float>::Power* first() {
+    static const RoundedPowers powers;
+    return powers.powers_;
+  }
+
+ private:
+  RoundedPowers() {
+    for (int q = kLeastPower; q <= kLargestPower; q++)
+      powers_[q - kLeastPower] = Scale<Float>::roundedUp(q);
+  }
+  typename Scale<Float>::Power powers_[kLargestPower - kLeastPower + 1];
+};
+
+/// Of the magnitude of a number that is finite and not 0. Others give something too. `powers` are
+/// RoundedPowers. No branches and no types but those of the numbers, so that compilers make vectors of a loop.
+template <typename Float>
+inline Shortest<Float> shortest(Float number, const typename Scale<Float>::Power* powers) {
   using F = Format<Float>;
   using Bits = typename F::Bits;
   Bits bits;
@@ -76,27 +92,27 @@ inline Shortest<Float> shortest(Float number) {
   const Bits fraction = bits & (kHidden - 1);
   const int biased = static_cast<int>(bits << 1 >> F::kPrecision);
   // The number is significand·2^exponent.
-  const Bits significand = biased == 0 ? fraction : fraction | kHidden;
-  const int exponent = (biased == 0 ? 1 : biased) - 1 + F::kLeastExponent - (F::kPrecision - 1);
+  const Bits significand = fraction + Bits{biased != 0} * kHidden;
+  const int exponent = biased + (biased == 0) - 1 + F::kLeastExponent - (F::kPrecision - 1);
   // The neighbour below a power of two is half as far away as the one above.
-  const bool isLowerNear = fraction == 0 && biased > 1;
+  const Bits isLowerNear = Bits{fraction == 0} & Bits{biased > 1};
   // floor(log10(2^exponent)), of three quarters of that where the interval is so much shorter.
-  const int power = (exponent * 1262611 - (isLowerNear ? 524031 : 0)) >> 22;
+  const int power = (exponent * 1262611 - static_cast<int>(isLowerNear) * 524031) >> 22;
   const int shift = exponent + binaryExponentOfTen(-power) + 1;
-  const Scale<Float> scale(-power);
+  const auto ten = powers[-power - kLeastPower];
   // In quarters.
-  const Bits value = scale((4 * significand) << shift);
-  const Bits low = scale((4 * significand - 2 + isLowerNear) << shift) + significand % 2;
-  const Bits high = scale((4 * significand + 2) << shift) - significand % 2;
+  const Bits value = Scale<Float>::product(ten, (4 * significand) << shift);
+  const Bits low = Scale<Float>::product(ten, (4 * significand - 2 + isLowerNear) << shift) + significand % 2;
+  const Bits high = Scale<Float>::product(ten, (4 * significand + 2) << shift) - significand % 2;
   // The multiple of 10, if one is in the interval; else of the integers next to the value the one that is in
   // it, or the nearer of both.
   const Bits floor = value / 4, tens = value / 40;
-  const bool isTenIn = low <= 40 * tens, isNextTenIn = 40 * tens + 40 <= high;
-  const bool isFloorIn = low <= 4 * floor, isNextIn = 4 * floor + 4 <= high;
-  const bool isNextNearer = value % 4 + floor % 2 > 2;
-  const Bits ten = 10 * (tens + isNextTenIn);
-  const Bits one = floor + (isNextIn & (!isFloorIn | isNextNearer));
-  return {choose<Bits>(isTenIn != isNextTenIn, ten, one), power};
+  const Bits isTenIn = low <= 40 * tens, isNextTenIn = 40 * tens + 40 <= high;
+  const Bits isFloorOut = low > 4 * floor, isNextIn = 4 * floor + 4 <= high;
+  const Bits isNextNearer = value % 4 + floor % 2 > 2;
+  const Bits multiple = 10 * (tens + isNextTenIn);
+  const Bits one = floor + (isNextIn & (isFloorOut | isNextNearer));
+  return {choose<Bits>(isTenIn != isNextTenIn, multiple, one), power};
 }
 
 }  // namespace attention::codec

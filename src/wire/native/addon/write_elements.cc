@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "shortest_batch.h"
 #include "write_number.h"
 
 namespace attention::codec {
@@ -12,10 +13,6 @@ namespace {
 
 /// As kNumberRoom, with brackets of four axes and a comma.
 constexpr int kElementRoom = kNumberRoom + 4 + 4 + 1;
-
-/// So many elements at a time are taken from one step to the next: each step of so few instructions that the
-/// processor works at several elements at once.
-constexpr int kBatch = 32;
 
 template <typename Float>
 inline uint8_t* writeElement(uint8_t* at, Float element, const Shortest<Float>& number) {
@@ -60,17 +57,19 @@ WriteStop writeElements(const Rows<Element>& rows, int64_t& from, uint8_t*& at, 
   uint8_t* p = at;
   WriteStop stop = WriteStop::kDone;
   while (element < rows.count && stop == WriteStop::kDone) {
-    Shortest<Element> numbers[kBatch];
-    const Element* const batch = rows.elements + element;
+    // Each step is of so few instructions that the processor works at several elements at once.
+    Numbers<Element> batch = {};
+    Decimals<Element> decimals;
     const int size = static_cast<int>(std::min<int64_t>(kBatch, rows.count - element));
-    for (int i = 0; i < size; i++) numbers[i] = shortest(batch[i]);
+    std::copy_n(rows.elements + element, size, batch);
+    shortestBatch(batch, decimals);
     for (int i = 0; i < size; i++, element++) {
       const Element value = batch[i];
       if (!(value < INFINITY)) stop = WriteStop::kNotWritable;
       if (end - p < kElementRoom) stop = WriteStop::kFull;
       if (stop != WriteStop::kDone) break;
       if (element == 0) p = repeat(p, '[', rows.axes);
-      p = writeElement(p, value, numbers[i]);
+      p = writeElement(p, value, decimals[i]);
       if (element + 1 < rowEnd) {
         *p++ = ',';
         continue;

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <cstring>
 
-#include "shortest_batch.h"
 #include "write_number.h"
 
 namespace attention::codec {
@@ -15,7 +14,7 @@ namespace {
 constexpr int kElementRoom = kNumberRoom + 4 + 4 + 1;
 
 template <typename Float>
-inline uint8_t* writeElement(uint8_t* at, Float element, const Shortest<Float>& number) {
+inline uint8_t* writeElement(uint8_t* at, Float element, const LaidOut<Float>& numbers, int i) {
   if (element == 0) {
     *at = '0';
     return at + 1;
@@ -25,7 +24,7 @@ inline uint8_t* writeElement(uint8_t* at, Float element, const Shortest<Float>& 
     return at + 4;
   }
   *at = '-';
-  return writeNumber(at + (element < 0), number);
+  return writeNumber(at + (element < 0), numbers, i);
 }
 
 /// How many arrays begin with the element.
@@ -59,17 +58,17 @@ WriteStop writeElements(const Rows<Element>& rows, int64_t& from, uint8_t*& at, 
   while (element < rows.count && stop == WriteStop::kDone) {
     // Each step is of so few instructions that the processor works at several elements at once.
     Numbers<Element> batch = {};
-    Decimals<Element> decimals;
+    LaidOut<Element> decimals;
     const int size = static_cast<int>(std::min<int64_t>(kBatch, rows.count - element));
     std::copy_n(rows.elements + element, size, batch);
-    shortestBatch(batch, decimals);
+    layOut(batch, decimals);
     for (int i = 0; i < size; i++, element++) {
       const Element value = batch[i];
       if (!(value < INFINITY)) stop = WriteStop::kNotWritable;
       if (end - p < kElementRoom) stop = WriteStop::kFull;
       if (stop != WriteStop::kDone) break;
       if (element == 0) p = repeat(p, '[', rows.axes);
-      p = writeElement(p, value, decimals[i]);
+      p = writeElement(p, value, decimals, i);
       if (element + 1 < rowEnd) {
         *p++ = ',';
         continue;

@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "shortest.h"
+#include "layout.h"
 #include "swar.h"
 
 namespace attention::codec {
@@ -17,26 +17,22 @@ constexpr int kLargestPoint = 21, kLeastPoint = -5;
 /// are stored too, for what follows it to write over.
 constexpr int kNumberRoom = 40;
 
-/// The digits of a number as text: as many as any float of the format needs, the first one not 0.
-template <typename Float>
-struct Text;
-
 constexpr uint64_t kZeros = 0x3030303030303030;
 
 /// How many bytes of digits there are up to the last one that is not 0.
 inline int withoutZeros(uint64_t digits) { return digits == 0 ? 0 : 8 - (__builtin_clzll(digits) >> 3); }
 
+/// The digits of a number as text: as many as any float of the format needs, the first one not 0.
+template <typename Float>
+struct Text;
+
 template <>
 struct Text<float> {
-  static constexpr int kLength = 9;
-
-  /// `number` has kLength digits.
-  explicit Text(uint32_t number) {
-    const uint32_t high = number / 100000000;
-    const uint64_t low = digitsOf(number - 100000000 * high);
+  Text(const LaidOut<float>& numbers, int i) {
+    const uint64_t low = numbers.low[i];
     count = 1 + withoutZeros(low);
     last = low + kZeros;
-    first = last << 8 | (high + '0');
+    first = last << 8 | (numbers.highest[i] + '0');
   }
 
   void store(uint8_t* at) const {
@@ -52,17 +48,12 @@ struct Text<float> {
 
 template <>
 struct Text<double> {
-  static constexpr int kLength = 17;
-
-  explicit Text(uint64_t number) {
-    const uint64_t high = number / 100000000;
-    const uint64_t highest = high / 100000000;
-    const uint64_t middle = digitsOf(static_cast<uint32_t>(high - 100000000 * highest));
-    const uint64_t low = digitsOf(static_cast<uint32_t>(number - 100000000 * high));
+  Text(const LaidOut<double>& numbers, int i) {
+    const uint64_t middle = numbers.middle[i], low = numbers.low[i];
     count = 1 + (low == 0 ? withoutZeros(middle) : 8 + withoutZeros(low));
     second = middle + kZeros;
     last = low + kZeros;
-    first = second << 8 | (highest + '0');
+    first = second << 8 | (numbers.highest[i] + '0');
   }
 
   void store(uint8_t* at) const {
@@ -76,19 +67,6 @@ struct Text<double> {
   int count;
 };
 
-/// How many digits a number has: of the shortest decimals of normal floats, at most two fewer than the most
-/// there are.
-template <typename Float>
-inline int digitCount(uint64_t number) {
-  constexpr int kMost = Text<Float>::kLength;
-  if (number >= kPowers[kMost - 3]) {
-    return kMost - 2 + (number >= kPowers[kMost - 2]) + (number >= kPowers[kMost - 1]);
-  }
-  int count = 1;
-  while (number >= kPowers[count]) count++;
-  return count;
-}
-
 inline uint8_t* writeExponent(uint8_t* at, int exponent) {
   *at++ = 'e';
   *at++ = exponent < 0 ? '-' : '+';
@@ -99,14 +77,11 @@ inline uint8_t* writeExponent(uint8_t* at, int exponent) {
   return at;
 }
 
-/// Writes a number that is not 0. Returns the place after it.
+/// Writes number i, which is not 0. Returns the place after it.
 template <typename Float>
-inline uint8_t* writeNumber(uint8_t* at, const Shortest<Float>& number) {
-  const int length = digitCount<Float>(number.digits);
-  const auto scaled = number.digits * kPowers[Text<Float>::kLength - length];
-  const Text<Float> text(static_cast<typename Format<Float>::Bits>(scaled));
-  /// Where the point stands, counted from the first digit.
-  const int point = length + number.exponent;
+inline uint8_t* writeNumber(uint8_t* at, const LaidOut<Float>& numbers, int i) {
+  const Text<Float> text(numbers, i);
+  const int point = numbers.point[i];
   if (point >= kLeastPoint && point < text.count && point <= 7) {
     // 0.00123 or 12.3: all digits behind the zeros, or one further, to make room for the point; then the
     // first eight bytes, which both kinds have in a register.
@@ -128,7 +103,7 @@ inline uint8_t* writeNumber(uint8_t* at, const Shortest<Float>& number) {
       return at + text.count + 1;
     }
     text.store(at);
-    std::memset(at + Text<Float>::kLength, '0', kLargestPoint - Text<Float>::kLength);
+    std::memset(at + kMostDigitsOf<Float>, '0', kLargestPoint - kMostDigitsOf<Float>);
     return at + point;
   }
   text.store(at + 1);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { FileStore } from '../../src/store/fs/store.ts';
 import { UNUSED_MS } from '../../src/store/fs/sweep.ts';
+import { UNFINISHED_MS } from '../../src/store/fs/sweep-names.ts';
 import { contentOf, failing, fileError, storedLayer, withFolder } from './support.ts';
 
 const [first, second] = [contentOf('first', 5000), contentOf('second', 5000)];
@@ -158,6 +159,81 @@ describe('contents that no name has', () => {
         await expectThere(store, first);
         expect(await place.contents()).toEqual([file(first)]);
       });
+    }
+  });
+});
+
+describe('what a name had before', () => {
+  const entry = (number: number) => `00000000000${number}.json`;
+  const entriesOf = async ({ folder }: Place) => (await fs.readdir(join(folder, 'names', 'a'))).sort();
+
+  async function replaceTwice(store: FileStore): Promise<void> {
+    await put(store, 'a', first);
+    await put(store, 'a', second);
+    await put(store, 'a', first);
+  }
+
+  it('goes when what it has has stood for some time', async () => {
+    await withPlace(async (place) => {
+      const store = await place.open();
+      await replaceTwice(store);
+      await store.sweep();
+      expect(await entriesOf(place)).toEqual([1, 2, 3].map(entry));
+      place.wait();
+      await store.sweep();
+      expect(await entriesOf(place)).toEqual([entry(3)]);
+      expect((await store.find('a')).layer?.etag).toBe(first.etag);
+      expect(await store.replace('a', 2, null)).toBe(false);
+      await name(store, 'a', null);
+      await place.sweepAll(1);
+      expect(await entriesOf(place)).toEqual([entry(4)]);
+      expect(await store.find('a')).toEqual({ layer: null, revision: 4 });
+      expect(place.told).toEqual([]);
+    });
+  });
+
+  it('stays where what it has is damaged', async () => {
+    await withPlace(async (place) => {
+      await replaceTwice(await place.open());
+      await fs.truncate(join(place.folder, 'names', 'a', entry(3)), 40);
+      await place.sweepAll();
+      expect(await entriesOf(place)).toEqual([1, 2, 3].map(entry));
+    });
+  });
+
+  it('goes with entries that were only begun, and nothing else that lies there', async () => {
+    await withPlace(async (place) => {
+      const store = await place.open();
+      await replaceTwice(store);
+      for (const other of ['notes.txt', '1.json', '.writing-1'])
+        await fs.writeFile(join(place.folder, 'names', 'a', other), 'text');
+      await place.sweepAll(1);
+      expect(await entriesOf(place)).toContain('.writing-1');
+      place.passedMs += UNFINISHED_MS;
+      await place.sweepAll(1);
+      expect(await entriesOf(place)).toEqual([entry(3), '1.json', 'notes.txt']);
+    });
+  });
+
+  it('is never all that is left, whichever call of the sweep fails', async () => {
+    const sweepWith = async ({ files, calls }: ReturnType<typeof failing>, place: Place) => {
+      await replaceTwice(await place.open());
+      place.wait();
+      const store = await place.open(files as never);
+      const opening = calls.length;
+      await store.sweep().catch(() => undefined);
+      const { layer, revision } = await (await place.open()).find('a');
+      expect([layer?.etag, revision]).toEqual([first.etag, 3]);
+      return { opening, total: calls.length };
+    };
+    let [from, to] = [0, 0];
+    await withPlace(async (place) => {
+      const calls = await sweepWith(failing(Number.POSITIVE_INFINITY, ''), place);
+      [from, to] = [calls.opening, calls.total];
+    });
+    expect(to - from).toBeGreaterThan(10);
+    for (let at = from; at < to; at++) {
+      await withPlace(async (place) => void (await sweepWith(failing(at, 'EIO'), place)));
     }
   });
 });

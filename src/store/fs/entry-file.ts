@@ -15,6 +15,12 @@ export function lastRevision(names: readonly string[]): number {
   return revisions.reduce((highest, revision) => Math.max(highest, revision), 0);
 }
 
+/** The names of a folder that are entries before the last one. */
+export function earlierEntries(names: readonly string[]): string[] {
+  const last = entryName(lastRevision(names));
+  return names.filter((name) => NAME.test(name) && name < last);
+}
+
 /** A line with the SHA-256 of the rest, which is JSON; null for a name that was taken away. */
 export function writeEntry(layer: StoredLayer | null): Uint8Array {
   const text = `${JSON.stringify(layer)}\n`;

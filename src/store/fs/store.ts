@@ -15,6 +15,7 @@ import {
   writeDurably,
 } from './files.ts';
 import { contentName, damagedName, sweep, unusedName } from './sweep.ts';
+import { sweepNames } from './sweep-names.ts';
 
 export interface FileStoreOptions {
   readonly folder: string;
@@ -37,7 +38,7 @@ type FoundEntry = Pick<Entry, 'revision'> & { readonly layer: StoredLayer | null
  *
  *     contents/<sha256>.safetensors     contents that were registered, by their hash
  *     contents/<sha256>.unused          a content that no name has, for as long as somebody may still want it
- *     names/<name>/<revision>.json      what a name has had; the highest revision counts
+ *     names/<name>/<revision>.json      what a name has, and for a while what it had; the highest revision counts
  *
  * A change of a name is a new file beside the old ones, made by `link`, which succeeds for one of several processes that
  * want the same revision: so they need no lock, and none can be left behind. Nothing is ever changed in place.
@@ -128,17 +129,23 @@ export class FileStore implements LayerStore {
     });
   }
 
-  /** Takes contents that no name has one step nearer to their end; see `sweep`. Happens by itself every ten minutes. */
+  /**
+   * Takes contents that no name has one step nearer to their end, and removes what names had long ago; see `sweep` and
+   * `sweepNames`. Happens by itself every ten minutes.
+   */
   sweep(): Promise<void> {
-    return this.#guarded(() =>
-      sweep({
-        files: this.#files,
+    return this.#guarded(async () => {
+      const files = this.#files;
+      const nowMs = this.#now();
+      await sweepNames({ files, folder: this.#names, nowMs });
+      await sweep({
+        files,
         folder: this.#contents,
         namedContents: () => this.#namedContents(),
         report: (path) => this.#report(path, 'A stored content is not what was registered; it is put aside.'),
-        nowMs: this.#now(),
-      }),
-    );
+        nowMs,
+      });
+    });
   }
 
   async close(): Promise<void> {

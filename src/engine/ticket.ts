@@ -31,12 +31,11 @@ import {
   computeWork,
   decodeWork,
   hereFlops,
-  isForOneWorker,
   isReadHere,
   lentBytes,
   requestWork,
   SMALL_BODY_BYTES,
-  wholeCallFlops,
+  wayOf,
 } from './work.ts';
 
 interface PlannedCall {
@@ -76,12 +75,10 @@ export class Ticket {
    * The answer holds until the ticket is released. Throws the Problems of every step.
    */
   async call(request: CallRequest): Promise<Encoded> {
-    const { idleWorkers } = this.#dispatcher;
     const speed = this.#dispatcher.flopsPerMs(this.#kernels.usual);
-    if (isReadHere(request) && !isForOneWorker(request, idleWorkers, speed)) {
-      return this.#callFromHere(request);
-    }
-    const read = await this.#readAtWorker(request, wholeCallFlops(idleWorkers, speed));
+    const way = wayOf(request, this.#dispatcher.idleWorkers, speed);
+    if (way.begins === 'here') return this.#callFromHere(request);
+    const read = await this.#readAtWorker(request, way.mostFlops);
     return 'encoded' in read ? read.encoded : this.answer(read, request.answerFormat);
   }
 

@@ -38,11 +38,30 @@ export function isReadHere(body: Body): boolean {
 const MIDDLING_BODY_BYTES = 512 * 1024;
 
 /**
+ * How a request goes: it is read on the event loop, which also computes it where that is quick and else has the workers
+ * share it; or one worker reads it, and computes and writes it too where it takes no more than `mostFlops`.
+ */
+export type Way =
+  | { readonly begins: 'here' }
+  | { readonly begins: 'at a worker'; readonly mostFlops: number };
+
+/** The way of a request while so many workers are idle; `flopsPerMs` is the speed of one. */
+export function wayOf(request: CallRequest, idleWorkers: number, flopsPerMs: number): Way {
+  if (isReadHere(request) && !isForOneWorker(request, idleWorkers, flopsPerMs)) return { begins: 'here' };
+  // Where no other worker is idle, sharing the call would only cost.
+  const mostFlops = idleWorkers > 1 ? unsharedFlops(flopsPerMs) : LONGEST_WHOLE_FLOPS;
+  return { begins: 'at a worker', mostFlops };
+}
+
+/** Longer calls are for all workers, even where all of them are busy: others should not wait so long for one. */
+const LONGEST_WHOLE_FLOPS = 3e8;
+
+/**
  * Whether a worker does all of a request though it could be read here: a body of some length, or one for a layer of some
  * size, where it would not be shared by workers that are idle. The event loop then hands over bytes and gets bytes, and
  * calls that wait may go together.
  */
-export function isForOneWorker(request: CallRequest, idleWorkers: number, flopsPerMs: number): boolean {
+function isForOneWorker(request: CallRequest, idleWorkers: number, flopsPerMs: number): boolean {
   const { byteLength } = request.bytes;
   if (byteLength > MIDDLING_BODY_BYTES) return false;
   const flops = projectionFlops(request);
@@ -131,17 +150,6 @@ export function hereFlops(flopsPerMs: number): number {
 /** How fast a kernel is, before and after it has been measured. */
 export function computeSpeed(kernel: string): Pick<Work, 'kind' | 'assumedSpeed'> {
   return { kind: kernel, assumedSpeed: kernelNamed(kernel).flopsPerMs };
-}
-
-/** Longer calls are for all workers, even where all of them are busy: others should not wait so long for one. */
-const LONGEST_WHOLE_FLOPS = 3e8;
-
-/**
- * Up to how much arithmetic the worker that reads a request also computes it and writes its answer, so that the
- * request is one hop. Where no other worker is idle, sharing the call would only cost.
- */
-export function wholeCallFlops(idleWorkers: number, flopsPerMs: number): number {
-  return idleWorkers > 1 ? unsharedFlops(flopsPerMs) : LONGEST_WHOLE_FLOPS;
 }
 
 /** Costs count in bytes of the body. Calls of one layer go together where they have to wait. */

@@ -2,7 +2,7 @@ import type { Answer, AnswerTensor } from '../domain/answer.ts';
 import { elementCount } from '../domain/tensor.ts';
 import { assertAllWritable } from './finite.ts';
 import type { WireFormat } from './format.ts';
-import { answerBytes } from './shared-memory.ts';
+import { headedBytes } from './shared-memory.ts';
 
 /** "\x93NUMPY", version 1.0, and two bytes for the length of the header. */
 const PREFIX_BYTES = 10;
@@ -25,11 +25,7 @@ function encodeNpy({ tensors: { output } }: Answer): Uint8Array {
     throw new Error(`A result of shape [${shape}] has ${data.length} elements`);
   }
   assertAllWritable(data);
-  const header = headerOf(dtype, shape);
-  const bytes = answerBytes(header.length + data.byteLength);
-  bytes.set(header);
-  bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), header.length);
-  return bytes;
+  return headedBytes(headerOf(dtype, shape), [output]);
 }
 
 /** A literal of a Python dictionary. Results have rank 4 at most, so its length always fits into two bytes. */

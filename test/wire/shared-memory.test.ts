@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Answer, AnswerTensor } from '../../src/domain/answer.ts';
 import { encodeInference } from '../../src/wire/kserve/encode.ts';
+import { npy } from '../../src/wire/npy.ts';
 import { encodeSafetensors } from '../../src/wire/safetensors/encode.ts';
 import { headedBytes } from '../../src/wire/shared-memory.ts';
 
@@ -59,6 +60,7 @@ describe('an answer of a head and tensors', () => {
 
   it.each([
     ['safetensors', (answer: Answer) => encodeSafetensors(answer)],
+    ['npy', (answer: Answer) => npy.encode(answer).bytes],
     ['a binary inference response', (answer: Answer) => encodeInference(answer, INFERENCE).bytes],
   ])('has the same bytes in either place, as %s', (_name, encode) => {
     const inPlace = tensorBehind(4096, 4096);

@@ -12,8 +12,8 @@ constexpr int kBatch = 32;
 template <typename Float>
 constexpr int kMostDigitsOf = sizeof(Float) == sizeof(float) ? 9 : 17;
 
-/// Shortest decimals with zeros behind them up to that length: the first digit, and eights of those after it as
-/// in digitsOf. `point` is where the point stands, counted from the first digit.
+/// Shortest decimals with zeros behind them up to that length: the first digit, and eights of those after it
+/// as in digitsOf. `point` is where the point stands, counted from the first digit.
 template <typename Float>
 struct LaidOut;
 template <>

@@ -99,8 +99,19 @@ export async function readShared(files: FileSystem, path: string): Promise<Uint8
   }
 }
 
+/** Whether a file was dated last more than so long before `nowMs`; false where there is none. */
+export async function isOlder(
+  files: FileSystem,
+  path: string,
+  nowMs: number,
+  thanMs: number,
+): Promise<boolean> {
+  const dateMs = await unlessMissing(modifiedMs(files, path));
+  return dateMs !== null && nowMs - dateMs > thanMs;
+}
+
 /** When a file was dated last, ms. */
-export async function modifiedMs(files: FileSystem, path: string): Promise<number> {
+async function modifiedMs(files: FileSystem, path: string): Promise<number> {
   const file = await files.open(path, 'r');
   try {
     return (await file.stat()).mtimeMs;

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { earlierEntries, entryName, lastRevision, readEntry } from './entry-file.ts';
-import { type FileSystem, isTemporary, modifiedMs, readShared, syncFolder, unlessMissing } from './files.ts';
+import { type FileSystem, isOlder, isTemporary, readShared, syncFolder, unlessMissing } from './files.ts';
 import { UNUSED_MS } from './sweep.ts';
 
 /** Nobody takes so long to write an entry. */
@@ -25,13 +25,13 @@ export async function sweepNames({ files, folder, nowMs }: NameSweep): Promise<v
   async function sweepName(entries: string): Promise<void> {
     const present = (await unlessMissing(files.readdir(entries))) ?? [];
     for (const name of present.filter(isTemporary)) {
-      if (await isOlder(join(entries, name), UNFINISHED_MS))
+      if (await isOlder(files, join(entries, name), nowMs, UNFINISHED_MS))
         await unlessMissing(files.unlink(join(entries, name)));
     }
     const earlier = earlierEntries(present);
     if (earlier.length === 0) return;
     const last = join(entries, entryName(lastRevision(present)));
-    if (!(await isOlder(last, UNUSED_MS)) || !(await isWhole(last))) return;
+    if (!(await isOlder(files, last, nowMs, UNUSED_MS)) || !(await isWhole(last))) return;
     // Whoever wrote the last one may not have come so far.
     await syncFolder(files, entries);
     for (const name of earlier) {
@@ -43,10 +43,5 @@ export async function sweepNames({ files, folder, nowMs }: NameSweep): Promise<v
   async function isWhole(path: string): Promise<boolean> {
     const bytes = await readShared(files, path);
     return bytes !== null && readEntry(bytes) !== undefined;
-  }
-
-  async function isOlder(path: string, thanMs: number): Promise<boolean> {
-    const dateMs = await unlessMissing(modifiedMs(files, path));
-    return dateMs !== null && nowMs - dateMs > thanMs;
   }
 }

@@ -3,8 +3,8 @@ import { isSameContent } from '../hash.ts';
 import {
   type FileSystem,
   isCode,
+  isOlder,
   isTemporary,
-  modifiedMs,
   readShared,
   syncFolder,
   unlessMissing,
@@ -50,10 +50,7 @@ export async function sweep({ files, folder, namedContents, report, nowMs }: Swe
   const present = await files.readdir(folder);
   const named = await namedContents();
   if (named === null) return;
-  const isOld = async (name: string) => {
-    const dateMs = await unlessMissing(modifiedMs(files, join(folder, name)));
-    return dateMs !== null && nowMs - dateMs > UNUSED_MS;
-  };
+  const isOld = (name: string) => isOlder(files, join(folder, name), nowMs, UNUSED_MS);
   for (const name of present) {
     const [, unused] = UNUSED.exec(name) ?? [];
     const [, content] = CONTENT.exec(name) ?? [];

@@ -20,7 +20,8 @@ constexpr size_t kRowGroup = 4;
 template <int kRows>
 constexpr int kKeysAtOnce = std::max(1, kLanes / kRows);
 
-/// Logits of a row of queries lie so far from those of the next: a block, and what is written behind its last key.
+/// Logits of a row of queries lie so far from those of the next: a block, and what is written behind its last
+/// key.
 constexpr size_t kRowStride = kBlock + kLanes;
 
 /// q·k for kRows queries and as many keys as make kLanes products, into products[row][key], kRowStride apart.
@@ -93,7 +94,8 @@ class QueryRows {
            });
   }
 
-  /// s[row][key] = q·k, kRowStride apart, for a piece of a block of keys; asks for the rows behind them, then for `next`.
+  /// s[row][key] = q·k, kRowStride apart, for a piece of a block of keys; asks for the rows behind them, then
+  /// for `next`.
   /// NaN where it is too large for float32, so that it cannot be taken for a forbidden key.
   void dotProducts(const Rows& keys, const Rows& next, float* s) const {
     Ahead ahead(keys, next, call_.headSize);

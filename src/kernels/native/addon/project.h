@@ -111,8 +111,9 @@ struct Destination {
   size_t stride;
 };
 
-/// Adds b to `count` rows of one panel of columns, where there is one. Returns whether all is finite.
-inline bool addBias(const Linear& linear, size_t column, const Destination& to, size_t count) {
+/// Adds b, where there is one, to `count` rows of one panel of columns, and looks at them: returns whether all
+/// is finite.
+inline bool finishColumns(const Linear& linear, size_t column, const Destination& to, size_t count) {
   alignas(64) float bias[kPanel] = {};
   if (linear.bias) {
     forEachRun(linear, column, std::min(column + kPanel, linear.columns()),
@@ -149,7 +150,7 @@ bool projectPanels(const Operands& operands, const Linear& linear, const TokenPa
   }
   bool finite = true;
   for (size_t panel = tokens.first; panel < tokens.last; panel++)
-    finite = addBias(linear, column, to(panel), tokens.count(panel)) && finite;
+    finite = finishColumns(linear, column, to(panel), tokens.count(panel)) && finite;
   return finite;
 }
 
@@ -189,7 +190,7 @@ inline bool projectToken(const Operands& operands, const Linear& linear, const T
                                        k == 0 ? Into::kOverwrite : Into::kAdd);
     }
     for (size_t i = 0; i < panels; i++)
-      finite = addBias(linear, column + i * kPanel, {result + i * kPanel, kPanel}, 1) && finite;
+      finite = finishColumns(linear, column + i * kPanel, {result + i * kPanel, kPanel}, 1) && finite;
     forEachRun(linear, column, std::min(column + panels * kPanel, linear.columns()),
                [&](size_t head, size_t c, size_t at, size_t count) {
                  copyRow(result + at, count,

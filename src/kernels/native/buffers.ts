@@ -37,12 +37,22 @@ export function planNativeBuffers(
     if (!isPacked(call.outputProjection, kernel)) buffers['packed.output'] = real(padded(columns) * depth);
     buffers.concat = real(batch * padded(queries) * depth);
   }
+  if (goesToPanels(call, 'query', panel)) {
+    delete buffers.query;
+    buffers['native.query_panels'] = real(batch * heads * padded(queries) * headSize);
+  }
+  if (!readsPanels(call)) return buffers;
   const kvRows = batch * kvHeads;
   const all = keys + extras;
-  if (!packsKeys(call)) return buffers;
+  const panels = batch * Math.ceil(all / panel);
   buffers['native.key_panels'] = real(kvRows * padded(all) * words(headSize));
+  if (goesToPanels(call, 'key', panel)) {
+    delete buffers.key;
+    buffers['native.key_sizes'] = real(panels * Math.ceil((kvHeads * headSize) / panel));
+    return buffers;
+  }
   buffers['native.value_rows'] = real(kvRows * words(all) * valueHeadSize);
-  buffers['native.key_sizes'] = real((kvRows * padded(all)) / panel);
+  buffers['native.key_sizes'] = real(panels * kvHeads);
   buffers['native.poison'] = { type: 'int32', elements: kvRows * all };
   if (call.gradOutput !== null) {
     const rows = batch * heads * padded(queries);
@@ -72,9 +82,38 @@ export function hasFewQueries({ sizes, precision }: AttentionCall): boolean {
   return rows <= FEW_ROWS && sizes.keys >= MANY_KEYS * sizes.queries;
 }
 
-/** Whether keys and values are packed: for many queries, and for gradients. */
-export function packsKeys(call: AttentionCall): boolean {
+/** Whether keys are read from panels: by many queries, and by gradients. */
+function readsPanels(call: AttentionCall): boolean {
   return !hasFewQueries(call) || call.gradOutput !== null;
+}
+
+/** Whether keys, from wherever they come, are packed to panels in a stage of their own. */
+export function packsKeys(call: AttentionCall, panel: number): boolean {
+  return readsPanels(call) && !goesToPanels(call, 'key', panel);
+}
+
+/**
+ * Whether a projection makes the panels that attention reads, and no rows: where nothing else reads these heads. Keys
+ * bring their values with them, which are then read where they lie.
+ */
+export function goesToPanels(call: AttentionCall, role: 'query' | 'key', panel: number): boolean {
+  const source = sourceOf(call, role);
+  if (source.kind !== 'projected' || call.precision !== 'float32' || call.rope !== null) return false;
+  if (hasFewQueries(call) || !fillsVectors(source.tokens.rows, panel / 2)) return false;
+  if (role === 'query') return true;
+  const { value, past, sizes, returns, keptPresent } = call;
+  return (
+    value.kind === 'projected' &&
+    past === null &&
+    sizes.extras === 0 &&
+    !returns.presentKeyValue &&
+    keptPresent === undefined
+  );
+}
+
+/** Whether few of the lanes of whole vectors are left without a token: in panels they cost as much as the others. */
+function fillsVectors(tokens: number, lanes: number): boolean {
+  return (Math.ceil(tokens / lanes) * lanes - tokens) * 16 <= tokens;
 }
 
 /** Keys differentiated at a time, and how many such blocks may add to grad_query at the same time; addon/call.h. */

@@ -120,8 +120,9 @@ export function describeJob(job: Job): Description {
   to.boolean(memory['native.key_panels'] !== undefined);
   if (memory['native.key_panels'] !== undefined) {
     to.array(memory['native.key_panels']);
-    to.array(memory['native.value_rows']);
-    to.array(memory['native.poison']);
+    // Of keys that have been projected to panels, the values are read where they lie.
+    to.array(memory['native.value_rows'] ?? memory.value);
+    if (memory['native.poison'] !== undefined) to.array(memory['native.poison']);
     to.array(memory['native.key_sizes']);
   }
   to.array(memory.row_max);
@@ -151,7 +152,10 @@ function writeSource(to: Writer, job: Job, role: Role): void {
     to.array(tokenPanels(job.memory, role));
     writeLinear(to, source.linear, job.memory[`packed.${role}`]);
   }
-  to.view(headsOf(job, role));
+  const isInPanels = source.kind === 'projected' && job.memory[role] === undefined;
+  to.boolean(isInPanels);
+  if (isInPanels) to.array(job.memory[`native.${role}_panels`]);
+  else to.view(headsOf(job, role));
 }
 
 /** The panels of the tokens: those of the role, or of an earlier one that has the same tokens. */

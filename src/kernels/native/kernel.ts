@@ -207,7 +207,7 @@ function stages(part: (name: string) => Part['run'], kernel: string, panel: numb
         {
           grid: (call) => rowGrid(call, call.sizes.kvHeads, call.sizes.keys + call.sizes.extras, 4),
           flopsPerRow: ({ sizes }) => 4 * (sizes.headSize + sizes.valueHeadSize),
-          applies: packsKeys,
+          applies: (call) => packsKeys(call, panel),
           run: part('packKeys'),
         },
       ],

@@ -7,6 +7,7 @@ import { caches } from './caches.ts';
 import { gradients } from './gradients.ts';
 import { invariances } from './invariances.ts';
 import { leakage } from './leakage.ts';
+import { projected } from './projected.ts';
 import { returns } from './returns.ts';
 import { softmax } from './softmax.ts';
 
@@ -16,6 +17,7 @@ for (const kernel of KERNELS) {
     describe('agreement', () => agreement(kernel));
     describe('softmax', () => softmax(kernel));
     describe('forbidden keys', () => leakage(kernel));
+    describe('projected heads', () => projected(kernel));
     describe('invariances', () => invariances(kernel));
     if (computesGradients(kernel)) describe('gradients', () => gradients(kernel));
     describe('returns', () => returns(kernel));

@@ -32,7 +32,22 @@ function soundJobs(kernel: Kernel): Description[] {
     const weights = { ...whole.returns.weights!, reduce: 'mean', topK: 3 } as const;
     return { ...whole, returns: { ...whole.returns, weights } };
   };
+  const projections = {
+    width: 12,
+    contextWidth: null,
+    layout: 'in_out',
+    packed: null,
+    bias: true,
+    outputWidth: 6,
+  } as const;
+  const { precision } = kernel;
+  // Whose heads go to panels.
+  const layers = [32, 48].map((queries) =>
+    makeCall({ precision, batch: 2, queries, heads: 3, headSize: 20, projections }),
+  );
   return [
+    ...layers,
+    ...layers,
     ...calls.map(everything),
     ...calls.map(topK),
     ...given.map(withGradients).filter((call) => kernel.supports?.(call) !== false),

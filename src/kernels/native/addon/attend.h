@@ -82,21 +82,23 @@ inline void finishPanel(const Call& call, size_t batch, size_t head, size_t firs
 /// One block of the online softmax (FlashAttention, arXiv 2205.14135, algorithm 1): takes the logits
 /// s[keys][lane] into the running maximum and sum of each lane, leaves exp(s - maximum) in their place and
 /// the factor by which what was summed before has to shrink. Lanes are queries, so nothing ever crosses
-/// lanes.
-inline void softmaxBlock(float* s, size_t keys, float* top, float* sum, float* shrink) {
+/// lanes; a panel has kVectors of them.
+template <int kVectors>
+void softmaxBlock(float* s, size_t keys, float* top, float* sum, float* shrink) {
   // A chain of maxima for every other key of each vector of lanes: one would wait for itself.
-  Vec even[2] = {load(top), load(top + kLanes)}, odd[2] = {even[0], even[1]};
+  Vec even[kVectors], odd[kVectors];
+  for (int v = 0; v < kVectors; v++) even[v] = odd[v] = load(top + v * kLanes);
   size_t pair = 0;
   for (; pair + 2 <= keys; pair += 2) {
     const float* row = s + pair * kPanel;
-    for (int half = 0; half < 2; half++) {
-      even[half] = maximum(even[half], load(row + half * kLanes));
-      odd[half] = maximum(odd[half], load(row + kPanel + half * kLanes));
+    for (int v = 0; v < kVectors; v++) {
+      even[v] = maximum(even[v], load(row + v * kLanes));
+      odd[v] = maximum(odd[v], load(row + kPanel + v * kLanes));
     }
   }
-  for (int half = 0; half < 2; half++) {
-    const size_t lane = half * kLanes;
-    Vec now = maximum(even[half], odd[half]);
+  for (int v = 0; v < kVectors; v++) {
+    const size_t lane = v * kLanes;
+    Vec now = maximum(even[v], odd[v]);
     if (pair < keys) now = maximum(now, load(s + pair * kPanel + lane));
     // A lane that has seen no key yet is kept away from -Infinity - -Infinity.
     const Vec base = select(less(broadcast(kForbidden), now), now, broadcast(0));
@@ -130,6 +132,8 @@ inline void attendQueries(const Call& call, size_t batch, size_t head, size_t fr
     size_t queries[kPanel];
     const size_t count = std::min<size_t>(kPanel, to - first);
     for (size_t lane = 0; lane < count; lane++) queries[lane] = first + lane;
+    const size_t vectors = vectorsOf(count);
+    const auto softmax = vectors == 1 ? softmaxBlock<1> : softmaxBlock<2>;
     QueryPanel panel(call, batch, head, queries, count);
     panel.packQueries(call.scale);
     std::fill_n(top, kPanel, kForbidden);
@@ -139,13 +143,13 @@ inline void attendQueries(const Call& call, size_t batch, size_t head, size_t fr
     for (size_t block = 0; block < all; block += kBlock) {
       if (!panel.sees(block, std::min(block + kBlock, all))) continue;
       const auto [start, end] = panel.seenPart(block, std::min(block + kBlock, all));
-      panel.dotProducts(start, end, s);
+      panel.dotProducts(start, end, s, vectors);
       if (call.softcap != 0) panel.cap(end - start, s);
       panel.mask(start, end, s);
-      softmaxBlock(s, end - start, top, sum, shrink);
+      softmax(s, end - start, top, sum, shrink);
       operands.pack(s, end - start, kPanel, s);
       multiply(operands, values + start / operands.perWord * size, size, s, kPanel,
-               operands.words(end - start), size, o, kPanel, Into::kRescale, shrink);
+               operands.words(end - start), size, o, kPanel, Into::kRescale, shrink, vectors);
     }
     finishPanel(call, batch, head, first, count, top, sum, o);
   }

@@ -37,9 +37,9 @@ inline Bounds boundsOf(const Call& call, size_t panel, PartId part) {
     const size_t slots = call.reduce == Reduce::kNone ? call.selectedHeads.size() : 1;
     return rows(there && (call.weights || call.topIndices), slots, call.selectedQueries.size());
   };
-  // Few queries read the keys where they lie; all else needs them in panels.
+  // Few queries read the keys where they lie; all else needs them in panels, packed or projected to them.
   const bool hasPanels = static_cast<bool>(call.keyPanels);
-  const bool readsInPlace = call.operands->perWord == 1;
+  const bool readsInPlace = call.operands->perWord == 1 && !call.query.panels && !call.key.panels;
   switch (part) {
     case PartId::packQueryTokens:
       return tokens(call.query);
@@ -62,7 +62,7 @@ inline Bounds boundsOf(const Call& call, size_t panel, PartId part) {
     case PartId::projectValue:
       return projection(call.value);
     case PartId::packKeys:
-      return rows(hasPanels, call.kvHeads, call.allKeys());
+      return rows(hasPanels && !call.key.panels, call.kvHeads, call.allKeys());
     case PartId::attend:
       return rows(hasPanels, call.heads, call.queries);
     case PartId::attendFew:

@@ -58,6 +58,8 @@ struct Source {
   Tokens tokens;
   /// Given or prepared rows, [B, heads, rows, size].
   HeadView heads;
+  /// Or projected heads as panels, [B][heads][rows / panel][size][panel], zeros beyond the last row.
+  Span<float> panels;
 };
 
 /// Element (b, h, i, j) of a tensor broadcast to [B, H, L, S] stands at b·batchStride + h·headStride +
@@ -107,8 +109,8 @@ struct Call {
   // Workspace.
   Span<float> keyPanels;  // [B][G][T / panel][words(headSize)][panel], T = keys + extras
   Span<float> valueRows;  // [B][G][words(T)][valueHeadSize]
-  Span<int32_t> poison;   // [B][G][T], 1 where a key or value row is not finite
-  Span<float> keySizes;   // [B][G][T / panel], largest |k_c| of a panel, Infinity where a row is marked
+  Span<int32_t> poison;   // [B][G][T], 1 where a key or value row is not finite; null where all are
+  Span<float> keySizes;   // [B][T / panel][keySizeColumns], largest |k_c|, Infinity where a row is marked
   Span<float> concat;     // [B][L / panel][H][words(valueHeadSize)][panel]
   Span<double> rowMax, rowSum;
 
@@ -165,6 +167,19 @@ inline KeyRange rangeOf(const Call& call, size_t batch, size_t query) {
 constexpr size_t kBlockPanels = 4;
 
 inline size_t panelsOf(size_t rows, size_t panel) { return (rows + panel - 1) / panel; }
+
+/// The columns [from, to) of all `columns` of keySizes that tell of a key/value head. Keys that are packed have
+/// one for each head. Those that are projected to panels have one for each panel of columns of W: it is what one
+/// tile computes.
+struct KeySizeColumns {
+  size_t from, to, columns;
+};
+
+inline KeySizeColumns keySizeColumns(const Call& call, size_t kvHead, size_t panel) {
+  if (!call.key.panels) return {kvHead, kvHead + 1, call.kvHeads};
+  return {kvHead * call.headSize / panel, panelsOf((kvHead + 1) * call.headSize, panel),
+          panelsOf(call.kvHeads * call.headSize, panel)};
+}
 
 // Reports of src/kernels/status.ts.
 inline bool isCancelled(const Call& call) { return __atomic_load_n(&call.status[0], __ATOMIC_SEQ_CST) != 0; }

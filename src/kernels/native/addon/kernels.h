@@ -33,7 +33,7 @@ inline void projectQuery(C call, N, N block, N from, N to) {
   projectHeads(call, call.query, block, from, to);
 }
 inline void projectKey(C call, N, N block, N from, N to) {
-  projectHeads(call, call.key, block, from, to);
+  projectHeads(call, call.key, block, from, to, call.keySizes);
 }
 inline void projectValue(C call, N, N block, N from, N to) {
   projectHeads(call, call.value, block, from, to);

@@ -83,7 +83,7 @@ inline void packKeyRows(const Call& call, size_t batch, size_t kvHead, size_t fr
     float largest = *std::max_element(lanes, lanes + kLanes);
     const int32_t* marks = call.poison.data + index * all + first;
     if (std::any_of(marks, marks + count, [](int32_t mark) { return mark != 0; })) largest = INFINITY;
-    call.keySizes.data[index * panels + first / kPanel] = largest;
+    call.keySizes.data[(batch * panels + first / kPanel) * call.kvHeads + kvHead] = largest;
   }
 }
 

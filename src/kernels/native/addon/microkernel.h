@@ -31,36 +31,38 @@ struct Bfloat16 {
   }
 };
 
-/// C[i][lane] = Σ_k a[k·aStride + i]·b[k·bStride + lane], i < kRows, lane < kPanel. A row of B is two
-/// vectors, an element of A is broadcast, and the kRows x 2 accumulators stay in registers. Each element is
-/// one chain of fused multiply-adds over k in ascending order, whatever the block it falls into. The chain
-/// begins at zero and is added to C as a whole: many small terms do not drown one by one in a large C.
-template <typename Operand, int kRows>
+/// C[i][lane] = Σ_k a[k·aStride + i]·b[k·bStride + lane], i < kRows, lane < kVectors·kLanes. A row of B is two
+/// vectors, or the first of them; an element of A is broadcast, and the kRows x kVectors accumulators stay in
+/// registers. Each element is one chain of fused multiply-adds over k in ascending order, whatever the block
+/// it falls into. The chain begins at zero and is added to C as a whole: many small terms do not drown one by
+/// one in a large C.
+template <typename Operand, int kVectors, int kRows>
 void multiplyRows(const float* a, size_t aStride, const float* b, size_t bStride, size_t depth, float* c,
                   size_t cStride, Into into, const float* scale) {
-  Vec sum[kRows][2];
+  Vec sum[kRows][kVectors];
 #pragma GCC unroll 16
-  for (int i = 0; i < kRows; i++) sum[i][0] = sum[i][1] = broadcast(0);
+  for (int i = 0; i < kRows; i++) {
+    for (int v = 0; v < kVectors; v++) sum[i][v] = broadcast(0);
+  }
   {
     [[maybe_unused]] const typename Operand::Mode mode;
     for (size_t k = 0; k < depth; k++) {
-      const Vec b0 = load(b + k * bStride);
-      const Vec b1 = load(b + k * bStride + kLanes);
+      Vec row[kVectors];
+      for (int v = 0; v < kVectors; v++) row[v] = load(b + k * bStride + v * kLanes);
 #pragma GCC unroll 16
       for (int i = 0; i < kRows; i++) {
         const Vec x = broadcast(a[k * aStride + i]);
-        sum[i][0] = Operand::multiplyAdd(x, b0, sum[i][0]);
-        sum[i][1] = Operand::multiplyAdd(x, b1, sum[i][1]);
+        for (int v = 0; v < kVectors; v++) sum[i][v] = Operand::multiplyAdd(x, row[v], sum[i][v]);
       }
     }
   }
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; i++) {
-    for (int half = 0; half < 2; half++) {
-      float* to = c + i * cStride + half * kLanes;
-      if (into == Into::kAdd) sum[i][half] = load(to) + sum[i][half];
-      if (into == Into::kRescale) sum[i][half] = fma(load(to), load(scale + half * kLanes), sum[i][half]);
-      store(to, sum[i][half]);
+    for (int v = 0; v < kVectors; v++) {
+      float* to = c + i * cStride + v * kLanes;
+      if (into == Into::kAdd) sum[i][v] = load(to) + sum[i][v];
+      if (into == Into::kRescale) sum[i][v] = fma(load(to), load(scale + v * kLanes), sum[i][v]);
+      store(to, sum[i][v]);
     }
   }
 }
@@ -97,7 +99,8 @@ template <typename Operand, size_t... kRows>
 constexpr Operands operandsOf(std::index_sequence<kRows...>) {
   return {Operand::kPerWord,
           &Operand::pack,
-          {&multiplyRows<Operand, static_cast<int>(kRows) + 1>...},
+          {{&multiplyRows<Operand, 1, static_cast<int>(kRows) + 1>...},
+           {&multiplyRows<Operand, 2, static_cast<int>(kRows) + 1>...}},
           {&multiplyRow<Operand, 1>, &multiplyRow<Operand, 2>, &multiplyRow<Operand, 3>,
            &multiplyRow<Operand, 4>}};
 }
@@ -106,16 +109,19 @@ constexpr Operands operandsOf(std::index_sequence<kRows...>) {
 template <typename Operand>
 constexpr Operands kOperands = operandsOf<Operand>(std::make_index_sequence<kMaxRows>());
 
+/// Vectors of a panel that hold its first `lanes`: what the products of a panel need not go beyond.
+inline size_t vectorsOf(size_t lanes) { return lanes <= kLanes ? 1 : 2; }
+
 /// The same for any number of rows, cut into pieces of about equal height.
 inline void multiply(const Operands& operands, const float* a, size_t aStride, const float* b, size_t bStride,
                      size_t depth, size_t rows, float* c, size_t cStride, Into into,
-                     const float* scale = nullptr) {
+                     const float* scale = nullptr, size_t vectors = 2) {
+  const MultiplyRows* multiplyRows = operands.multiply[vectors - 1];
   const size_t pieces = (rows + kMaxRows - 1) / kMaxRows;
   size_t row = 0;
   for (size_t piece = 0; piece < pieces; piece++) {
     const size_t end = rows * (piece + 1) / pieces;
-    operands.multiply[end - row - 1](a + row, aStride, b, bStride, depth, c + row * cStride, cStride, into,
-                                     scale);
+    multiplyRows[end - row - 1](a + row, aStride, b, bStride, depth, c + row * cStride, cStride, into, scale);
     row = end;
   }
 }

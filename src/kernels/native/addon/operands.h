@@ -20,15 +20,15 @@ using MultiplyRow = void (*)(const float* a, size_t aStride, const float* b, siz
 /// Panels of B that one row of A is multiplied with at a time.
 constexpr size_t kRowPanels = 4;
 
-/// The operands of products on one instruction set: how they are packed, and the micro-kernels for 1, 2, …
-/// rows of C. Panels of words are passed as float*, whatever the words hold.
+/// The operands of products on one instruction set: how they are packed, and the micro-kernels for one or two
+/// vectors of a panel and 1, 2, … rows of C. Panels of words are passed as float*, whatever the words hold.
 struct Operands {
   /// Neighbours along the sum that share a word: 1 in float32, 2 in bfloat16.
   size_t perWord;
   /// Rows of float32, `columns` wide, as rows of words: row p holds rows p·perWord …, zeros beyond the last.
   /// `words` may begin where the rows begin.
   void (*pack)(const float* rows, size_t count, size_t columns, float* words);
-  MultiplyRows multiply[14];
+  MultiplyRows multiply[2][14];
   /// One row in the columns of 1, 2, … panels; kOverwrite or kAdd.
   MultiplyRow multiplyRow[kRowPanels];
 

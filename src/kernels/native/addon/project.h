@@ -122,16 +122,16 @@ inline bool finishColumns(const Linear& linear, size_t column, const Destination
                });
   }
   // x·0 is 0 for every finite x and NaN for every other.
-  Vec probes = broadcast(0);
+  Vec probes[2] = {broadcast(0), broadcast(0)};
   for (size_t i = 0; i < count; i++) {
-    for (size_t c = 0; c < kPanel; c += kLanes) {
-      float* at = to.rows + i * to.stride + c;
+    for (int half = 0; half < 2; half++) {
+      float* at = to.rows + i * to.stride + half * kLanes;
       Vec y = load(at);
-      if (linear.bias) store(at, y = y + load(bias + c));
-      probes = fma(y, broadcast(0), probes);
+      if (linear.bias) store(at, y = y + load(bias + half * kLanes));
+      probes[half] = fma(y, broadcast(0), probes[half]);
     }
   }
-  return sumLanes(probes) == 0;
+  return sumLanes(probes[0] + probes[1]) == 0;
 }
 
 /// y = x·W + b for some panels of tokens and one panel of columns; `to(panel)` is the Destination of each.
@@ -200,15 +200,76 @@ inline bool projectToken(const Operands& operands, const Linear& linear, const T
   return finite;
 }
 
-/// Projects a block of kBlockPanels panels of tokens, which stay in the second-level cache meanwhile, onto the
-/// columns [from, to), as rows of `heads`. A block may hold tokens of several samples: a projection does not
-/// care, and W is read once for all of them.
-inline void projectBlock(const Call& call, const Linear& linear, const Span<float>& panels, size_t rows,
-                         const HeadView& heads, size_t block, size_t from, size_t to) {
-  const Operands& operands = *call.operands;
+/// Adds b, where there is one, to rows [c, c + count) of a panel of a head, leaves zeros in its lanes beyond
+/// `tokens`, and returns the largest |y|, or NaN where not all is finite.
+inline float finishPanelRows(const Linear& linear, size_t head, size_t c, size_t count, size_t tokens,
+                             float* rows) {
+  const Vec left = broadcast(static_cast<float>(tokens));
+  const Mask isToken[2] = {less(iota(), left), less(iota() + broadcast(kLanes), left)};
+  // x·0 is 0 for every finite x and NaN for every other.
+  Vec largest[2] = {broadcast(0), broadcast(0)}, probes[2] = {broadcast(0), broadcast(0)};
+  for (size_t i = 0; i < count; i++) {
+    for (int half = 0; half < 2; half++) {
+      float* at = rows + i * kPanel + half * kLanes;
+      Vec y = load(at);
+      if (linear.bias) y = y + broadcast(linear.bias.data[linear.biasColumn[head] + c + i]);
+      y = select(isToken[half], y, broadcast(0));
+      store(at, y);
+      largest[half] = maximum(largest[half], abs(y));
+      probes[half] = fma(y, broadcast(0), probes[half]);
+    }
+  }
+  return maximumOfLanes(maximum(largest[0], largest[1])) + sumLanes(probes[0] + probes[1]);
+}
+
+/// The same as panels of heads: W and x change their places in the product, and nothing has to be turned around
+/// to make scores of y. Each element is the same chain of sums as in a row. The largest |y| of each panel goes
+/// to `sizes`, where given.
+inline bool projectToPanels(const Operands& operands, const Linear& linear, const TokenPanels& tokens,
+                            size_t column, float* heads, const Span<float>& sizes) {
+  const float* w = linear.packed.data + column * linear.words;
+  const size_t end = std::min(column + kPanel, linear.columns());
+  const size_t panels = panelsOf(tokens.rows, kPanel);
+  const auto rowsOf = [&](size_t panel, size_t head, size_t c) {
+    const size_t index = (tokens.sampleOf(panel) * linear.headColumn.size() + head) * panels;
+    return heads + ((index + tokens.rowOf(panel) / kPanel) * linear.headSize + c) * kPanel;
+  };
+  for (size_t k = 0; k < linear.words; k += kDepth) {
+    const size_t depth = std::min(kDepth, linear.words - k);
+    for (size_t panel = tokens.first; panel < tokens.last; panel++) {
+      const float* x = tokens.words + (panel * linear.words + k) * kPanel;
+      forEachRun(linear, column, end, [&](size_t head, size_t c, size_t at, size_t count) {
+        multiply(operands, w + k * kPanel + at, kPanel, x, kPanel, depth, count, rowsOf(panel, head, c),
+                 kPanel, k == 0 ? Into::kOverwrite : Into::kAdd, nullptr, vectorsOf(tokens.count(panel)));
+      });
+    }
+  }
+  bool finite = true;
+  for (size_t panel = tokens.first; panel < tokens.last; panel++) {
+    float size = 0;
+    forEachRun(linear, column, end, [&](size_t head, size_t c, size_t, size_t count) {
+      const float run =
+          finishPanelRows(linear, head, c, count, tokens.count(panel), rowsOf(panel, head, c));
+      finite = finite && run < INFINITY;
+      size = std::max(size, run);
+    });
+    if (sizes) sizes.data[panel * panelsOf(linear.columns(), kPanel) + column / kPanel] = size;
+  }
+  return finite;
+}
+
+/// A block of kBlockPanels panels of tokens, which stay in the second-level cache while they are projected. It may
+/// hold tokens of several samples: a projection does not care, and W is read once for all of them.
+inline TokenPanels blockOf(const Call& call, const Span<float>& panels, size_t rows, size_t block) {
   const size_t first = block * kBlockPanels;
-  const TokenPanels tokens{panels.data, first,
-                           std::min(first + kBlockPanels, call.batch * panelsOf(rows, kPanel)), rows};
+  return {panels.data, first, std::min(first + kBlockPanels, call.batch * panelsOf(rows, kPanel)), rows};
+}
+
+/// Projects tokens onto the columns [from, to), as rows of `heads`.
+inline void projectToRows(const Call& call, const Linear& linear, const TokenPanels& tokens,
+                          const HeadView& heads, size_t from, size_t to) {
+  const Operands& operands = *call.operands;
+  const size_t first = tokens.first;
   bool finite = true;
   if (tokens.last - first == 1 && tokens.count(first) == 1) {
     finite = projectToken(operands, linear, tokens, from, to, heads);
@@ -227,14 +288,23 @@ inline void projectBlock(const Call& call, const Linear& linear, const Span<floa
   if (!finite) reportOverflow(call);
 }
 
-/// Q = X·W_Q + b_Q (likewise K, V) for a block of tokens and the columns [from, to), as rows of heads.
-inline void projectHeads(const Call& call, const Source& source, size_t block, size_t from, size_t to) {
-  projectBlock(call, source.linear, source.tokens.panels, source.tokens.rows, source.heads, block, from, to);
+/// Q = X·W_Q + b_Q (likewise K, V) for a block of tokens and the columns [from, to), as rows of heads or as
+/// panels; the largest numbers of panels go to `sizes`, where given.
+inline void projectHeads(const Call& call, const Source& source, size_t block, size_t from, size_t to,
+                         const Span<float>& sizes = {}) {
+  const TokenPanels tokens = blockOf(call, source.tokens.panels, source.tokens.rows, block);
+  if (!source.panels) return projectToRows(call, source.linear, tokens, source.heads, from, to);
+  bool finite = true;
+  for (size_t column = from; column < to; column += kPanel) {
+    finite = projectToPanels(*call.operands, source.linear, tokens, column, source.panels.data, sizes) && finite;
+  }
+  if (!finite) reportOverflow(call);
 }
 
 /// output = Concat(head_1 … head_H)·W_O + b_O for a block of tokens and the columns [from, to).
 inline void projectOutputColumns(const Call& call, size_t block, size_t from, size_t to) {
-  projectBlock(call, call.outputProjection, call.concat, call.queries, call.output, block, from, to);
+  projectToRows(call, call.outputProjection, blockOf(call, call.concat, call.queries, block), call.output, from,
+                to);
 }
 
 }  // namespace attention::ISA

@@ -45,12 +45,16 @@ class QueryPanel {
     static thread_local Scratch packed, rows;
     q_ = packed.take(call_.headSize * kPanel);
     if (call_.operands->perWord > 1) std::swap(scale, scaleLeft_);
-    float* gathered = rows.take(kPanel * call_.headSize);
-    for (size_t lane = 0; lane < kPanel; lane++) {
-      const float* row = call_.query.heads.row(batch_, head_, query_[lane]);
-      for (size_t c = 0; c < call_.headSize; c++) gathered[lane * call_.headSize + c] = row[c] * scale;
+    if (call_.query.panels) {
+      takeLanes(scale);
+    } else {
+      float* gathered = rows.take(kPanel * call_.headSize);
+      for (size_t lane = 0; lane < kPanel; lane++) {
+        const float* row = call_.query.heads.row(batch_, head_, query_[lane]);
+        for (size_t c = 0; c < call_.headSize; c++) gathered[lane * call_.headSize + c] = row[c] * scale;
+      }
+      transpose(gathered, call_.headSize, kPanel, call_.headSize, q_, kPanel);
     }
-    transpose(gathered, call_.headSize, kPanel, call_.headSize, q_, kPanel);
     alignas(64) float sums[kPanel];
     for (size_t lane = 0; lane < kPanel; lane += kLanes) {
       Vec sum = broadcast(0);
@@ -90,15 +94,16 @@ class QueryPanel {
     return {std::max(block, from), std::min(end, static_cast<size_t>(anyTo_))};
   }
 
-  /// q·k for the keys [block, end): s[key - block][lane]. NaN where it is too large for float32, so that it
-  /// cannot be taken for a forbidden key.
-  void dotProducts(size_t block, size_t end, float* s) const {
+  /// q·k for the keys [block, end): s[key - block][lane], in the first `vectors` of the lanes. NaN where it is
+  /// too large for float32, so that it cannot be taken for a forbidden key.
+  void dotProducts(size_t block, size_t end, float* s, size_t vectors = 2) const {
     const size_t index = batch_ * call_.kvHeads + call_.kvHeadOf(head_);
     const size_t depth = call_.words(call_.headSize);
     const float* panels = call_.keyPanels.data + index * panelsOf(call_.allKeys(), kPanel) * depth * kPanel;
     for (size_t key = block; key < end; key += kPanel) {
       multiply(*call_.operands, panels + key * depth, kPanel, q_, kPanel, depth,
-               std::min<size_t>(kPanel, end - key), s + (key - block) * kPanel, kPanel, Into::kOverwrite);
+               std::min<size_t>(kPanel, end - key), s + (key - block) * kPanel, kPanel, Into::kOverwrite,
+               nullptr, vectors);
     }
     if (scaleLeft_ != 1) {
       const Vec scale = broadcast(scaleLeft_);
@@ -130,16 +135,41 @@ class QueryPanel {
   size_t count() const { return count_; }
 
  private:
+  /// Qᵀ·scale from queries that lie in panels already: a whole panel, or whatever queries are in the lanes.
+  void takeLanes(float scale) {
+    const size_t size = call_.headSize;
+    const auto panelOf = [&](size_t query) {
+      const size_t panels = panelsOf(call_.queries, kPanel);
+      return call_.query.panels.data +
+             ((batch_ * call_.heads + head_) * panels + query / kPanel) * size * kPanel;
+    };
+    bool isWhole = query_[0] % kPanel == 0;
+    for (size_t lane = 1; lane < count_; lane++) isWhole = isWhole && query_[lane] == query_[0] + lane;
+    if (isWhole) {
+      const float* panel = panelOf(query_[0]);
+      for (size_t i = 0; i < size * kPanel; i += kLanes) store(q_ + i, load(panel + i) * broadcast(scale));
+      return;
+    }
+    for (size_t lane = 0; lane < kPanel; lane++) {
+      const float* from = panelOf(query_[lane]) + query_[lane] % kPanel;
+      for (size_t c = 0; c < size; c++) q_[c * kPanel + lane] = from[c * kPanel] * scale;
+    }
+  }
+
   /// Whether |q·k| <= Σ|q_c|·max|k_c| leaves room for biases of any size beside it.
   bool mayOverflow(size_t block, size_t end) const {
-    const size_t index = batch_ * call_.kvHeads + call_.kvHeadOf(head_);
-    const float* sizes = call_.keySizes.data + index * panelsOf(call_.allKeys(), kPanel);
+    const size_t panels = panelsOf(call_.allKeys(), kPanel);
+    const auto [from, to, columns] = keySizeColumns(call_, call_.kvHeadOf(head_), kPanel);
     float largest = 0;
-    for (size_t key = block; key < end; key += kPanel) largest = std::max(largest, sizes[key / kPanel]);
+    for (size_t key = block; key < end; key += kPanel) {
+      const float* sizes = call_.keySizes.data + (batch_ * panels + key / kPanel) * columns;
+      largest = std::max(largest, *std::max_element(sizes + from, sizes + to));
+    }
     return !(size_ * largest < 1e30f);
   }
 
   void reportPoison(size_t block, size_t end, const float* s) const {
+    if (!call_.poison) return;
     const size_t index = batch_ * call_.kvHeads + call_.kvHeadOf(head_);
     const int32_t* poison = call_.poison.data + index * call_.allKeys();
     for (size_t key = block; key < end; key++) {

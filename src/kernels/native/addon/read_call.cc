@@ -63,7 +63,12 @@ Source readSource(const Call& call, Reader& job, const char* role, size_t heads,
         "tokens.panels", product({call.batch, panelsOf(rows, panel), call.words(tokens.width), panel}));
     result.linear = readLinear(call, job, tokens.width, tokens.width, heads, size, panel);
   }
-  result.heads = readView(job, role, call.batch, heads, rows, size);
+  if (job.boolean("in panels")) {
+    if (!result.isProjected || call.operands->perWord != 1) job.fail("in panels", "projected float32 heads");
+    result.panels = job.array<float>(role, product({call.batch, heads, panelsOf(rows, panel), panel, size}));
+  } else {
+    result.heads = readView(job, role, call.batch, heads, rows, size);
+  }
   return result;
 }
 
@@ -100,12 +105,14 @@ void readVisibility(Call& call, Reader& job) {
 void readPackedKeys(Call& call, Reader& job, size_t panel) {
   const size_t all = call.allKeys();
   const size_t kvRows = product({call.batch, call.kvHeads});
-  const size_t panelRows = product({kvRows, panelsOf(all, panel), panel});
-  call.keyPanels = job.array<float>("native.key_panels", product({panelRows, call.words(call.headSize)}));
+  const size_t panels = panelsOf(all, panel);
+  call.keyPanels =
+      job.array<float>("native.key_panels", product({kvRows, panels, panel, call.words(call.headSize)}));
   call.valueRows =
       job.array<float>("native.value_rows", product({kvRows, call.words(all), call.valueHeadSize}));
-  call.poison = job.array<int32_t>("native.poison", product({kvRows, all}));
-  call.keySizes = job.array<float>("native.key_sizes", panelRows / panel);
+  if (!call.key.panels) call.poison = job.array<int32_t>("native.poison", product({kvRows, all}));
+  call.keySizes = job.array<float>(
+      "native.key_sizes", product({call.batch, panels, keySizeColumns(call, 0, panel).columns}));
 }
 
 std::vector<size_t> readSelection(Reader& job, const char* name, size_t count) {
@@ -191,7 +198,12 @@ Call readCall(Reader job, size_t panel, const Operands& operands) {
   call.sinks = job.optional<float>("score.sinks", call.heads);
   readVisibility(call, job);
 
-  if (job.boolean("packed keys")) readPackedKeys(call, job, panel);
+  const bool hasPackedKeys = job.boolean("packed keys");
+  if (call.value.panels) job.fail("value", "rows");
+  if (call.key.panels && (!hasPackedKeys || call.past > 0 || call.extras > 0)) {
+    job.fail("key", "rows, to be packed with the past and extra ones");
+  }
+  if (hasPackedKeys) readPackedKeys(call, job, panel);
   const size_t rows = product({call.batch, call.heads, call.queries});
   call.rowMax = job.array<double>("row_max", rows);
   call.rowSum = job.array<double>("row_sum", rows);

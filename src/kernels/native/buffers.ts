@@ -1,7 +1,12 @@
-import type { AttentionCall, Linear } from '../../domain/call.ts';
+import type { AttentionCall, HeadSource, Linear } from '../../domain/call.ts';
 import { planBuffers } from '../buffers.ts';
 import { headShape, type Role, sourceOf } from '../heads.ts';
 import type { BufferPlan } from '../kernel.ts';
+
+/** Panels of tokens that a projection takes at a time; addon/call.h. */
+export const BLOCK_PANELS = 4;
+
+type Projected = Extract<HeadSource, { kind: 'projected' }>;
 
 const ROLES: readonly Role[] = ['query', 'key', 'value'];
 
@@ -36,6 +41,10 @@ export function planNativeBuffers(
     const columns = call.outputProjection.headSize;
     if (!isPacked(call.outputProjection, kernel)) buffers['packed.output'] = real(padded(columns) * depth);
     buffers.concat = real(batch * padded(queries) * depth);
+  }
+  if (attendsTokens(call, panel)) {
+    for (const role of ROLES) delete buffers[role];
+    return buffers;
   }
   if (goesToPanels(call, 'query', panel)) {
     delete buffers.query;
@@ -92,14 +101,26 @@ export function packsKeys(call: AttentionCall, panel: number): boolean {
   return readsPanels(call) && !goesToPanels(call, 'key', panel);
 }
 
+/** Whether one tile takes whole samples from their tokens to the attention of some heads, and nothing keeps these. */
+export function attendsTokens(call: AttentionCall, panel: number): boolean {
+  const { returns, sizes } = call;
+  return (
+    Math.max(sizes.queries, sizes.keys) <= BLOCK_PANELS * panel &&
+    returns.weights === null &&
+    returns.logits === null &&
+    goesToPanels(call, 'query', panel) &&
+    goesToPanels(call, 'key', panel)
+  );
+}
+
 /**
  * Whether a projection makes the panels that attention reads, and no rows: where nothing else reads these heads. Keys
  * bring their values with them, which are then read where they lie.
  */
-export function goesToPanels(call: AttentionCall, role: 'query' | 'key', panel: number): boolean {
+function goesToPanels(call: AttentionCall, role: 'query' | 'key', panel: number): boolean {
   const source = sourceOf(call, role);
   if (source.kind !== 'projected' || call.precision !== 'float32' || call.rope !== null) return false;
-  if (hasFewQueries(call) || !fillsVectors(source.tokens.rows, panel / 2)) return false;
+  if (hasFewQueries(call) || !isBestInPanels(source, panel)) return false;
   if (role === 'query') return true;
   const { value, past, sizes, returns, keptPresent } = call;
   return (
@@ -111,9 +132,17 @@ export function goesToPanels(call: AttentionCall, role: 'query' | 'key', panel: 
   );
 }
 
-/** Whether few of the lanes of whole vectors are left without a token: in panels they cost as much as the others. */
-function fillsVectors(tokens: number, lanes: number): boolean {
-  return (Math.ceil(tokens / lanes) * lanes - tokens) * 16 <= tokens;
+/** What it costs to make panels of rows, for each element: as much as so many terms of the sum that it comes from. */
+const TURNING = 24;
+/** By how much products with one vector of a panel are slower than with both, which share what is broadcast. */
+const HALF_A_PANEL = 0.1;
+
+/** Whether panels cost less than rows: a lane without a token is computed like any other, one that is alone slower. */
+function isBestInPanels({ tokens, linear }: Projected, panel: number): boolean {
+  const lanes = panel / 2;
+  const vectors = Math.ceil(tokens.rows / lanes);
+  const wasted = vectors * lanes - tokens.rows + (vectors % 2) * HALF_A_PANEL * lanes;
+  return wasted * linear.inWidth <= TURNING * tokens.rows;
 }
 
 /** Keys differentiated at a time, and how many such blocks may add to grad_query at the same time; addon/call.h. */

@@ -20,6 +20,9 @@ const NONE = -1;
 const NO_SOFTCAP = 0;
 const REDUCTIONS = [null, 'mean', 'max'] as const;
 
+/** In what form projected heads are in the memory of the job. */
+const KEPT = { rows: 0, panels: 1, nothing: 2 } as const;
+
 const ROLES = ['query', 'key', 'value'] as const;
 
 /** Numbers of the last description of this thread; grows to the longest. */
@@ -152,10 +155,16 @@ function writeSource(to: Writer, job: Job, role: Role): void {
     to.array(tokenPanels(job.memory, role));
     writeLinear(to, source.linear, job.memory[`packed.${role}`]);
   }
-  const isInPanels = source.kind === 'projected' && job.memory[role] === undefined;
-  to.boolean(isInPanels);
-  if (isInPanels) to.array(job.memory[`native.${role}_panels`]);
-  else to.view(headsOf(job, role));
+  const panels = job.memory[`native.${role}_panels`];
+  if (source.kind === 'given' || job.memory[role] !== undefined) {
+    to.number(KEPT.rows);
+    to.view(headsOf(job, role));
+  } else if (panels !== undefined) {
+    to.number(KEPT.panels);
+    to.array(panels);
+  } else {
+    to.number(KEPT.nothing);
+  }
 }
 
 /** The panels of the tokens: those of the role, or of an earlier one that has the same tokens. */

@@ -13,7 +13,15 @@ import {
 import { prepareHeads } from '../reference/project.ts';
 import { rotateHeads } from '../rotate.ts';
 import { type Addon, type InstructionSet, loadAddon, type OpenedCall } from './addon.ts';
-import { hasFewQueries, isPacked, ownsPanels, packsKeys, planNativeBuffers } from './buffers.ts';
+import {
+  attendsTokens,
+  BLOCK_PANELS,
+  hasFewQueries,
+  isPacked,
+  ownsPanels,
+  packsKeys,
+  planNativeBuffers,
+} from './buffers.ts';
 import { describeJob } from './description.ts';
 import { gradientStages } from './gradients.ts';
 import { keepPacked } from './packed.ts';
@@ -21,8 +29,6 @@ import { keepPacked } from './packed.ts';
 /** Positions and key ranges are held in float32 lanes, exact below 2^24. */
 const MOST_POSITIONS = 2 ** 24;
 
-/** Panels of tokens that a projection takes at a time; addon/call.h. */
-const BLOCK_PANELS = 4;
 /** Panels of columns of one of its tiles. */
 const COLUMN_PANELS = 4;
 /** Query panels of one attention tile. */
@@ -115,6 +121,10 @@ function nativeKernel(addon: Addon, { name: set, precision, panel }: Instruction
   };
 }
 
+function commonDivisor(a: number, b: number): number {
+  return b === 0 ? a : commonDivisor(b, a % b);
+}
+
 function stages(part: (name: string) => Part['run'], kernel: string, panel: number): readonly StageProgram[] {
   const isProjected = (call: AttentionCall, role: Role) => sourceOf(call, role).kind === 'projected';
   const linearOf = (call: AttentionCall, role: Role): Linear => {
@@ -147,6 +157,25 @@ function stages(part: (name: string) => Part['run'], kernel: string, panel: numb
     rows,
     tileRows: panels * panel,
   });
+  /** The heads are blocks of whole samples, the rows key/value heads: as many as fill panels of columns of W_V. */
+  const sampleGrid = ({ sizes }: AttentionCall): Grid => {
+    const panels = Math.ceil(Math.max(sizes.queries, sizes.keys) / panel);
+    return {
+      batch: 1,
+      heads: Math.ceil(sizes.batch / Math.max(1, Math.floor(BLOCK_PANELS / panels))),
+      rows: sizes.kvHeads,
+      tileRows: Math.min(sizes.kvHeads, panel / commonDivisor(panel, sizes.valueHeadSize)),
+    };
+  };
+  const sampleFlops = (call: AttentionCall) => {
+    const { batch, queries, heads, kvHeads } = call.sizes;
+    const projections = ROLES.map((role) => {
+      const { rows, size } = headShape(call, role);
+      return 2 * rows * linearOf(call, role).inWidth * size * (role === 'query' ? heads / kvHeads : 1);
+    });
+    const attention = queries * attentionFlops(call) * (heads / kvHeads);
+    return ((projections.reduce((sum, flops) => sum + flops) + attention) * batch) / sampleGrid(call).heads;
+  };
   const attentionFlops = ({ sizes }: AttentionCall) =>
     2 * sizes.keys * (sizes.headSize + sizes.valueHeadSize + 10);
 
@@ -181,7 +210,7 @@ function stages(part: (name: string) => Part['run'], kernel: string, panel: numb
         {
           grid: (call) => projectionGrid(call, linearOf(call, role), headShape(call, role).rows),
           flopsPerRow: (call) => projectionFlops(call, linearOf(call, role), headShape(call, role).rows),
-          applies: (call) => isProjected(call, role),
+          applies: (call) => isProjected(call, role) && !attendsTokens(call, panel),
           run: part(`project${NAMES[role]}`),
         },
         {
@@ -207,7 +236,7 @@ function stages(part: (name: string) => Part['run'], kernel: string, panel: numb
         {
           grid: (call) => rowGrid(call, call.sizes.kvHeads, call.sizes.keys + call.sizes.extras, 4),
           flopsPerRow: ({ sizes }) => 4 * (sizes.headSize + sizes.valueHeadSize),
-          applies: (call) => packsKeys(call, panel),
+          applies: (call) => packsKeys(call, panel) && !attendsTokens(call, panel),
           run: part('packKeys'),
         },
       ],
@@ -218,8 +247,14 @@ function stages(part: (name: string) => Part['run'], kernel: string, panel: numb
         {
           grid: (call) => rowGrid(call, call.sizes.heads, call.sizes.queries, ATTENTION_PANELS),
           flopsPerRow: attentionFlops,
-          applies: hasManyQueries,
+          applies: (call) => hasManyQueries(call) && !attendsTokens(call, panel),
           run: part('attend'),
+        },
+        {
+          grid: sampleGrid,
+          flopsPerRow: sampleFlops,
+          applies: (call) => attendsTokens(call, panel),
+          run: part('attendTokens'),
         },
         {
           grid: ({ sizes }) => ({

@@ -7,7 +7,7 @@ import { type Addon, loadAddon, type OpenedCall } from '../../../src/kernels/nat
 import { type Description, describeJob } from '../../../src/kernels/native/description.ts';
 import { nativeKernels } from '../../../src/kernels/native/kernel.ts';
 import { createStatus } from '../../../src/kernels/status.ts';
-import { everything, makeCall, withGradients } from '../../support/calls.ts';
+import { allWeights, everything, makeCall, withGradients } from '../../support/calls.ts';
 import { type Random, seeded } from '../../support/random.ts';
 import { OPTION_SETS } from '../contract/options.ts';
 
@@ -41,10 +41,11 @@ function soundJobs(kernel: Kernel): Description[] {
     outputWidth: 6,
   } as const;
   const { precision } = kernel;
-  // Whose heads go to panels.
-  const layers = [32, 48].map((queries) =>
-    makeCall({ precision, batch: 2, queries, heads: 3, headSize: 20, projections }),
-  );
+  // Whose heads go to panels, which maps are made of, or from the tokens straight to attention.
+  const layers = [32, 48].flatMap((queries) => {
+    const call = makeCall({ precision, batch: 2, queries, heads: 3, headSize: 20, projections });
+    return [call, { ...call, returns: { ...call.returns, weights: allWeights(call.sizes) } }];
+  });
   return [
     ...layers,
     ...layers,

@@ -44,6 +44,23 @@ inline float finishRow(const Call& call, size_t batch, size_t head, size_t query
   return factor;
 }
 
+/// The same for `count` rows from `query` on; factor[lane] for each.
+inline void finishRows(const Call& call, size_t batch, size_t head, size_t query, size_t count,
+                       const float* top, const float* sum, float* factor) {
+  const size_t row = call.rowIndex(batch, head, query);
+  // What there is to do for rows that are neither empty nor have a sink, in vectors.
+  bool isEmpty = false;
+  for (size_t lane = 0; lane < count; lane++) {
+    isEmpty |= sum[lane] == 0;
+    call.rowMax.data[row + lane] = top[lane];
+    call.rowSum.data[row + lane] = sum[lane];
+    factor[lane] = static_cast<float>(1 / static_cast<double>(sum[lane]));
+  }
+  if (!isEmpty && !call.sinks && !call.logSumExp) return;
+  for (size_t lane = 0; lane < count; lane++)
+    factor[lane] = finishRow(call, batch, head, query + lane, top[lane], sum[lane]);
+}
+
 /// Where the panel of a query's head lies among the concatenated heads, [words(valueHeadSize)][kPanel].
 inline float* concatPanel(const Call& call, size_t batch, size_t head, size_t query) {
   const size_t panel = batch * panelsOf(call.queries, kPanel) + query / kPanel;
@@ -55,18 +72,21 @@ inline void finishPanel(const Call& call, size_t batch, size_t head, size_t firs
                         const float* top, const float* sum, float* o) {
   const size_t size = call.valueHeadSize;
   alignas(64) float factor[kPanel] = {};
-  for (size_t lane = 0; lane < count; lane++) {
-    factor[lane] = finishRow(call, batch, head, first + lane, top[lane], sum[lane]);
-  }
+  finishRows(call, batch, head, first, count, top, sum, factor);
   // Panels are what the output projection reads: nothing is turned around, and float32 goes where it stays.
   float* concat = call.hasOutputProjection ? concatPanel(call, batch, head, first) : nullptr;
   float* to = concat != nullptr && call.operands->perWord == 1 ? concat : o;
+  // x·0 is 0 for every finite x and NaN for every other.
+  Vec probes[2] = {broadcast(0), broadcast(0)};
   for (size_t c = 0; c < size; c++) {
-    for (size_t lane = 0; lane < kPanel; lane += kLanes) {
-      store(to + c * kPanel + lane, load(o + c * kPanel + lane) * load(factor + lane));
+    for (int half = 0; half < 2; half++) {
+      const size_t at = c * kPanel + half * kLanes;
+      const Vec y = load(o + at) * load(factor + half * kLanes);
+      store(to + at, y);
+      probes[half] = fma(y, broadcast(0), probes[half]);
     }
   }
-  if (!isFinite(to, size * kPanel)) reportOverflow(call);
+  if (sumLanes(probes[0] + probes[1]) != 0) reportOverflow(call);
   if (concat != nullptr) {
     call.operands->pack(to, size, kPanel, concat);
     return;
@@ -117,15 +137,14 @@ void softmaxBlock(float* s, size_t keys, float* top, float* sum, float* shrink) 
 }
 
 /// Attention of the queries [from, to) of one head, a panel at a time.
-inline void attendQueries(const Call& call, size_t batch, size_t head, size_t from, size_t to) {
+inline void attendQueries(const Call& call, const HeadOperands& reads, size_t batch, size_t head, size_t from,
+                          size_t to) {
   static thread_local Scratch scoreScratch, outputScratch;
   const size_t size = call.valueHeadSize;
   const size_t all = call.allKeys();
   const Operands& operands = *call.operands;
   float* s = scoreScratch.take(kBlock * kPanel);
   float* o = outputScratch.take(size * kPanel);
-  const float* values =
-      call.valueRows.data + (batch * call.kvHeads + call.kvHeadOf(head)) * call.words(all) * size;
   alignas(64) float top[kPanel], sum[kPanel], shrink[kPanel];
 
   for (size_t first = from; first < to; first += kPanel) {
@@ -134,7 +153,7 @@ inline void attendQueries(const Call& call, size_t batch, size_t head, size_t fr
     for (size_t lane = 0; lane < count; lane++) queries[lane] = first + lane;
     const size_t vectors = vectorsOf(count);
     const auto softmax = vectors == 1 ? softmaxBlock<1> : softmaxBlock<2>;
-    QueryPanel panel(call, batch, head, queries, count);
+    QueryPanel panel(call, reads, batch, head, queries, count);
     panel.packQueries(call.scale);
     std::fill_n(top, kPanel, kForbidden);
     std::fill_n(sum, kPanel, 0.0f);
@@ -148,7 +167,7 @@ inline void attendQueries(const Call& call, size_t batch, size_t head, size_t fr
       panel.mask(start, end, s);
       softmax(s, end - start, top, sum, shrink);
       operands.pack(s, end - start, kPanel, s);
-      multiply(operands, values + start / operands.perWord * size, size, s, kPanel,
+      multiply(operands, reads.values + start / operands.perWord * size, size, s, kPanel,
                operands.words(end - start), size, o, kPanel, Into::kRescale, shrink, vectors);
     }
     finishPanel(call, batch, head, first, count, top, sum, o);

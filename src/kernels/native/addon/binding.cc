@@ -150,7 +150,7 @@ napi_value run(napi_env env, napi_callback_info info) {
     const size_t to = readCount(env, arguments[5], "to");
     const Bounds bounds = boundsOf(opened, part);
     if (batch >= bounds.batch || head >= bounds.heads || from > to || to > bounds.rows ||
-        from % opened.kernels->panel != 0) {
+        from % bounds.unit != 0) {
       refuseRows(part);
     }
     partOf(*opened.kernels, part)(opened.call, batch, head, from, to);
@@ -161,7 +161,7 @@ napi_value run(napi_env env, napi_callback_info info) {
 /// All tiles of a part: every head of every sample, `tileRows` rows at a time.
 void runStep(const Opened& opened, size_t part, const Bounds& grid, size_t tileRows) {
   const Bounds bounds = boundsOf(opened, part);
-  const bool isWhole = tileRows > 0 && (tileRows % opened.kernels->panel == 0 || tileRows >= grid.rows);
+  const bool isWhole = tileRows > 0 && (tileRows % bounds.unit == 0 || tileRows >= grid.rows);
   if (grid.batch > bounds.batch || grid.heads > bounds.heads || grid.rows > bounds.rows || !isWhole) {
     refuseRows(part);
   }

@@ -11,35 +11,40 @@ enum class PartId {
 #undef X
 };
 
-/// Samples, heads and rows that a part may be asked for; 0 heads where the call has no such part.
+/// Samples, heads and rows that a part may be asked for; 0 heads where the call has no such part. Tiles begin
+/// with multiples of `unit`.
 struct Bounds {
-  size_t batch, heads, rows;
+  size_t batch, heads, rows, unit = 1;
 };
 
 inline Bounds boundsOf(const Call& call, size_t panel, PartId part) {
   const Bounds none{0, 0, 0};
   const auto tokens = [&](const Source& source) {
-    return source.isProjected ? Bounds{call.batch, 1, source.tokens.rows} : none;
+    return source.isProjected ? Bounds{call.batch, 1, source.tokens.rows, panel} : none;
   };
   const auto weight = [&](const Linear& linear, bool there) {
-    return there ? Bounds{1, 1, linear.columns()} : none;
+    return there ? Bounds{1, 1, linear.columns(), panel} : none;
   };
   const auto blocks = [&](size_t tokens) {
     return panelsOf(call.batch * panelsOf(tokens, panel), kBlockPanels);
   };
   const auto projection = [&](const Source& source) {
-    return source.isProjected ? Bounds{1, blocks(source.tokens.rows), source.linear.columns()} : none;
+    const bool isKept = source.isProjected && source.kept != Kept::kNothing;
+    return isKept ? Bounds{1, blocks(source.tokens.rows), source.linear.columns(), panel} : none;
   };
   const auto rows = [&](bool there, size_t heads, size_t count) {
-    return there ? Bounds{call.batch, heads, count} : none;
+    return there ? Bounds{call.batch, heads, count, panel} : none;
   };
   const auto weights = [&](bool there) {
     const size_t slots = call.reduce == Reduce::kNone ? call.selectedHeads.size() : 1;
     return rows(there && (call.weights || call.topIndices), slots, call.selectedQueries.size());
   };
   // Few queries read the keys where they lie; all else needs them in panels, packed or projected to them.
-  const bool hasPanels = static_cast<bool>(call.keyPanels);
-  const bool readsInPlace = call.operands->perWord == 1 && !call.query.panels && !call.key.panels;
+  const bool hasPanels = call.keyPanels && call.query.kept != Kept::kNothing;
+  const auto keeps = [&](Kept form) {
+    return call.query.kept == form && call.key.kept == form && call.value.kept == form;
+  };
+  const bool readsInPlace = call.operands->perWord == 1 && keeps(Kept::kRows);
   switch (part) {
     case PartId::packQueryTokens:
       return tokens(call.query);
@@ -62,18 +67,22 @@ inline Bounds boundsOf(const Call& call, size_t panel, PartId part) {
     case PartId::projectValue:
       return projection(call.value);
     case PartId::packKeys:
-      return rows(hasPanels && !call.key.panels, call.kvHeads, call.allKeys());
+      return rows(hasPanels && call.key.kept == Kept::kRows && call.value.kept == Kept::kRows, call.kvHeads,
+                  call.allKeys());
     case PartId::attend:
       return rows(hasPanels, call.heads, call.queries);
+    case PartId::attendTokens:
+      return keeps(Kept::kNothing) ? Bounds{1, panelsOf(call.batch, call.samplesOfBlock(panel)), call.kvHeads}
+                                   : none;
     case PartId::attendFew:
       return rows(readsInPlace, call.kvHeads, call.queries);
     case PartId::projectOutput:
-      return call.hasOutputProjection ? Bounds{1, blocks(call.queries), call.outputWidth} : none;
+      return call.hasOutputProjection ? Bounds{1, blocks(call.queries), call.outputWidth, panel} : none;
     case PartId::packGradients:
     case PartId::gradQuery:
-      return rows(call.hasGradients(), call.heads, call.queries);
+      return rows(call.hasGradients() && hasPanels, call.heads, call.queries);
     case PartId::gradKeyValue:
-      return rows(call.hasGradients(), call.kvHeads, call.allKeys());
+      return rows(call.hasGradients() && hasPanels, call.kvHeads, call.allKeys());
     case PartId::writeLogits:
       return rows(hasPanels && call.logits, call.heads, call.queries);
     case PartId::writeFewLogits:

@@ -51,14 +51,19 @@ struct Linear {
   size_t columns() const { return headColumn.size() * headSize; }
 };
 
+/// In what form heads are kept in the memory of the call. Nothing is, where a tile goes from tokens to
+/// attention.
+enum class Kept { kRows, kPanels, kNothing };
+
 /// One of query, key and value: projected from tokens, or given.
 struct Source {
   bool isProjected = false;
   Linear linear;
   Tokens tokens;
+  Kept kept = Kept::kRows;
   /// Given or prepared rows, [B, heads, rows, size].
   HeadView heads;
-  /// Or projected heads as panels, [B][heads][rows / panel][size][panel], zeros beyond the last row.
+  /// Projected heads as panels, [B][heads][rows / panel][size][panel], zeros beyond the last row.
   Span<float> panels;
 };
 
@@ -77,6 +82,11 @@ struct Broadcast {
 /// Keys differentiated at a time, and how many such blocks may add to dQ at the same time, each to a sum of
 /// its own.
 constexpr size_t kGradientBlock = 128, kGradientPartials = 4;
+
+/// Panels of tokens that a projection takes at a time.
+constexpr size_t kBlockPanels = 4;
+
+inline size_t panelsOf(size_t rows, size_t panel) { return (rows + panel - 1) / panel; }
 
 enum class LogitStage { kRaw, kScaled, kCapped, kMasked };
 enum class Reduce { kNone, kMean, kMax };
@@ -110,7 +120,7 @@ struct Call {
   Span<float> keyPanels;  // [B][G][T / panel][words(headSize)][panel], T = keys + extras
   Span<float> valueRows;  // [B][G][words(T)][valueHeadSize]
   Span<int32_t> poison;   // [B][G][T], 1 where a key or value row is not finite; null where all are
-  Span<float> keySizes;   // [B][T / panel][keySizeColumns], largest |k_c|, Infinity where a row is marked
+  Span<float> keySizes;   // [B][T / panel][keySizeColumns()], largest |k_c|, Infinity where a row is marked
   Span<float> concat;     // [B][L / panel][H][words(valueHeadSize)][panel]
   Span<double> rowMax, rowSum;
 
@@ -144,6 +154,15 @@ struct Call {
   size_t words(size_t n) const { return operands->words(n); }
   size_t allKeys() const { return keys + extras; }
   size_t kvHeadOf(size_t head) const { return head / (heads / kvHeads); }
+  /// Numbers that keySizes has of each panel of keys: one for each head where keys are packed. Where they are
+  /// projected to panels, one for each panel of columns of W, which is what a tile computes.
+  size_t keySizeColumns(size_t panel) const {
+    return key.kept == Kept::kPanels ? panelsOf(kvHeads * headSize, panel) : kvHeads;
+  }
+  /// Whole samples that fill a block of panels of tokens, where a sample fits in.
+  size_t samplesOfBlock(size_t panel) const {
+    return std::max<size_t>(1, kBlockPanels / std::max<size_t>(1, panelsOf(std::max(queries, keys), panel)));
+  }
   size_t rowIndex(size_t b, size_t h, size_t i) const { return (b * heads + h) * queries + i; }
 };
 
@@ -163,24 +182,6 @@ inline KeyRange rangeOf(const Call& call, size_t batch, size_t query) {
   return {from, std::max(from, to), position};
 }
 
-/// Panels of tokens that a projection takes at a time.
-constexpr size_t kBlockPanels = 4;
-
-inline size_t panelsOf(size_t rows, size_t panel) { return (rows + panel - 1) / panel; }
-
-/// The columns [from, to) of all `columns` of keySizes that tell of a key/value head. Keys that are packed have
-/// one for each head. Those that are projected to panels have one for each panel of columns of W: it is what one
-/// tile computes.
-struct KeySizeColumns {
-  size_t from, to, columns;
-};
-
-inline KeySizeColumns keySizeColumns(const Call& call, size_t kvHead, size_t panel) {
-  if (!call.key.panels) return {kvHead, kvHead + 1, call.kvHeads};
-  return {kvHead * call.headSize / panel, panelsOf((kvHead + 1) * call.headSize, panel),
-          panelsOf(call.kvHeads * call.headSize, panel)};
-}
-
 // Reports of src/kernels/status.ts.
 inline bool isCancelled(const Call& call) { return __atomic_load_n(&call.status[0], __ATOMIC_SEQ_CST) != 0; }
 
@@ -196,14 +197,15 @@ inline void reportEmptyRow(const Call& call, size_t row) {
 }
 
 /// The parts of a call that tiles are cut from; the work of each is done for rows [from, to) of one head.
-#define ATTENTION_PARTS(X)                                                                                \
-  X(packQueryTokens)                                                                                      \
-  X(packKeyTokens)                                                                                        \
-  X(packValueTokens)                                                                                      \
-  X(packQueryWeight)                                                                                      \
-  X(packKeyWeight) X(packValueWeight) X(packOutputWeight) X(projectQuery) X(projectKey) X(projectValue)   \
-      X(packKeys) X(attend) X(projectOutput) X(writeWeights) X(writeLogits) X(packGradients) X(gradQuery) \
-          X(gradKeyValue) X(attendFew) X(writeFewWeights) X(writeFewLogits)
+#define ATTENTION_PARTS(X)                                                                                   \
+  X(packQueryTokens)                                                                                         \
+  X(packKeyTokens)                                                                                           \
+  X(packValueTokens)                                                                                         \
+  X(packQueryWeight)                                                                                         \
+  X(packKeyWeight)                                                                                           \
+  X(packValueWeight) X(packOutputWeight) X(projectQuery) X(projectKey) X(projectValue) X(packKeys) X(attend) \
+      X(projectOutput) X(writeWeights) X(writeLogits) X(packGradients) X(gradQuery) X(gradKeyValue)          \
+          X(attendFew) X(writeFewWeights) X(writeFewLogits) X(attendTokens)
 
 using Part = void (*)(const Call&, size_t batch, size_t head, size_t from, size_t to);
 

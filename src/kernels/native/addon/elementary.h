@@ -7,8 +7,8 @@ namespace attention::ISA {
 
 /// e^x for x <= 88; 0 for x = -Infinity and wherever it is below the normal range. x·log2(e) is cut into a
 /// whole n and a rest in [-1/2, 1/2], and 2^rest is a polynomial of degree 6. The rounding of x·log2(e) costs
-/// a relative error of 1.3·|x|·2^-24, about as much as the rounding of x itself; the rest is within 2 units in the last
-/// place.
+/// a relative error of 1.3·|x|·2^-24, about as much as the rounding of x itself; the rest is within 2 units
+/// in the last place.
 inline Vec exp(Vec x) {
   // Far enough down for 0, and finite, so that the rest is a number where x is -Infinity.
   const Vec scaled = maximum(broadcast(-200), x) * broadcast(1.44269504f);

@@ -124,9 +124,9 @@ size_t addToRows(const Rows& values, const float* weights, size_t r, size_t rows
 /// Values that all rows meet while they are in the first-level cache.
 constexpr size_t kValuesAtOnce = 16;
 
-/// Takes a piece of a block of values into the sums of all rows, few enough at a time to be in the first-level
-/// cache while groups of rows and columns meet them one after the other. Whatever a sum has is shrunk first.
-/// Asks for the rows behind them, then for `next`.
+/// Takes a piece of a block of values into the sums of all rows, few enough at a time to be in the
+/// first-level cache while groups of rows and columns meet them one after the other. Whatever a sum has is
+/// shrunk first. Asks for the rows behind them, then for `next`.
 inline void addPiece(const Rows& values, const Rows& next, const float* weights, size_t rows, float* shrink,
                      float* o, size_t size) {
   Ahead ahead(values, next, size);
@@ -167,9 +167,8 @@ inline void attendFewQueries(const Call& call, size_t batch, size_t kvHead) {
   for (size_t block = 0; block < all; block += kBlock) {
     const size_t end = std::min(block + kBlock, all);
     if (!queries.sees(block, end)) continue;
-    forEachPiece(keys, block, end, values.piece(block, end), [&](const Rows& k, const Rows& next, size_t at) {
-      queries.dotProducts(k, next, s + at);
-    });
+    forEachPiece(keys, block, end, values.piece(block, end),
+                 [&](const Rows& k, const Rows& next, size_t at) { queries.dotProducts(k, next, s + at); });
     if (call.softcap != 0) queries.cap(end - block, s);
     queries.mask(block, end, s);
     for (size_t r = 0; r < rows.size(); r++)

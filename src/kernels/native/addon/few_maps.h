@@ -21,9 +21,8 @@ inline void logitRow(const Call& call, size_t batch, size_t head, size_t query, 
   for (size_t block = 0; block < all; block += kBlock) {
     const size_t end = std::min(block + kBlock, all);
     const Rows behind = keys.piece(end < all ? end : block, all);
-    forEachPiece(keys, block, end, behind, [&](const Rows& k, const Rows& next, size_t at) {
-      one.dotProducts(k, next, s + at);
-    });
+    forEachPiece(keys, block, end, behind,
+                 [&](const Rows& k, const Rows& next, size_t at) { one.dotProducts(k, next, s + at); });
     if (stage >= LogitStage::kCapped && call.softcap != 0) one.cap(end - block, s);
     if (stage == LogitStage::kMasked) one.mask(block, end, s);
     std::copy_n(s, end - block, logits + block);

@@ -13,7 +13,7 @@ inline QueryPanel panelFrom(const Call& call, size_t batch, size_t head, size_t 
   size_t queries[kPanel];
   const size_t count = std::min<size_t>(kPanel, call.queries - first);
   for (size_t lane = 0; lane < count; lane++) queries[lane] = first + lane;
-  return QueryPanel(call, batch, head, queries, count);
+  return QueryPanel(call, keptOperands(call, batch, head), batch, head, queries, count);
 }
 
 /// Number of the panel that begins at a query, over all samples and heads.

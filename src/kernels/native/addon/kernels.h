@@ -2,6 +2,7 @@
 #pragma once
 
 #include "attend.h"
+#include "attend_tokens.h"
 #include "few.h"
 #include "few_maps.h"
 #include "gradients.h"
@@ -39,10 +40,10 @@ inline void projectValue(C call, N, N block, N from, N to) {
   projectHeads(call, call.value, block, from, to);
 }
 inline void packKeys(C call, N batch, N kvHead, N from, N to) { packKeyRows(call, batch, kvHead, from, to); }
-inline void attend(C call, N batch, N head, N from, N to) { attendQueries(call, batch, head, from, to); }
-inline void projectOutput(C call, N, N block, N from, N to) {
-  projectOutputColumns(call, block, from, to);
+inline void attend(C call, N batch, N head, N from, N to) {
+  attendQueries(call, keptOperands(call, batch, head), batch, head, from, to);
 }
+inline void projectOutput(C call, N, N block, N from, N to) { projectOutputColumns(call, block, from, to); }
 inline void writeWeights(C call, N batch, N slot, N from, N to) {
   writeWeightRows(call, batch, slot, from, to);
 }
@@ -57,6 +58,7 @@ inline void gradKeyValue(C call, N batch, N kvHead, N from, N to) {
   gradKeyRows(call, batch, kvHead, from, to);
 }
 
+inline void attendTokens(C call, N, N block, N from, N to) { attendTokenBlock(call, block, from, to); }
 inline void attendFew(C call, N batch, N kvHead, N, N) { attendFewQueries(call, batch, kvHead); }
 
 extern const Kernels kernels;

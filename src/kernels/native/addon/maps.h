@@ -17,7 +17,7 @@ inline void writeLogitRows(const Call& call, size_t batch, size_t head, size_t f
     size_t queries[kPanel];
     const size_t count = std::min<size_t>(kPanel, to - first);
     for (size_t lane = 0; lane < count; lane++) queries[lane] = first + lane;
-    QueryPanel panel(call, batch, head, queries, count);
+    QueryPanel panel(call, keptOperands(call, batch, head), batch, head, queries, count);
     panel.packQueries(call.logitStage == LogitStage::kRaw ? 1 : call.scale);
     float* rows = call.logits.data + call.rowIndex(batch, head, first) * all;
     for (size_t block = 0; block < all; block += kBlock) {
@@ -91,7 +91,8 @@ inline void writeWeightRows(const Call& call, size_t batch, size_t slot, size_t 
     if (needsWholeRows) std::fill_n(whole, all * kPanel, 0.0f);
     for (size_t h = 0; h < heads; h++) {
       const size_t head = call.selectedHeads[call.reduce == Reduce::kNone ? slot : h];
-      QueryPanel panel(call, batch, head, call.selectedQueries.data() + first, count);
+      QueryPanel panel(call, keptOperands(call, batch, head), batch, head,
+                       call.selectedQueries.data() + first, count);
       panel.packQueries(call.scale);
       alignas(64) float top[kPanel], inverse[kPanel];
       for (size_t lane = 0; lane < kPanel; lane++) {

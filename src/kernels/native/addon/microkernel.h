@@ -31,11 +31,11 @@ struct Bfloat16 {
   }
 };
 
-/// C[i][lane] = Σ_k a[k·aStride + i]·b[k·bStride + lane], i < kRows, lane < kVectors·kLanes. A row of B is two
-/// vectors, or the first of them; an element of A is broadcast, and the kRows x kVectors accumulators stay in
-/// registers. Each element is one chain of fused multiply-adds over k in ascending order, whatever the block
-/// it falls into. The chain begins at zero and is added to C as a whole: many small terms do not drown one by
-/// one in a large C.
+/// C[i][lane] = Σ_k a[k·aStride + i]·b[k·bStride + lane], i < kRows, lane < kVectors·kLanes. A row of B is
+/// two vectors, or the first of them; an element of A is broadcast, and the kRows x kVectors accumulators
+/// stay in registers. Each element is one chain of fused multiply-adds over k in ascending order, whatever
+/// the block it falls into. The chain begins at zero and is added to C as a whole: many small terms do not
+/// drown one by one in a large C.
 template <typename Operand, int kVectors, int kRows>
 void multiplyRows(const float* a, size_t aStride, const float* b, size_t bStride, size_t depth, float* c,
                   size_t cStride, Into into, const float* scale) {
@@ -95,11 +95,11 @@ void multiplyRow(const float* a, size_t aStride, const float* b, size_t panelStr
   }
 }
 
-template <typename Operand, size_t... kRows>
-constexpr Operands operandsOf(std::index_sequence<kRows...>) {
+template <typename Operand, size_t... kRows, size_t... kHalfRows>
+constexpr Operands operandsOf(std::index_sequence<kRows...>, std::index_sequence<kHalfRows...>) {
   return {Operand::kPerWord,
           &Operand::pack,
-          {{&multiplyRows<Operand, 1, static_cast<int>(kRows) + 1>...},
+          {{&multiplyRows<Operand, 1, static_cast<int>(kHalfRows) + 1>...},
            {&multiplyRows<Operand, 2, static_cast<int>(kRows) + 1>...}},
           {&multiplyRow<Operand, 1>, &multiplyRow<Operand, 2>, &multiplyRow<Operand, 3>,
            &multiplyRow<Operand, 4>}};
@@ -107,7 +107,8 @@ constexpr Operands operandsOf(std::index_sequence<kRows...>) {
 
 /// The products of one kind of operands.
 template <typename Operand>
-constexpr Operands kOperands = operandsOf<Operand>(std::make_index_sequence<kMaxRows>());
+constexpr Operands kOperands = operandsOf<Operand>(std::make_index_sequence<kMaxRows>(),
+                                                   std::make_index_sequence<kMaxHalfRows>());
 
 /// Vectors of a panel that hold its first `lanes`: what the products of a panel need not go beyond.
 inline size_t vectorsOf(size_t lanes) { return lanes <= kLanes ? 1 : 2; }
@@ -117,7 +118,8 @@ inline void multiply(const Operands& operands, const float* a, size_t aStride, c
                      size_t depth, size_t rows, float* c, size_t cStride, Into into,
                      const float* scale = nullptr, size_t vectors = 2) {
   const MultiplyRows* multiplyRows = operands.multiply[vectors - 1];
-  const size_t pieces = (rows + kMaxRows - 1) / kMaxRows;
+  const size_t most = vectors == 1 ? kMaxHalfRows : kMaxRows;
+  const size_t pieces = (rows + most - 1) / most;
   size_t row = 0;
   for (size_t piece = 0; piece < pieces; piece++) {
     const size_t end = rows * (piece + 1) / pieces;

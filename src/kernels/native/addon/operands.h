@@ -28,7 +28,7 @@ struct Operands {
   /// Rows of float32, `columns` wide, as rows of words: row p holds rows p·perWord …, zeros beyond the last.
   /// `words` may begin where the rows begin.
   void (*pack)(const float* rows, size_t count, size_t columns, float* words);
-  MultiplyRows multiply[2][14];
+  MultiplyRows multiply[2][16];
   /// One row in the columns of 1, 2, … panels; kOverwrite or kAdd.
   MultiplyRow multiplyRow[kRowPanels];
 

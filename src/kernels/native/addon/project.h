@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "call.h"
+#include "heads.h"
 #include "microkernel.h"
 #include "scratch.h"
 
@@ -17,10 +18,7 @@ inline bool isFinite(const float* x, size_t count) {
   Vec probes = broadcast(0);
   const size_t whole = count - count % kLanes;
   for (size_t i = 0; i < whole; i += kLanes) probes = fma(load(x + i), broadcast(0), probes);
-  alignas(64) float lanes[kLanes];
-  store(lanes, probes);
-  float probe = 0;
-  for (size_t i = 0; i < kLanes; i++) probe += lanes[i];
+  float probe = sumLanes(probes);
   for (size_t i = whole; i < count; i++) probe += x[i] * 0;
   return probe == 0;
 }
@@ -111,8 +109,8 @@ struct Destination {
   size_t stride;
 };
 
-/// Adds b, where there is one, to `count` rows of one panel of columns, and looks at them: returns whether all
-/// is finite.
+/// Adds b, where there is one, to `count` rows of one panel of columns, and looks at them: returns whether
+/// all is finite.
 inline bool finishColumns(const Linear& linear, size_t column, const Destination& to, size_t count) {
   alignas(64) float bias[kPanel] = {};
   if (linear.bias) {
@@ -155,8 +153,9 @@ bool projectPanels(const Operands& operands, const Linear& linear, const TokenPa
 }
 
 /// The same, by way of a panel: for columns of several heads, or fewer than a panel is wide.
-inline bool projectAcrossHeads(const Operands& operands, const Linear& linear, const TokenPanels& tokens,
-                               size_t column, const HeadView& heads) {
+template <typename Heads>
+bool projectAcrossHeads(const Operands& operands, const Linear& linear, const TokenPanels& tokens,
+                        size_t column, const Heads& heads) {
   alignas(64) float result[kBlockPanels * kPanel * kPanel];
   const auto inResult = [&](size_t panel) -> Destination {
     return {result + (panel - tokens.first) * kPanel * kPanel, kPanel};
@@ -174,10 +173,11 @@ inline bool projectAcrossHeads(const Operands& operands, const Linear& linear, c
   return finite;
 }
 
-/// The same for the one token of a panel, in several panels of columns at a time: what W costs to read is then
-/// all that it costs.
-inline bool projectToken(const Operands& operands, const Linear& linear, const TokenPanels& tokens,
-                         size_t from, size_t to, const HeadView& heads) {
+/// The same for the one token of a panel, in several panels of columns at a time: what W costs to read is
+/// then all that it costs.
+template <typename Heads>
+bool projectToken(const Operands& operands, const Linear& linear, const TokenPanels& tokens, size_t from,
+                  size_t to, const Heads& heads) {
   alignas(64) float result[kRowPanels * kPanel];
   const float* words = tokens.words + tokens.first * linear.words * kPanel;
   bool finite = true;
@@ -222,17 +222,16 @@ inline float finishPanelRows(const Linear& linear, size_t head, size_t c, size_t
   return maximumOfLanes(maximum(largest[0], largest[1])) + sumLanes(probes[0] + probes[1]);
 }
 
-/// The same as panels of heads: W and x change their places in the product, and nothing has to be turned around
-/// to make scores of y. Each element is the same chain of sums as in a row. The largest |y| of each panel goes
-/// to `sizes`, where given.
-inline bool projectToPanels(const Operands& operands, const Linear& linear, const TokenPanels& tokens,
-                            size_t column, float* heads, const Span<float>& sizes) {
-  const float* w = linear.packed.data + column * linear.words;
-  const size_t end = std::min(column + kPanel, linear.columns());
-  const size_t panels = panelsOf(tokens.rows, kPanel);
+/// The same as panels of heads, for columns [column, end) of one panel of columns: W and x change their
+/// places in the product, and nothing has to be turned around to make scores of y. Each element is the same
+/// chain of sums as in a row. The largest |y| of panel p of the tokens goes to sizes[p·sizeStride], where
+/// given.
+inline bool projectPanel(const Operands& operands, const Linear& linear, const TokenPanels& tokens,
+                         size_t column, size_t end, const HeadPanels& heads, float* sizes,
+                         size_t sizeStride) {
+  const float* w = linear.packed.data + column / kPanel * kPanel * linear.words + column % kPanel;
   const auto rowsOf = [&](size_t panel, size_t head, size_t c) {
-    const size_t index = (tokens.sampleOf(panel) * linear.headColumn.size() + head) * panels;
-    return heads + ((index + tokens.rowOf(panel) / kPanel) * linear.headSize + c) * kPanel;
+    return heads.panel(tokens.sampleOf(panel), head, tokens.rowOf(panel)) + c * kPanel;
   };
   for (size_t k = 0; k < linear.words; k += kDepth) {
     const size_t depth = std::min(kDepth, linear.words - k);
@@ -248,26 +247,26 @@ inline bool projectToPanels(const Operands& operands, const Linear& linear, cons
   for (size_t panel = tokens.first; panel < tokens.last; panel++) {
     float size = 0;
     forEachRun(linear, column, end, [&](size_t head, size_t c, size_t, size_t count) {
-      const float run =
-          finishPanelRows(linear, head, c, count, tokens.count(panel), rowsOf(panel, head, c));
+      const float run = finishPanelRows(linear, head, c, count, tokens.count(panel), rowsOf(panel, head, c));
       finite = finite && run < INFINITY;
       size = std::max(size, run);
     });
-    if (sizes) sizes.data[panel * panelsOf(linear.columns(), kPanel) + column / kPanel] = size;
+    if (sizes != nullptr) sizes[(panel - tokens.first) * sizeStride] = size;
   }
   return finite;
 }
 
-/// A block of kBlockPanels panels of tokens, which stay in the second-level cache while they are projected. It may
-/// hold tokens of several samples: a projection does not care, and W is read once for all of them.
+/// A block of kBlockPanels panels of tokens, which stay in the second-level cache while they are projected.
+/// It may hold tokens of several samples: a projection does not care, and W is read once for all of them.
 inline TokenPanels blockOf(const Call& call, const Span<float>& panels, size_t rows, size_t block) {
   const size_t first = block * kBlockPanels;
   return {panels.data, first, std::min(first + kBlockPanels, call.batch * panelsOf(rows, kPanel)), rows};
 }
 
-/// Projects tokens onto the columns [from, to), as rows of `heads`.
-inline void projectToRows(const Call& call, const Linear& linear, const TokenPanels& tokens,
-                          const HeadView& heads, size_t from, size_t to) {
+/// Projects tokens onto the columns [from, to), as rows of `heads`; `from` begins a panel of columns.
+template <typename Heads>
+void projectToRows(const Call& call, const Linear& linear, const TokenPanels& tokens, const Heads& heads,
+                   size_t from, size_t to) {
   const Operands& operands = *call.operands;
   const size_t first = tokens.first;
   bool finite = true;
@@ -279,32 +278,48 @@ inline void projectToRows(const Call& call, const Linear& linear, const TokenPan
       const auto inPlace = [&](size_t panel) -> Destination {
         return {heads.row(tokens.sampleOf(panel), head, tokens.rowOf(panel)) + c, heads.rowStride};
       };
-      finite = (c + kPanel <= linear.headSize
-                    ? projectPanels(operands, linear, tokens, column, inPlace)
-                    : projectAcrossHeads(operands, linear, tokens, column, heads)) &&
-               finite;
+      finite =
+          (c + kPanel <= linear.headSize ? projectPanels(operands, linear, tokens, column, inPlace)
+                                         : projectAcrossHeads(operands, linear, tokens, column, heads)) &&
+          finite;
     }
   }
   if (!finite) reportOverflow(call);
 }
 
-/// Q = X·W_Q + b_Q (likewise K, V) for a block of tokens and the columns [from, to), as rows of heads or as
-/// panels; the largest numbers of panels go to `sizes`, where given.
-inline void projectHeads(const Call& call, const Source& source, size_t block, size_t from, size_t to,
-                         const Span<float>& sizes = {}) {
-  const TokenPanels tokens = blockOf(call, source.tokens.panels, source.tokens.rows, block);
-  if (!source.panels) return projectToRows(call, source.linear, tokens, source.heads, from, to);
+/// Projects tokens onto the columns [from, to), as panels of `heads`. The largest |y| of panel p of the
+/// tokens in panel c of the columns goes to sizes[p·sizeStride + c], where given, both counted from the
+/// first.
+inline void projectToPanels(const Call& call, const Linear& linear, const TokenPanels& tokens,
+                            const HeadPanels& heads, size_t from, size_t to, float* sizes = nullptr,
+                            size_t sizeStride = 0) {
   bool finite = true;
-  for (size_t column = from; column < to; column += kPanel) {
-    finite = projectToPanels(*call.operands, source.linear, tokens, column, source.panels.data, sizes) && finite;
+  for (size_t column = from; column < to;) {
+    const size_t end = std::min(to, (column / kPanel + 1) * kPanel);
+    finite = projectPanel(*call.operands, linear, tokens, column, end, heads, sizes, sizeStride) && finite;
+    if (sizes != nullptr) sizes++;
+    column = end;
   }
   if (!finite) reportOverflow(call);
 }
 
+/// Q = X·W_Q + b_Q (likewise K, V) for a block of tokens and the columns [from, to), in the form in which
+/// heads are kept; the largest numbers of panels go to keySizes, where given.
+inline void projectHeads(const Call& call, const Source& source, size_t block, size_t from, size_t to,
+                         const Span<float>& keySizes = {}) {
+  const TokenPanels tokens = blockOf(call, source.tokens.panels, source.tokens.rows, block);
+  if (source.kept == Kept::kRows) return projectToRows(call, source.linear, tokens, source.heads, from, to);
+  const Linear& linear = source.linear;
+  const HeadPanels heads{source.panels.data, linear.headColumn.size(), source.tokens.rows, linear.headSize};
+  const size_t columns = panelsOf(linear.columns(), kPanel);
+  float* sizes = keySizes ? keySizes.data + tokens.first * columns + from / kPanel : nullptr;
+  projectToPanels(call, linear, tokens, heads, from, to, sizes, columns);
+}
+
 /// output = Concat(head_1 … head_H)·W_O + b_O for a block of tokens and the columns [from, to).
 inline void projectOutputColumns(const Call& call, size_t block, size_t from, size_t to) {
-  projectToRows(call, call.outputProjection, blockOf(call, call.concat, call.queries, block), call.output, from,
-                to);
+  projectToRows(call, call.outputProjection, blockOf(call, call.concat, call.queries, block), call.output,
+                from, to);
 }
 
 }  // namespace attention::ISA

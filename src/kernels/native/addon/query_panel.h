@@ -8,6 +8,7 @@
 
 #include "call.h"
 #include "elementary.h"
+#include "heads.h"
 #include "microkernel.h"
 #include "scratch.h"
 
@@ -21,8 +22,9 @@ constexpr float kForbidden = -std::numeric_limits<float>::infinity();
 class QueryPanel {
  public:
   /// Query of each lane; the last one stands in for lanes beyond it.
-  QueryPanel(const Call& call, size_t batch, size_t head, const size_t* queries, size_t count)
-      : call_(call), batch_(batch), head_(head), count_(count) {
+  QueryPanel(const Call& call, const HeadOperands& operands, size_t batch, size_t head, const size_t* queries,
+             size_t count)
+      : call_(call), operands_(operands), batch_(batch), head_(head), count_(count) {
     KeyRange range{};
     for (size_t lane = 0; lane < kPanel; lane++) {
       query_[lane] = queries[std::min(lane, count - 1)];
@@ -45,7 +47,7 @@ class QueryPanel {
     static thread_local Scratch packed, rows;
     q_ = packed.take(call_.headSize * kPanel);
     if (call_.operands->perWord > 1) std::swap(scale, scaleLeft_);
-    if (call_.query.panels) {
+    if (operands_.queries != nullptr) {
       takeLanes(scale);
     } else {
       float* gathered = rows.take(kPanel * call_.headSize);
@@ -55,18 +57,16 @@ class QueryPanel {
       }
       transpose(gathered, call_.headSize, kPanel, call_.headSize, q_, kPanel);
     }
-    alignas(64) float sums[kPanel];
-    for (size_t lane = 0; lane < kPanel; lane += kLanes) {
-      Vec sum = broadcast(0);
-      for (size_t c = 0; c < call_.headSize; c++) sum = sum + abs(load(q_ + c * kPanel + lane));
-      store(sums + lane, sum);
+    Vec sums[2] = {broadcast(0), broadcast(0)};
+    for (size_t c = 0; c < call_.headSize; c++) {
+      for (int half = 0; half < 2; half++)
+        sums[half] = sums[half] + abs(load(q_ + c * kPanel + half * kLanes));
     }
-    size_ = 0;
-    for (const float sum : sums) {
-      // NaN is larger than everything.
-      if (!(sum <= size_)) size_ = sum;
+    // NaN, where any sum is not finite: x·0 is 0 for every finite x and NaN for every other.
+    size_ = maximumOfLanes(maximum(sums[0], sums[1])) + sumLanes((sums[0] + sums[1]) * broadcast(0));
+    if (call_.operands->perWord > 1 && !fitsOperands(*call_.operands, q_, call_.headSize * kPanel)) {
+      size_ = INFINITY;
     }
-    if (!fitsOperands(*call_.operands, q_, call_.headSize * kPanel)) size_ = INFINITY;
     size_ *= std::max(1.0f, std::fabs(scaleLeft_));
     call_.operands->pack(q_, call_.headSize, kPanel, q_);
   }
@@ -94,14 +94,12 @@ class QueryPanel {
     return {std::max(block, from), std::min(end, static_cast<size_t>(anyTo_))};
   }
 
-  /// q·k for the keys [block, end): s[key - block][lane], in the first `vectors` of the lanes. NaN where it is
-  /// too large for float32, so that it cannot be taken for a forbidden key.
+  /// q·k for the keys [block, end): s[key - block][lane], in the first `vectors` of the lanes. NaN where it
+  /// is too large for float32, so that it cannot be taken for a forbidden key.
   void dotProducts(size_t block, size_t end, float* s, size_t vectors = 2) const {
-    const size_t index = batch_ * call_.kvHeads + call_.kvHeadOf(head_);
     const size_t depth = call_.words(call_.headSize);
-    const float* panels = call_.keyPanels.data + index * panelsOf(call_.allKeys(), kPanel) * depth * kPanel;
     for (size_t key = block; key < end; key += kPanel) {
-      multiply(*call_.operands, panels + key * depth, kPanel, q_, kPanel, depth,
+      multiply(*call_.operands, operands_.keys + key * depth, kPanel, q_, kPanel, depth,
                std::min<size_t>(kPanel, end - key), s + (key - block) * kPanel, kPanel, Into::kOverwrite,
                nullptr, vectors);
     }
@@ -138,11 +136,7 @@ class QueryPanel {
   /// Qᵀ·scale from queries that lie in panels already: a whole panel, or whatever queries are in the lanes.
   void takeLanes(float scale) {
     const size_t size = call_.headSize;
-    const auto panelOf = [&](size_t query) {
-      const size_t panels = panelsOf(call_.queries, kPanel);
-      return call_.query.panels.data +
-             ((batch_ * call_.heads + head_) * panels + query / kPanel) * size * kPanel;
-    };
+    const auto panelOf = [&](size_t query) { return operands_.queries + query / kPanel * size * kPanel; };
     bool isWhole = query_[0] % kPanel == 0;
     for (size_t lane = 1; lane < count_; lane++) isWhole = isWhole && query_[lane] == query_[0] + lane;
     if (isWhole) {
@@ -158,22 +152,18 @@ class QueryPanel {
 
   /// Whether |q·k| <= Σ|q_c|·max|k_c| leaves room for biases of any size beside it.
   bool mayOverflow(size_t block, size_t end) const {
-    const size_t panels = panelsOf(call_.allKeys(), kPanel);
-    const auto [from, to, columns] = keySizeColumns(call_, call_.kvHeadOf(head_), kPanel);
     float largest = 0;
     for (size_t key = block; key < end; key += kPanel) {
-      const float* sizes = call_.keySizes.data + (batch_ * panels + key / kPanel) * columns;
-      largest = std::max(largest, *std::max_element(sizes + from, sizes + to));
+      const float* sizes = operands_.keySizes + key / kPanel * operands_.keySizeStride;
+      largest = std::max(largest, *std::max_element(sizes, sizes + operands_.sizesOfPanel));
     }
     return !(size_ * largest < 1e30f);
   }
 
   void reportPoison(size_t block, size_t end, const float* s) const {
-    if (!call_.poison) return;
-    const size_t index = batch_ * call_.kvHeads + call_.kvHeadOf(head_);
-    const int32_t* poison = call_.poison.data + index * call_.allKeys();
+    if (operands_.poison == nullptr) return;
     for (size_t key = block; key < end; key++) {
-      if (poison[key] == 0) continue;
+      if (operands_.poison[key] == 0) continue;
       for (size_t lane = 0; lane < count_; lane++) {
         if (s[(key - block) * kPanel + lane] != kForbidden) reportOverflow(call_);
       }
@@ -242,6 +232,7 @@ class QueryPanel {
   }
 
   const Call& call_;
+  const HeadOperands operands_;
   const size_t batch_, head_, count_;
   size_t query_[kPanel];
   // Range of keys of each lane, as floats: exact up to 2^24 keys, which the plan checks.

@@ -44,8 +44,8 @@ Linear readLinear(const Call& call, Reader& job, size_t inWidth, size_t groupWid
   if (result.bias && biasColumn.size() != heads)
     job.fail("linear.biasColumn", std::to_string(heads) + " columns");
   // In the memory of the job, or kept from an earlier one.
-  result.packed = job.array<float>("linear.packed",
-                                   product({panelsOf(result.columns(), panel), panel, result.words}));
+  result.packed =
+      job.array<float>("linear.packed", product({panelsOf(result.columns(), panel), panel, result.words}));
   return result;
 }
 
@@ -63,10 +63,15 @@ Source readSource(const Call& call, Reader& job, const char* role, size_t heads,
         "tokens.panels", product({call.batch, panelsOf(rows, panel), call.words(tokens.width), panel}));
     result.linear = readLinear(call, job, tokens.width, tokens.width, heads, size, panel);
   }
-  if (job.boolean("in panels")) {
-    if (!result.isProjected || call.operands->perWord != 1) job.fail("in panels", "projected float32 heads");
+  const size_t kept = job.count("kept");
+  if (kept > static_cast<size_t>(Kept::kNothing)) job.fail("kept", "a form of heads");
+  result.kept = static_cast<Kept>(kept);
+  if (result.kept != Kept::kRows && (!result.isProjected || call.operands->perWord != 1)) {
+    job.fail("kept", "rows of heads that are given or in bfloat16");
+  }
+  if (result.kept == Kept::kPanels) {
     result.panels = job.array<float>(role, product({call.batch, heads, panelsOf(rows, panel), panel, size}));
-  } else {
+  } else if (result.kept == Kept::kRows) {
     result.heads = readView(job, role, call.batch, heads, rows, size);
   }
   return result;
@@ -110,9 +115,9 @@ void readPackedKeys(Call& call, Reader& job, size_t panel) {
       job.array<float>("native.key_panels", product({kvRows, panels, panel, call.words(call.headSize)}));
   call.valueRows =
       job.array<float>("native.value_rows", product({kvRows, call.words(all), call.valueHeadSize}));
-  if (!call.key.panels) call.poison = job.array<int32_t>("native.poison", product({kvRows, all}));
-  call.keySizes = job.array<float>(
-      "native.key_sizes", product({call.batch, panels, keySizeColumns(call, 0, panel).columns}));
+  if (call.key.kept == Kept::kRows) call.poison = job.array<int32_t>("native.poison", product({kvRows, all}));
+  call.keySizes =
+      job.array<float>("native.key_sizes", product({call.batch, panels, call.keySizeColumns(panel)}));
 }
 
 std::vector<size_t> readSelection(Reader& job, const char* name, size_t count) {
@@ -199,9 +204,12 @@ Call readCall(Reader job, size_t panel, const Operands& operands) {
   readVisibility(call, job);
 
   const bool hasPackedKeys = job.boolean("packed keys");
-  if (call.value.panels) job.fail("value", "rows");
-  if (call.key.panels && (!hasPackedKeys || call.past > 0 || call.extras > 0)) {
+  if (call.value.kept == Kept::kPanels) job.fail("value", "rows");
+  if (call.key.kept != Kept::kRows && (call.past > 0 || call.extras > 0)) {
     job.fail("key", "rows, to be packed with the past and extra ones");
+  }
+  if (hasPackedKeys ? call.key.kept == Kept::kNothing : call.key.kept == Kept::kPanels) {
+    job.fail("key", "a form that goes with the packed keys");
   }
   if (hasPackedKeys) readPackedKeys(call, job, panel);
   const size_t rows = product({call.batch, call.heads, call.queries});
@@ -211,8 +219,7 @@ Call readCall(Reader job, size_t panel, const Operands& operands) {
   call.hasOutputProjection = job.boolean("outputProjection");
   if (call.hasOutputProjection) {
     const size_t headsWidth = product({call.heads, call.valueHeadSize});
-    call.outputProjection =
-        readLinear(call, job, headsWidth, call.valueHeadSize, 1, call.outputWidth, panel);
+    call.outputProjection = readLinear(call, job, headsWidth, call.valueHeadSize, 1, call.outputWidth, panel);
     call.concat = job.array<float>(
         "concat", product({call.batch, panelsOf(call.queries, panel), call.outputProjection.words, panel}));
     call.output = readView(job, "output", call.batch, 1, call.queries, call.outputWidth);

@@ -10,8 +10,7 @@ void readGradients(Call& call, Reader& job, size_t panel) {
   }
   if (!call.keyPanels) job.fail("native.key_panels", "the packed keys");
   const size_t fresh = call.keys - call.past;
-  call.gradOutput =
-      readView(job, "gradOutput", call.batch, call.heads, call.queries, call.valueHeadSize);
+  call.gradOutput = readView(job, "gradOutput", call.batch, call.heads, call.queries, call.valueHeadSize);
   call.gradQuery = readView(job, "grad_query", call.batch, call.heads, call.queries, call.headSize);
   call.gradKey = readView(job, "grad_key", call.batch, call.kvHeads, fresh, call.headSize);
   call.gradValue = readView(job, "grad_value", call.batch, call.kvHeads, fresh, call.valueHeadSize);

@@ -116,8 +116,8 @@ class RowPieces {
   const size_t batch_, kvHead_, size_;
 };
 
-/// Calls `run(rows, next, at)` for each piece of the rows [block, end): the piece, the rows that are met after
-/// it, up to `behind`, and where it begins in the block.
+/// Calls `run(rows, next, at)` for each piece of the rows [block, end): the piece, the rows that are met
+/// after it, up to `behind`, and where it begins in the block.
 template <typename Run>
 void forEachPiece(const RowPieces& rows, size_t block, size_t end, const Rows& behind, Run run) {
   for (size_t at = block; at < end;) {

@@ -33,7 +33,7 @@ struct Vec {
 };
 using Mask = __mmask16;
 constexpr int kLanes = 16;
-constexpr int kMaxRows = 14;
+constexpr int kMaxRows = 14, kMaxHalfRows = 16;
 
 inline Vec load(const float* p) { return {_mm512_loadu_ps(p)}; }
 inline void store(float* p, Vec a) { _mm512_storeu_ps(p, a.v); }
@@ -60,10 +60,8 @@ inline Vec loadFirst(const float* p, size_t count) {
 #pragma GCC unroll 4
   for (int i = 0; i < 4; i++) {
     const __m512 a = v[4 * i].v, b = v[4 * i + 1].v, c = v[4 * i + 2].v, d = v[4 * i + 3].v;
-    const __m512d ab =
-        _mm512_castps_pd(_mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)));
-    const __m512d cd =
-        _mm512_castps_pd(_mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d)));
+    const __m512d ab = _mm512_castps_pd(_mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)));
+    const __m512d cd = _mm512_castps_pd(_mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d)));
     fours[i] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd)),
                              _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd)));
   }
@@ -129,7 +127,7 @@ struct Mask {
   __m256 m;
 };
 constexpr int kLanes = 8;
-constexpr int kMaxRows = 6;
+constexpr int kMaxRows = 6, kMaxHalfRows = 12;
 
 inline Vec load(const float* p) { return {_mm256_loadu_ps(p)}; }
 inline void store(float* p, Vec a) { _mm256_storeu_ps(p, a.v); }
@@ -221,7 +219,7 @@ struct Mask {
   uint32x4_t m;
 };
 constexpr int kLanes = 4;
-constexpr int kMaxRows = 8;
+constexpr int kMaxRows = 8, kMaxHalfRows = 16;
 
 inline Vec load(const float* p) { return {vld1q_f32(p)}; }
 inline void store(float* p, Vec a) { vst1q_f32(p, a.v); }

@@ -31,8 +31,8 @@ struct LaidOut<double> {
 template <typename Float>
 using Numbers = Float[kBatch];
 
-/// Of numbers that are finite and not 0; others give something too. Those of float32 in vectors, of the widest
-/// kind that the processor has.
+/// Of numbers that are finite and not 0; others give something too. Those of float32 in vectors, of the
+/// widest kind that the processor has.
 void layOut(const Numbers<float>& numbers, LaidOut<float>& result);
 void layOut(const Numbers<double>& numbers, LaidOut<double>& result);
 

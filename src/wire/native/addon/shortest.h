@@ -74,14 +74,14 @@ class RoundedPowers {
 
  private:
   RoundedPowers() {
-    for (int q = kLeastPower; q <= kLargestPower; q++)
-      powers_[q - kLeastPower] = Scale<Float>::roundedUp(q);
+    for (int q = kLeastPower; q <= kLargestPower; q++) powers_[q - kLeastPower] = Scale<Float>::roundedUp(q);
   }
   typename Scale<Float>::Power powers_[kLargestPower - kLeastPower + 1];
 };
 
 /// Of the magnitude of a number that is finite and not 0. Others give something too. `powers` are
-/// RoundedPowers. No branches and no types but those of the numbers, so that compilers make vectors of a loop.
+/// RoundedPowers. No branches and no types but those of the numbers, so that compilers make vectors of a
+/// loop.
 template <typename Float>
 inline Shortest<Float> shortest(Float number, const typename Scale<Float>::Power* powers) {
   using F = Format<Float>;

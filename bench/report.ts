@@ -52,6 +52,7 @@ export function printRows(rows: readonly Row[], peakOf: PeakOf): void {
   const lines = rows.flatMap((row) => linesOf(row, peakOf(row)));
   printTable([COLUMNS, ...lines]);
   for (const row of rows) printBeside(row, rows);
+  for (const row of rows) printWithoutGrouped(row);
 }
 
 const FAMILIES = ['ours', 'prepacked', 'fresh', 'engine', 'torch', 'numpy'] as const;
@@ -100,6 +101,17 @@ function printBeside(row: Row, rows: readonly Row[]): void {
       ? `${(mine.minimum / its.minimum).toFixed(2)} times the time`
       : `${((100 * rateOf(shape, mine.minimum, null).rate) / rateOf(other.shape, its.minimum, null).rate).toFixed(0)} % of the rate`;
   console.log(`${shape.name}, ${threads} thread${threads === 1 ? '' : 's'}: ${ratio} of ${name} (minima)`);
+}
+
+/** What GroupQueryAttention is told of causality and windows it skips; the graphs that an engineer starts with do not. */
+function printWithoutGrouped({ shape, threads, measurements }: Row): void {
+  const others = measurements.filter(({ contender }) => !contender.name.startsWith('GroupQueryAttention'));
+  const [mine, ort] = [bestOf(others, 'ours'), bestOf(others, 'onnxruntime')];
+  if (others.length === measurements.length || mine === null || ort === null) return;
+  const ratios = `${(ort.median / mine.median).toFixed(2)} (medians), ${(ort.minimum / mine.minimum).toFixed(2)} (minima)`;
+  console.log(
+    `${shape.name}, ${threads} thread${threads === 1 ? '' : 's'}, against ORT without GroupQueryAttention: ${ratios}, ${ort.name}`,
+  );
 }
 
 export function printStages(name: string, stages: readonly StageTime[]): void {

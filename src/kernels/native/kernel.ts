@@ -32,7 +32,7 @@ const MOST_POSITIONS = 2 ** 24;
 /** Panels of columns of one of its tiles. */
 const COLUMN_PANELS = 4;
 /** Query panels of one attention tile. */
-const ATTENTION_PANELS = 2;
+const ATTENTION_PANELS = 4;
 
 const NAMES = { query: 'Query', key: 'Key', value: 'Value' } as const;
 const ROLES = ['query', 'key', 'value'] as const;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include "call.h"
 #include "elementary.h"
@@ -136,41 +137,84 @@ void softmaxBlock(float* s, size_t keys, float* top, float* sum, float* shrink) 
   }
 }
 
-/// Attention of the queries [from, to) of one head, a panel at a time.
+/// A panel of queries [first, first + count) on its way through the keys: the running maximum and sum of each
+/// lane, and Oᵀ as far as it has come.
+class AttendingPanel {
+ public:
+  /// Memory for Qᵀ and Oᵀ: [headSize][kPanel], [valueHeadSize][kPanel].
+  AttendingPanel(const Call& call, const HeadOperands& reads, size_t batch, size_t head, size_t first,
+                 size_t count, float* q, float* o)
+      : call_(call),
+        reads_(reads),
+        batch_(batch),
+        head_(head),
+        first_(first),
+        count_(count),
+        o_(o),
+        panel_(call, reads, batch, head, Lanes(first, count).queries, count) {
+    panel_.packQueries(call.scale, q);
+    std::fill_n(top_, kPanel, kForbidden);
+    std::fill_n(sum_, kPanel, 0.0f);
+    std::fill_n(o, call.valueHeadSize * kPanel, 0.0f);
+  }
+
+  /// Takes in the keys [block, end); s is room for their scores, [kBlock][kPanel].
+  void addKeys(size_t block, size_t end, float* s) {
+    if (!panel_.sees(block, end)) return;
+    const size_t vectors = vectorsOf(count_), size = call_.valueHeadSize;
+    const Operands& operands = *call_.operands;
+    const auto [from, to] = panel_.seenPart(block, end);
+    panel_.dotProducts(from, to, s, vectors);
+    if (call_.softcap != 0) panel_.cap(to - from, s);
+    panel_.mask(from, to, s);
+    alignas(64) float shrink[kPanel];
+    (vectors == 1 ? softmaxBlock<1> : softmaxBlock<2>)(s, to - from, top_, sum_, shrink);
+    operands.pack(s, to - from, kPanel, s);
+    multiply(operands, reads_.values + from / operands.perWord * size, size, s, kPanel,
+             operands.words(to - from), size, o_, kPanel, Into::kRescale, shrink, vectors);
+  }
+
+  void finish() { finishPanel(call_, batch_, head_, first_, count_, top_, sum_, o_); }
+
+ private:
+  struct Lanes {
+    size_t queries[kPanel];
+    Lanes(size_t first, size_t count) {
+      for (size_t lane = 0; lane < count; lane++) queries[lane] = first + lane;
+    }
+  };
+
+  const Call& call_;
+  const HeadOperands& reads_;
+  const size_t batch_, head_, first_, count_;
+  float* const o_;
+  alignas(64) float top_[kPanel], sum_[kPanel];
+  QueryPanel panel_;
+};
+
+/// Panels of queries that go through the keys side by side: a block of keys and values comes from far away
+/// for the first of them only.
+constexpr size_t kSideBySide = 4;
+
+/// Attention of the queries [from, to) of one head.
 inline void attendQueries(const Call& call, const HeadOperands& reads, size_t batch, size_t head, size_t from,
                           size_t to) {
-  static thread_local Scratch scoreScratch, outputScratch;
-  const size_t size = call.valueHeadSize;
-  const size_t all = call.allKeys();
-  const Operands& operands = *call.operands;
+  static thread_local Scratch scoreScratch, queryScratch, outputScratch;
   float* s = scoreScratch.take(kBlock * kPanel);
-  float* o = outputScratch.take(size * kPanel);
-  alignas(64) float top[kPanel], sum[kPanel], shrink[kPanel];
-
-  for (size_t first = from; first < to; first += kPanel) {
-    size_t queries[kPanel];
-    const size_t count = std::min<size_t>(kPanel, to - first);
-    for (size_t lane = 0; lane < count; lane++) queries[lane] = first + lane;
-    const size_t vectors = vectorsOf(count);
-    const auto softmax = vectors == 1 ? softmaxBlock<1> : softmaxBlock<2>;
-    QueryPanel panel(call, reads, batch, head, queries, count);
-    panel.packQueries(call.scale);
-    std::fill_n(top, kPanel, kForbidden);
-    std::fill_n(sum, kPanel, 0.0f);
-    std::fill_n(o, size * kPanel, 0.0f);
-
-    for (size_t block = 0; block < all; block += kBlock) {
-      if (!panel.sees(block, std::min(block + kBlock, all))) continue;
-      const auto [start, end] = panel.seenPart(block, std::min(block + kBlock, all));
-      panel.dotProducts(start, end, s, vectors);
-      if (call.softcap != 0) panel.cap(end - start, s);
-      panel.mask(start, end, s);
-      softmax(s, end - start, top, sum, shrink);
-      operands.pack(s, end - start, kPanel, s);
-      multiply(operands, reads.values + start / operands.perWord * size, size, s, kPanel,
-               operands.words(end - start), size, o, kPanel, Into::kRescale, shrink, vectors);
+  float* q = queryScratch.take(kSideBySide * call.headSize * kPanel);
+  float* o = outputScratch.take(kSideBySide * call.valueHeadSize * kPanel);
+  const size_t all = call.allKeys();
+  while (from < to) {
+    std::optional<AttendingPanel> panels[kSideBySide];
+    size_t there = 0;
+    for (; there < kSideBySide && from < to; there++, from += kPanel) {
+      panels[there].emplace(call, reads, batch, head, from, std::min<size_t>(kPanel, to - from),
+                            q + there * call.headSize * kPanel, o + there * call.valueHeadSize * kPanel);
     }
-    finishPanel(call, batch, head, first, count, top, sum, o);
+    for (size_t block = 0; block < all; block += kBlock) {
+      for (size_t i = 0; i < there; i++) panels[i]->addKeys(block, std::min(block + kBlock, all), s);
+    }
+    for (size_t i = 0; i < there; i++) panels[i]->finish();
   }
 }
 

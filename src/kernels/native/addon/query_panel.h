@@ -44,8 +44,14 @@ class QueryPanel {
   /// Qᵀ·scale, [words(headSize)][kPanel]. In bfloat16 Q is what is rounded, and the scale is left to the
   /// products: rounding the two together would move a query that is bfloat16 already.
   void packQueries(float scale) {
-    static thread_local Scratch packed, rows;
-    q_ = packed.take(call_.headSize * kPanel);
+    static thread_local Scratch packed;
+    packQueries(scale, packed.take(call_.headSize * kPanel));
+  }
+
+  /// The same into memory of the caller, [headSize][kPanel].
+  void packQueries(float scale, float* to) {
+    static thread_local Scratch rows;
+    q_ = to;
     if (call_.operands->perWord > 1) std::swap(scale, scaleLeft_);
     if (operands_.queries != nullptr) {
       takeLanes(scale);

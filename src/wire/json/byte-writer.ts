@@ -19,6 +19,8 @@ const NO_ARRAYS = new Float64Array(0);
 const place = new Float64Array(WritePlace.length);
 const scratch = new Scratch((count) => new Uint8Array(count));
 const shortest = new ShortestFloat32();
+/** The float64s that are being written, no more than BATCH. */
+let batch: number[] = [];
 
 /** Writes text and numbers as UTF-8 into memory that grows, and that the next body uses again. */
 export class ByteWriter {
@@ -129,16 +131,16 @@ export class ByteWriter {
     this.#length = at;
   }
 
+  /** As JSON.stringify writes them, so by it: from an array that is used again, since making one costs a fifth. */
   #float64s(data: Float64Array, from: number, to: number): void {
-    const bytes = this.#bytes;
-    let at = this.#length;
+    if (batch.length !== to - from) batch = new Array<number>(to - from).fill(0.5);
     for (let element = from; element < to; element++) {
-      if (element > from) bytes[at++] = COMMA;
       const value = data[element];
-      if (!Number.isFinite(value)) at = writeNull(bytes, at, value, element);
-      else at = writeAscii(bytes, at, String(value));
+      if (!(value < Number.POSITIVE_INFINITY)) assertWritable(value, element);
+      batch[element - from] = value;
     }
-    this.#length = at;
+    const text = JSON.stringify(batch).slice(1, -1);
+    this.#length += Buffer.from(this.#bytes.buffer).write(text, this.#length, 'latin1');
   }
 
   #int32s(data: Int32Array, from: number, to: number): void {

@@ -24,9 +24,9 @@ export type Elements = RealArray | Uint8Array;
 /** An exact copy on shared memory of its own. */
 export function onSharedMemory(elements: Elements): Elements {
   const { length } = elements;
-  if (elements instanceof Float32Array) return copied(elements, sharedFloat32(length));
-  if (elements instanceof Float64Array) return copied(elements, sharedFloat64(length));
-  return copied(elements, sharedBytes(length));
+  if (elements instanceof Float32Array) return copiedWhole(elements, sharedFloat32(length));
+  if (elements instanceof Float64Array) return copiedWhole(elements, sharedFloat64(length));
+  return copiedWhole(elements, sharedBytes(length));
 }
 
 /** What is wrong with one element of a tensor: its place in row-major order, and what came. */
@@ -72,7 +72,17 @@ export function aligned(bytes: Uint8Array, elementBytes: number): Uint8Array {
 }
 
 function shared<Data extends Elements>(data: Data, allocate: (count: number) => Data): Data {
-  return data.buffer instanceof SharedArrayBuffer ? data : copied(data, allocate(data.length));
+  return data.buffer instanceof SharedArrayBuffer ? data : copiedWhole(data, allocate(data.length));
+}
+
+/** Fills `to` with the elements of `from`, of the same type, and returns it. */
+function copiedWhole<Data extends Elements>(from: Data, to: Data): Data {
+  copyBytes(
+    new Uint8Array(from.buffer, from.byteOffset, from.byteLength),
+    new Uint8Array(to.buffer, to.byteOffset, to.byteLength),
+    0,
+  );
+  return to;
 }
 
 /** Fills `to` with the elements of `from`, converting each, and returns it. */

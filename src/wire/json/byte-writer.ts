@@ -1,4 +1,5 @@
 import type { AnswerTensor } from '../../domain/answer.ts';
+import { copyBytes } from '../copy-bytes.ts';
 import { type CodecAddon, codecAddon, WritePlace, WriteStop } from '../native/addon.ts';
 import { answerBytes } from '../shared-memory.ts';
 import { COMMA, DIGIT_0, MINUS, QUOTE } from './ascii.ts';
@@ -36,7 +37,7 @@ export class ByteWriter {
   /** The bytes so far, in memory for an answer. */
   finish(): Uint8Array {
     const bytes = answerBytes(this.#length);
-    bytes.set(this.#bytes.subarray(0, this.#length));
+    copyBytes(this.#bytes.subarray(0, this.#length), bytes, 0);
     return bytes;
   }
 

@@ -50,7 +50,8 @@ const uint8_t* scanAnyDecimal(const uint8_t* p, const uint8_t* end, Decimal& dec
 const uint8_t* scanExponent(const uint8_t* p, const uint8_t* end, Decimal& decimal);
 
 /// As scanAnyDecimal, quick for what writers write: at most 7 digits before the point and 23 after it.
-inline const uint8_t* scanDecimal(const uint8_t* p, const uint8_t* end, Decimal& decimal) {
+[[gnu::always_inline]] inline const uint8_t* scanDecimal(const uint8_t* p, const uint8_t* end,
+                                                         Decimal& decimal) {
   // A sign, a block of digits, a point, and three blocks that are looked at.
   constexpr int kWindow = 1 + 8 + 1 + 3 * 8;
   constexpr uint64_t kBlock = 100000000;

@@ -1,48 +1,14 @@
-import type { AttentionCall, Linear } from '../../domain/call.ts';
-import { headShape, isPrepared, type Role, sourceOf } from '../heads.ts';
+import type { AttentionCall } from '../../domain/call.ts';
 import type { Job, Kernel } from '../kernel.ts';
-import { presentParts } from '../present.ts';
-import {
-  defineKernel,
-  type Grid,
-  type Part,
-  type PlacedStage,
-  runPart,
-  type StageProgram,
-} from '../program.ts';
-import { prepareHeads } from '../reference/project.ts';
-import { rotateHeads } from '../rotate.ts';
+import { defineKernel, type Grid, type Part, type PlacedStage, runPart } from '../program.ts';
 import { type Addon, type InstructionSet, loadAddon, type OpenedCall } from './addon.ts';
-import {
-  attendsTokens,
-  BLOCK_PANELS,
-  hasFewQueries,
-  isPacked,
-  ownsPanels,
-  packsKeys,
-  planNativeBuffers,
-} from './buffers.ts';
+import { planNativeBuffers } from './buffers.ts';
 import { describeJob } from './description.ts';
-import { gradientStages } from './gradients.ts';
 import { keepPacked } from './packed.ts';
+import { nativeStages } from './stages.ts';
 
 /** Positions and key ranges are held in float32 lanes, exact below 2^24. */
 const MOST_POSITIONS = 2 ** 24;
-
-/** Panels of columns of one of its tiles. */
-const COLUMN_PANELS = 4;
-/** Query panels of one attention tile. */
-const ATTENTION_PANELS = 4;
-
-const NAMES = { query: 'Query', key: 'Key', value: 'Value' } as const;
-const ROLES = ['query', 'key', 'value'] as const;
-
-const hasManyQueries = (call: AttentionCall) => !hasFewQueries(call);
-/** Few queries over many keys go another way; by the names of the addon's parts. */
-const WAYS = [
-  ['', hasManyQueries],
-  ['Few', hasFewQueries],
-] as const;
 
 const loaded = loadAddon();
 
@@ -112,199 +78,15 @@ function nativeKernel(addon: Addon, { name: set, precision, panel }: Instruction
   const name = `native-${set}`;
   const buffersOf = (call: AttentionCall) => planNativeBuffers(call, name, panel);
   return {
-    ...defineKernel(name, precision, stages(part, name, panel), { flopsPerMs: 5e7, buffersOf, runStages }),
+    ...defineKernel(name, precision, nativeStages(part, name, panel), {
+      flopsPerMs: 5e7,
+      buffersOf,
+      runStages,
+    }),
     keepPacked: ({ call, memory }) => keepPacked(call, memory, name),
     supports: ({ sizes, visibility, gradOutput }) =>
       (gradOutput === null || precision === 'float32') &&
       sizes.keys + sizes.extras + sizes.queries < MOST_POSITIONS &&
       visibility.offsets.every((offset: number) => Math.abs(offset) < MOST_POSITIONS),
   };
-}
-
-function commonDivisor(a: number, b: number): number {
-  return b === 0 ? a : commonDivisor(b, a % b);
-}
-
-function stages(part: (name: string) => Part['run'], kernel: string, panel: number): readonly StageProgram[] {
-  const isProjected = (call: AttentionCall, role: Role) => sourceOf(call, role).kind === 'projected';
-  const linearOf = (call: AttentionCall, role: Role): Linear => {
-    const source = sourceOf(call, role);
-    if (source.kind !== 'projected') throw new TypeError(`The ${role} heads are given.`);
-    return source.linear;
-  };
-  const isGivenAndRotated = (call: AttentionCall, role: Role) =>
-    isPrepared(call, role) && !isProjected(call, role);
-  const columnGrid = (linear: Linear): Grid => ({
-    batch: 1,
-    heads: 1,
-    rows: linear.headColumn.length * linear.headSize,
-    tileRows: 4 * panel,
-  });
-  const blocksOf = ({ sizes }: AttentionCall, tokens: number) =>
-    Math.ceil((sizes.batch * Math.ceil(tokens / panel)) / BLOCK_PANELS);
-  /** The heads of a projection are blocks of tokens, of whatever samples; its rows are the columns of the weight. */
-  const projectionGrid = (call: AttentionCall, linear: Linear, tokens: number): Grid => ({
-    batch: 1,
-    heads: blocksOf(call, tokens),
-    rows: linear.headColumn.length * linear.headSize,
-    tileRows: COLUMN_PANELS * panel,
-  });
-  const projectionFlops = (call: AttentionCall, { inWidth }: Linear, tokens: number) =>
-    (2 * inWidth * call.sizes.batch * tokens) / blocksOf(call, tokens);
-  const rowGrid = ({ sizes }: AttentionCall, heads: number, rows: number, panels: number): Grid => ({
-    batch: sizes.batch,
-    heads,
-    rows,
-    tileRows: panels * panel,
-  });
-  /** The heads are blocks of whole samples, the rows key/value heads: as many as fill panels of columns of W_V. */
-  const sampleGrid = ({ sizes }: AttentionCall): Grid => {
-    const panels = Math.ceil(Math.max(sizes.queries, sizes.keys) / panel);
-    return {
-      batch: 1,
-      heads: Math.ceil(sizes.batch / Math.max(1, Math.floor(BLOCK_PANELS / panels))),
-      rows: sizes.kvHeads,
-      tileRows: Math.min(sizes.kvHeads, panel / commonDivisor(panel, sizes.valueHeadSize)),
-    };
-  };
-  const sampleFlops = (call: AttentionCall) => {
-    const { batch, queries, heads, kvHeads } = call.sizes;
-    const projections = ROLES.map((role) => {
-      const { rows, size } = headShape(call, role);
-      return 2 * rows * linearOf(call, role).inWidth * size * (role === 'query' ? heads / kvHeads : 1);
-    });
-    const attention = queries * attentionFlops(call) * (heads / kvHeads);
-    return ((projections.reduce((sum, flops) => sum + flops) + attention) * batch) / sampleGrid(call).heads;
-  };
-  const attentionFlops = ({ sizes }: AttentionCall) =>
-    2 * sizes.keys * (sizes.headSize + sizes.valueHeadSize + 10);
-
-  return [
-    {
-      name: 'pack',
-      parts: [
-        ...ROLES.map((role) => ({
-          grid: (call: AttentionCall) => rowGrid(call, 1, headShape(call, role).rows, 1),
-          flopsPerRow: (call: AttentionCall) => linearOf(call, role).inWidth,
-          applies: (call: AttentionCall) => ownsPanels(call, role),
-          run: part(`pack${NAMES[role]}Tokens`),
-        })),
-        ...ROLES.map((role) => ({
-          grid: (call: AttentionCall) => columnGrid(linearOf(call, role)),
-          flopsPerRow: (call: AttentionCall) => linearOf(call, role).inWidth,
-          applies: (call: AttentionCall) =>
-            isProjected(call, role) && !isPacked(linearOf(call, role), kernel),
-          run: part(`pack${NAMES[role]}Weight`),
-        })),
-        {
-          grid: (call) => columnGrid(call.outputProjection!),
-          flopsPerRow: (call) => call.outputProjection!.inWidth,
-          applies: ({ outputProjection }) => outputProjection !== null && !isPacked(outputProjection, kernel),
-          run: part('packOutputWeight'),
-        },
-      ],
-    },
-    {
-      name: 'heads',
-      parts: ROLES.flatMap((role): Part[] => [
-        {
-          grid: (call) => projectionGrid(call, linearOf(call, role), headShape(call, role).rows),
-          flopsPerRow: (call) => projectionFlops(call, linearOf(call, role), headShape(call, role).rows),
-          applies: (call) => isProjected(call, role) && !attendsTokens(call, panel),
-          run: part(`project${NAMES[role]}`),
-        },
-        {
-          grid: (call) => rowGrid(call, headShape(call, role).heads, headShape(call, role).rows, 1),
-          flopsPerRow: (call) => 4 * headShape(call, role).size,
-          applies: (call) => isGivenAndRotated(call, role),
-          run: prepareHeads(role),
-        },
-      ]),
-    },
-    {
-      name: 'rotate',
-      parts: (['query', 'key'] as const).map((role) => ({
-        grid: (call) => rowGrid(call, headShape(call, role).heads, headShape(call, role).rows, 1),
-        flopsPerRow: (call) => 8 * headShape(call, role).size,
-        applies: (call) => call.rope !== null && isProjected(call, role),
-        run: rotateHeads(role),
-      })),
-    },
-    {
-      name: 'keys',
-      parts: [
-        {
-          grid: (call) => rowGrid(call, call.sizes.kvHeads, call.sizes.keys + call.sizes.extras, 4),
-          flopsPerRow: ({ sizes }) => 4 * (sizes.headSize + sizes.valueHeadSize),
-          applies: (call) => packsKeys(call, panel) && !attendsTokens(call, panel),
-          run: part('packKeys'),
-        },
-      ],
-    },
-    {
-      name: 'attention',
-      parts: [
-        {
-          grid: (call) => rowGrid(call, call.sizes.heads, call.sizes.queries, ATTENTION_PANELS),
-          flopsPerRow: attentionFlops,
-          applies: (call) => hasManyQueries(call) && !attendsTokens(call, panel),
-          run: part('attend'),
-        },
-        {
-          grid: sampleGrid,
-          flopsPerRow: sampleFlops,
-          applies: (call) => attendsTokens(call, panel),
-          run: part('attendTokens'),
-        },
-        {
-          grid: ({ sizes }) => ({
-            batch: sizes.batch,
-            heads: sizes.kvHeads,
-            rows: sizes.queries,
-            tileRows: Math.max(1, sizes.queries),
-          }),
-          flopsPerRow: (call) => attentionFlops(call) * (call.sizes.heads / call.sizes.kvHeads),
-          applies: hasFewQueries,
-          run: part('attendFew'),
-        },
-      ],
-    },
-    {
-      name: 'results',
-      parts: [
-        {
-          grid: (call) => projectionGrid(call, call.outputProjection!, call.sizes.queries),
-          flopsPerRow: (call) => projectionFlops(call, call.outputProjection!, call.sizes.queries),
-          applies: (call) => call.outputProjection !== null,
-          run: part('projectOutput'),
-        },
-        ...WAYS.map(([few, isOf]) => ({
-          grid: (call: AttentionCall) => {
-            const weights = call.returns.weights!;
-            return rowGrid(
-              call,
-              weights.reduce === null ? weights.heads.length : 1,
-              weights.queries.length,
-              ATTENTION_PANELS,
-            );
-          },
-          flopsPerRow: (call: AttentionCall) => {
-            const weights = call.returns.weights!;
-            return (weights.reduce === null ? 1 : weights.heads.length) * attentionFlops(call);
-          },
-          applies: (call: AttentionCall) => call.returns.weights !== null && isOf(call),
-          run: part(`write${few}Weights`),
-        })),
-        ...WAYS.map(([few, isOf]) => ({
-          grid: (call: AttentionCall) =>
-            rowGrid(call, call.sizes.heads, call.sizes.queries, ATTENTION_PANELS),
-          flopsPerRow: attentionFlops,
-          applies: (call: AttentionCall) => call.returns.logits !== null && isOf(call),
-          run: part(`write${few}Logits`),
-        })),
-        ...presentParts(panel),
-      ],
-    },
-    ...gradientStages(part, panel),
-  ];
 }

@@ -1,94 +1,18 @@
-// Packing of tokens and weights, and the projections made from them.
+// The projections of tokens onto heads, and of heads onto the output.
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 
 #include "call.h"
 #include "heads.h"
 #include "microkernel.h"
-#include "scratch.h"
+#include "pack.h"
 
 namespace attention::ISA {
 
 /// Words of a block of the sum over k: a block of W, kDepth x kPanel, stays in the first-level cache.
 constexpr size_t kDepth = 256;
-
-inline bool isFinite(const float* x, size_t count) {
-  // x·0 is 0 for every finite x and NaN for every other.
-  Vec probes = broadcast(0);
-  const size_t whole = count - count % kLanes;
-  for (size_t i = 0; i < whole; i += kLanes) probes = fma(load(x + i), broadcast(0), probes);
-  float probe = sumLanes(probes);
-  for (size_t i = whole; i < count; i++) probe += x[i] * 0;
-  return probe == 0;
-}
-
-/// Where `rows` of float32, kPanel wide, are put together that become words of a panel: in place, where the
-/// words are float32 themselves.
-inline float* beforePacking(const Operands& operands, Scratch& scratch, size_t rows, float* words) {
-  return operands.perWord == 1 ? words : scratch.take(rows * kPanel);
-}
-
-/// Tokens [from, to) of a sample as panels: Xᵀ, kPanel tokens side by side, zeros where there is no token.
-inline void packTokens(const Call& call, const Tokens& tokens, size_t batch, size_t from, size_t to) {
-  static thread_local Scratch scratch;
-  const size_t panels = panelsOf(tokens.rows, kPanel);
-  for (size_t row = from; row < to; row += kPanel) {
-    float* words = tokens.panels.data + (batch * panels + row / kPanel) * call.words(tokens.width) * kPanel;
-    float* panel = beforePacking(*call.operands, scratch, tokens.width, words);
-    const size_t rows = std::min<size_t>(kPanel, tokens.rows - row);
-    const float* x = tokens.data.data + (batch * tokens.rows + row) * tokens.width;
-    if (rows < kPanel) std::fill_n(panel, tokens.width * kPanel, 0.0f);
-    transpose(x, tokens.width, rows, tokens.width, panel, kPanel);
-    call.operands->pack(panel, tokens.width, kPanel, words);
-  }
-}
-
-/// Calls `run(head, c, at, count)` for each run of the columns [first, last) that lie side by side in W, up
-/// to the end of a head: `count` columns from column c of the head, the first of them number `at` of these.
-template <typename Run>
-void forEachRun(const Linear& linear, size_t first, size_t last, Run run) {
-  size_t head = first / linear.headSize;
-  size_t c = first % linear.headSize;
-  for (size_t column = first; column < last; head++, c = 0) {
-    const size_t count = std::min(last - column, linear.headSize - c);
-    run(head, c, column - first, count);
-    column += count;
-  }
-}
-
-/// Rows [k, k + depth) of W and the columns from `first`, in the order of the heads, side by side; zeros
-/// beyond the last column.
-inline void gatherColumns(const Linear& linear, size_t k, size_t depth, size_t first, float* panel) {
-  const size_t last = std::min(first + kPanel, linear.columns());
-  if (last - first < kPanel) std::fill_n(panel, depth * kPanel, 0.0f);
-  forEachRun(linear, first, last, [&](size_t head, size_t c, size_t at, size_t count) {
-    const float* w =
-        linear.weight.data + k * linear.inStride + (linear.headColumn[head] + c) * linear.outStride;
-    if (linear.outStride == 1) {
-      for (size_t i = 0; i < depth; i++) {
-        copyRow(w + i * linear.inStride, count, panel + i * kPanel + at);
-      }
-    } else {
-      transpose(w, linear.outStride, count, depth, panel + at, kPanel);
-    }
-  });
-}
-
-/// Columns [from, to) of W, in the order of the heads, as panels: kPanel columns side by side, zeros beyond
-/// the last.
-inline void packWeight(const Call& call, const Linear& linear, size_t from, size_t to) {
-  static thread_local Scratch scratch;
-  for (size_t first = from; first < to; first += kPanel) {
-    float* words = linear.packed.data + first * linear.words;
-    for (size_t k = 0; k < linear.inWidth; k += linear.groupWidth) {
-      float* panel = beforePacking(*call.operands, scratch, linear.groupWidth, words);
-      gatherColumns(linear, k, linear.groupWidth, first, panel);
-      call.operands->pack(panel, linear.groupWidth, kPanel, words);
-      words += call.words(linear.groupWidth) * kPanel;
-    }
-  }
-}
 
 /// Panels of tokens [first, last), counted over all samples.
 struct TokenPanels {

@@ -187,17 +187,18 @@ class QueryPanel {
     }
   }
 
-  /// Bias and masks come as rows of keys for each query, so tiles of kLanes queries x kLanes keys are made of
-  /// them and transposed to the lanes.
+  /// Bias and masks come as rows of keys for each query, so kLanes rows are made of them at a time, and tiles
+  /// of kLanes queries x kLanes keys transposed to the lanes. Row by row, since lines that lie side by side
+  /// come from memory at twice the speed of lines of different rows.
   void addAddend(size_t block, size_t end, float* s) const {
-    alignas(64) float tile[kLanes * kLanes], turned[kLanes * kLanes];
+    alignas(64) float rows[kLanes * kBlock], turned[kLanes * kLanes];
     const size_t last = std::min(end, call_.keys);
-    for (size_t key = block; key < last; key += kLanes) {
-      const size_t keys = std::min<size_t>(kLanes, last - key);
-      for (size_t lane = 0; lane < kPanel; lane += kLanes) {
-        for (size_t i = 0; i < kLanes; i++) addendRow(query_[lane + i], key, keys, tile + i * kLanes);
-        transposeTile(tile, kLanes, turned, kLanes);
-        for (size_t j = 0; j < keys; j++) {
+    if (block >= last) return;
+    for (size_t lane = 0; lane < kPanel; lane += kLanes) {
+      for (size_t i = 0; i < kLanes; i++) addendRow(query_[lane + i], block, last, rows + i * kBlock);
+      for (size_t key = block; key < last; key += kLanes) {
+        transposeTile(rows + key - block, kBlock, turned, kLanes);
+        for (size_t j = 0; j < std::min<size_t>(kLanes, last - key); j++) {
           float* row = s + (key - block + j) * kPanel + lane;
           const Vec addend = load(turned + j * kLanes);
           const Vec logit = maximum(broadcast(-FLT_MAX), load(row) + addend);
@@ -207,21 +208,23 @@ class QueryPanel {
     }
   }
 
-  void addendRow(size_t query, size_t key, size_t keys, float* row) const {
-    const float* bias = call_.bias ? call_.bias.row(batch_, head_, query) + key : nullptr;
-    const uint8_t* allow = call_.allow ? call_.allow.row(batch_, head_, query) + key : nullptr;
-    const uint8_t* forbid = call_.forbid ? call_.forbid.row(batch_, head_, query) + key : nullptr;
-    if (keys == kLanes) {
-      Vec sum = bias == nullptr ? broadcast(0) : load(bias);
-      if (allow != nullptr) sum = select(nonZeroBytes(allow), sum, broadcast(kForbidden));
-      if (forbid != nullptr) sum = select(nonZeroBytes(forbid), broadcast(kForbidden), sum);
-      store(row, sum);
-      return;
+  /// What a query adds to the scores of the keys [block, last): row[key - block], zeros up to a whole vector.
+  void addendRow(size_t query, size_t block, size_t last, float* row) const {
+    const float* bias = call_.bias ? call_.bias.row(batch_, head_, query) + block : nullptr;
+    const uint8_t* allow = call_.allow ? call_.allow.row(batch_, head_, query) + block : nullptr;
+    const uint8_t* forbid = call_.forbid ? call_.forbid.row(batch_, head_, query) + block : nullptr;
+    const size_t keys = last - block, whole = keys - keys % kLanes;
+    for (size_t j = 0; j < whole; j += kLanes) {
+      Vec sum = bias == nullptr ? broadcast(0) : load(bias + j);
+      if (allow != nullptr) sum = select(nonZeroBytes(allow + j), sum, broadcast(kForbidden));
+      if (forbid != nullptr) sum = select(nonZeroBytes(forbid + j), broadcast(kForbidden), sum);
+      store(row + j, sum);
     }
-    for (size_t j = 0; j < kLanes; j++) {
-      const bool forbidden =
-          j < keys && ((allow != nullptr && allow[j] == 0) || (forbid != nullptr && forbid[j] != 0));
-      row[j] = forbidden ? kForbidden : bias == nullptr || j >= keys ? 0 : bias[j];
+    if (whole == keys) return;
+    store(row + whole, broadcast(0));
+    for (size_t j = whole; j < keys; j++) {
+      const bool forbidden = (allow != nullptr && allow[j] == 0) || (forbid != nullptr && forbid[j] != 0);
+      row[j] = forbidden ? kForbidden : bias == nullptr ? 0 : bias[j];
     }
   }
 

@@ -1,12 +1,8 @@
-import type { AttentionCall, HeadSource, Linear } from '../../domain/call.ts';
+import type { AttentionCall, Linear } from '../../domain/call.ts';
 import { planBuffers } from '../buffers.ts';
 import { headShape, type Role, sourceOf } from '../heads.ts';
 import type { BufferPlan } from '../kernel.ts';
-
-/** Panels of tokens that a projection takes at a time; addon/call.h. */
-export const BLOCK_PANELS = 4;
-
-type Projected = Extract<HeadSource, { kind: 'projected' }>;
+import { attendsTokens, goesToPanels, readsPanels } from './ways.ts';
 
 const ROLES: readonly Role[] = ['query', 'key', 'value'];
 
@@ -76,73 +72,6 @@ export function planNativeBuffers(
     buffers['native.deltas'] = real(rows);
   }
   return buffers;
-}
-
-/** Query rows of one key/value head up to which the keys are read where they lie instead of being packed. */
-const FEW_ROWS = 8;
-/** Keys for each query from which that pays. */
-const MANY_KEYS = 64;
-
-/** Whether a call has few queries for its keys, as in decoding; addon/few.h. Whatever is returned, the way is the same. */
-export function hasFewQueries({ sizes, precision }: AttentionCall): boolean {
-  // There, keys and values are operands where the caller's tensors lie, in float32.
-  if (precision === 'bfloat16') return false;
-  const rows = sizes.queries * (sizes.heads / sizes.kvHeads);
-  return rows <= FEW_ROWS && sizes.keys >= MANY_KEYS * sizes.queries;
-}
-
-/** Whether keys are read from panels: by many queries, and by gradients. */
-function readsPanels(call: AttentionCall): boolean {
-  return !hasFewQueries(call) || call.gradOutput !== null;
-}
-
-/** Whether keys, from wherever they come, are packed to panels in a stage of their own. */
-export function packsKeys(call: AttentionCall, panel: number): boolean {
-  return readsPanels(call) && !goesToPanels(call, 'key', panel);
-}
-
-/** Whether one tile takes whole samples from their tokens to the attention of some heads, and nothing keeps these. */
-export function attendsTokens(call: AttentionCall, panel: number): boolean {
-  const { returns, sizes } = call;
-  return (
-    Math.max(sizes.queries, sizes.keys) <= BLOCK_PANELS * panel &&
-    returns.weights === null &&
-    returns.logits === null &&
-    goesToPanels(call, 'query', panel) &&
-    goesToPanels(call, 'key', panel)
-  );
-}
-
-/**
- * Whether a projection makes the panels that attention reads, and no rows: where nothing else reads these heads. Keys
- * bring their values with them, which are then read where they lie.
- */
-function goesToPanels(call: AttentionCall, role: 'query' | 'key', panel: number): boolean {
-  const source = sourceOf(call, role);
-  if (source.kind !== 'projected' || call.precision !== 'float32' || call.rope !== null) return false;
-  if (hasFewQueries(call) || !isBestInPanels(source, panel)) return false;
-  if (role === 'query') return true;
-  const { value, past, sizes, returns, keptPresent } = call;
-  return (
-    value.kind === 'projected' &&
-    past === null &&
-    sizes.extras === 0 &&
-    !returns.presentKeyValue &&
-    keptPresent === undefined
-  );
-}
-
-/** What it costs to make panels of rows, for each element: as much as so many terms of the sum that it comes from. */
-const TURNING = 24;
-/** By how much products with one vector of a panel are slower than with both, which share what is broadcast. */
-const HALF_A_PANEL = 0.1;
-
-/** Whether panels cost less than rows: a lane without a token is computed like any other, one that is alone slower. */
-function isBestInPanels({ tokens, linear }: Projected, panel: number): boolean {
-  const lanes = panel / 2;
-  const vectors = Math.ceil(tokens.rows / lanes);
-  const wasted = vectors * lanes - tokens.rows + (vectors % 2) * HALF_A_PANEL * lanes;
-  return wasted * linear.inWidth <= TURNING * tokens.rows;
 }
 
 /** Keys differentiated at a time, and how many such blocks may add to grad_query at the same time; addon/call.h. */

@@ -4,8 +4,16 @@ import { presentParts } from '../present.ts';
 import type { Grid, Part, StageProgram } from '../program.ts';
 import { prepareHeads } from '../reference/project.ts';
 import { rotateHeads } from '../rotate.ts';
-import { attendsTokens, BLOCK_PANELS, hasFewQueries, isPacked, ownsPanels, packsKeys } from './buffers.ts';
+import { isPacked, ownsPanels } from './buffers.ts';
 import { gradientStages } from './gradients.ts';
+import {
+  attendsTokens,
+  BLOCK_PANELS,
+  hasFewQueries,
+  packsKeys,
+  projectionFlops,
+  sampleGrid,
+} from './ways.ts';
 
 /** Panels of columns of one tile of a projection. */
 const COLUMN_PANELS = 4;
@@ -21,10 +29,6 @@ const WAYS = [
   ['', hasManyQueries],
   ['Few', hasFewQueries],
 ] as const;
-
-function commonDivisor(a: number, b: number): number {
-  return b === 0 ? a : commonDivisor(b, a % b);
-}
 
 /** The stages of a call, whose work is done by `part`s of the addon, for panels of so many tokens. */
 export function nativeStages(
@@ -55,7 +59,7 @@ export function nativeStages(
     rows: linear.headColumn.length * linear.headSize,
     tileRows: COLUMN_PANELS * panel,
   });
-  const projectionFlops = (call: AttentionCall, { inWidth }: Linear, tokens: number) =>
+  const columnFlops = (call: AttentionCall, { inWidth }: Linear, tokens: number) =>
     (2 * inWidth * call.sizes.batch * tokens) / blocksOf(call, tokens);
   const rowGrid = ({ sizes }: AttentionCall, heads: number, rows: number, panels: number): Grid => ({
     batch: sizes.batch,
@@ -63,24 +67,10 @@ export function nativeStages(
     rows,
     tileRows: panels * panel,
   });
-  /** The heads are blocks of whole samples, the rows key/value heads: as many as fill panels of columns of W_V. */
-  const sampleGrid = ({ sizes }: AttentionCall): Grid => {
-    const panels = Math.ceil(Math.max(sizes.queries, sizes.keys) / panel);
-    return {
-      batch: 1,
-      heads: Math.ceil(sizes.batch / Math.max(1, Math.floor(BLOCK_PANELS / panels))),
-      rows: sizes.kvHeads,
-      tileRows: Math.min(sizes.kvHeads, panel / commonDivisor(panel, sizes.valueHeadSize)),
-    };
-  };
   const sampleFlops = (call: AttentionCall) => {
     const { batch, queries, heads, kvHeads } = call.sizes;
-    const projections = ROLES.map((role) => {
-      const { rows, size } = headShape(call, role);
-      return 2 * rows * linearOf(call, role).inWidth * size * (role === 'query' ? heads / kvHeads : 1);
-    });
-    const attention = queries * attentionFlops(call) * (heads / kvHeads);
-    return ((projections.reduce((sum, flops) => sum + flops) + attention) * batch) / sampleGrid(call).heads;
+    const flops = projectionFlops(call) + batch * heads * queries * attentionFlops(call);
+    return flops / (sampleGrid(call, panel).heads * kvHeads);
   };
   const attentionFlops = ({ sizes }: AttentionCall) =>
     2 * sizes.keys * (sizes.headSize + sizes.valueHeadSize + 10);
@@ -115,7 +105,7 @@ export function nativeStages(
       parts: ROLES.flatMap((role): Part[] => [
         {
           grid: (call) => projectionGrid(call, linearOf(call, role), headShape(call, role).rows),
-          flopsPerRow: (call) => projectionFlops(call, linearOf(call, role), headShape(call, role).rows),
+          flopsPerRow: (call) => columnFlops(call, linearOf(call, role), headShape(call, role).rows),
           applies: (call) => isProjected(call, role) && !attendsTokens(call, panel),
           run: part(`project${NAMES[role]}`),
         },
@@ -157,7 +147,7 @@ export function nativeStages(
           run: part('attend'),
         },
         {
-          grid: sampleGrid,
+          grid: (call) => sampleGrid(call, panel),
           flopsPerRow: sampleFlops,
           applies: (call) => attendsTokens(call, panel),
           run: part('attendTokens'),
@@ -180,7 +170,7 @@ export function nativeStages(
       parts: [
         {
           grid: (call) => projectionGrid(call, call.outputProjection!, call.sizes.queries),
-          flopsPerRow: (call) => projectionFlops(call, call.outputProjection!, call.sizes.queries),
+          flopsPerRow: (call) => columnFlops(call, call.outputProjection!, call.sizes.queries),
           applies: (call) => call.outputProjection !== null,
           run: part('projectOutput'),
         },

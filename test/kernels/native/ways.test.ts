@@ -1,0 +1,51 @@
+import { describe, expect, it } from 'vitest';
+import type { AttentionCall } from '../../../src/domain/call.ts';
+import { nativeKernels } from '../../../src/kernels/native/kernel.ts';
+import { allWeights, type CallOptions, makeCall } from '../../support/calls.ts';
+
+const float32 = nativeKernels.filter(({ precision }) => precision === 'float32');
+
+/** A layer whose samples are panels without an empty lane on every instruction set. */
+function layer(options: CallOptions, width = 64): AttentionCall {
+  const projections = {
+    width,
+    contextWidth: null,
+    layout: 'in_out',
+    packed: null,
+    bias: true,
+    outputWidth: width,
+  } as const;
+  return makeCall({ precision: 'float32', queries: 32, projections, ...options });
+}
+
+/** Projections and attention have no names of their own here: what counts is what memory is asked for. */
+describe.skipIf(float32.length === 0).each(float32)('the way of a call on $name', (kernel) => {
+  const buffersOf = (call: AttentionCall) => Object.keys(kernel.plan(call).buffers);
+  /** Of the stage with the most of the work. */
+  const tilesOf = (call: AttentionCall) =>
+    kernel
+      .plan(call)
+      .stages.reduce((most, stage) =>
+        stage.tiles * stage.flopsPerTile > most.tiles * most.flopsPerTile ? stage : most,
+      ).tiles;
+
+  it('keeps no heads of short samples', () => {
+    const names = buffersOf(layer({ batch: 8, heads: 4, headSize: 16 }));
+    for (const role of ['query', 'key', 'value', 'native.key_panels']) expect(names).not.toContain(role);
+  });
+
+  it('keeps panels where maps are made of them, and rows where keys are returned', () => {
+    const call = layer({ heads: 4, headSize: 16 });
+    const weights = allWeights(call.sizes);
+    const ofMaps = buffersOf({ ...call, returns: { ...call.returns, weights } });
+    expect(ofMaps).toContain('native.key_panels');
+    expect(ofMaps).not.toContain('key');
+    expect(buffersOf({ ...call, returns: { ...call.returns, presentKeyValue: true } })).toContain('key');
+  });
+
+  it('leaves tiles for many cores where few heads share the work of a long layer', () => {
+    const few = layer({ heads: 16, kvHeads: 1, headSize: 64, queries: 64 }, 1024);
+    const many = layer({ heads: 16, kvHeads: 16, headSize: 64, queries: 64 }, 1024);
+    for (const call of [few, many]) expect(tilesOf(call)).toBeGreaterThanOrEqual(8);
+  });
+});

@@ -43,7 +43,7 @@ const SHORT_TILE_FLOPS = 3e7;
 
 /**
  * Whether one tile takes whole samples from their tokens to the attention of some heads, and nothing keeps these: where
- * a sample is short, no map is made of its heads, and they are as many as the cores may be.
+ * a sample is short, no map is made of its heads, and there are tiles enough for many cores.
  */
 export function attendsTokens(call: AttentionCall, panel: number): boolean {
   const { returns, sizes } = call;

@@ -77,17 +77,16 @@ inline void finishPanel(const Call& call, size_t batch, size_t head, size_t firs
   // Panels are what the output projection reads: nothing is turned around, and float32 goes where it stays.
   float* concat = call.hasOutputProjection ? concatPanel(call, batch, head, first) : nullptr;
   float* to = concat != nullptr && call.operands->perWord == 1 ? concat : o;
-  // x·0 is 0 for every finite x and NaN for every other.
-  Vec probes[2] = {broadcast(0), broadcast(0)};
+  FiniteProbe probes[2];
   for (size_t c = 0; c < size; c++) {
     for (int half = 0; half < 2; half++) {
       const size_t at = c * kPanel + half * kLanes;
       const Vec y = load(o + at) * load(factor + half * kLanes);
       store(to + at, y);
-      probes[half] = fma(y, broadcast(0), probes[half]);
+      probes[half].see(y);
     }
   }
-  if (sumLanes(probes[0] + probes[1]) != 0) reportOverflow(call);
+  if (sumOf(probes) != 0) reportOverflow(call);
   if (concat != nullptr) {
     call.operands->pack(to, size, kPanel, concat);
     return;

@@ -197,15 +197,18 @@ inline void reportEmptyRow(const Call& call, size_t row) {
 }
 
 /// The parts of a call that tiles are cut from; the work of each is done for rows [from, to) of one head.
-#define ATTENTION_PARTS(X)                                                                                   \
-  X(packQueryTokens)                                                                                         \
-  X(packKeyTokens)                                                                                           \
-  X(packValueTokens)                                                                                         \
-  X(packQueryWeight)                                                                                         \
-  X(packKeyWeight)                                                                                           \
-  X(packValueWeight) X(packOutputWeight) X(projectQuery) X(projectKey) X(projectValue) X(packKeys) X(attend) \
-      X(projectOutput) X(writeWeights) X(writeLogits) X(packGradients) X(gradQuery) X(gradKeyValue)          \
-          X(attendFew) X(writeFewWeights) X(writeFewLogits) X(attendTokens)
+#define ATTENTION_PARTS(X)                                                                            \
+  X(packQueryTokens)                                                                                  \
+  X(packKeyTokens)                                                                                    \
+  X(packValueTokens)                                                                                  \
+  X(packQueryWeight)                                                                                  \
+  X(packKeyWeight)                                                                                    \
+  X(packValueWeight)                                                                                  \
+  X(packOutputWeight)                                                                                 \
+  X(projectQuery)                                                                                     \
+  X(projectKey) X(projectValue) X(packKeys) X(attend) X(projectOutput) X(writeWeights) X(writeLogits) \
+      X(packGradients) X(gradQuery) X(gradKeyValue) X(attendFew) X(writeFewWeights) X(writeFewLogits) \
+          X(attendTokens)
 
 using Part = void (*)(const Call&, size_t batch, size_t head, size_t from, size_t to);
 

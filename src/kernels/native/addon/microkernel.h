@@ -105,6 +105,8 @@ constexpr Operands operandsOf(std::index_sequence<kRows...>, std::index_sequence
            &multiplyRow<Operand, 4>}};
 }
 
+static_assert(kMaxRows <= kMostRows && kMaxHalfRows <= kMostRows);
+
 /// The products of one kind of operands.
 template <typename Operand>
 constexpr Operands kOperands = operandsOf<Operand>(std::make_index_sequence<kMaxRows>(),

@@ -20,6 +20,9 @@ using MultiplyRow = void (*)(const float* a, size_t aStride, const float* b, siz
 /// Panels of B that one row of A is multiplied with at a time.
 constexpr size_t kRowPanels = 4;
 
+/// Rows of C that a micro-kernel of any instruction set has at the most.
+constexpr size_t kMostRows = 16;
+
 /// The operands of products on one instruction set: how they are packed, and the micro-kernels for one or two
 /// vectors of a panel and 1, 2, … rows of C. Panels of words are passed as float*, whatever the words hold.
 struct Operands {
@@ -28,7 +31,7 @@ struct Operands {
   /// Rows of float32, `columns` wide, as rows of words: row p holds rows p·perWord …, zeros beyond the last.
   /// `words` may begin where the rows begin.
   void (*pack)(const float* rows, size_t count, size_t columns, float* words);
-  MultiplyRows multiply[2][16];
+  MultiplyRows multiply[2][kMostRows];
   /// One row in the columns of 1, 2, … panels; kOverwrite or kAdd.
   MultiplyRow multiplyRow[kRowPanels];
 

@@ -10,13 +10,12 @@
 namespace attention::ISA {
 
 inline bool isFinite(const float* x, size_t count) {
-  // x·0 is 0 for every finite x and NaN for every other.
-  Vec probes = broadcast(0);
+  FiniteProbe probe;
   const size_t whole = count - count % kLanes;
-  for (size_t i = 0; i < whole; i += kLanes) probes = fma(load(x + i), broadcast(0), probes);
-  float probe = sumLanes(probes);
-  for (size_t i = whole; i < count; i++) probe += x[i] * 0;
-  return probe == 0;
+  for (size_t i = 0; i < whole; i += kLanes) probe.see(load(x + i));
+  float sum = sumOf(probe);
+  for (size_t i = whole; i < count; i++) sum += x[i] * 0;
+  return sum == 0;
 }
 
 /// Where `rows` of float32, kPanel wide, are put together that become words of a panel: in place, where the

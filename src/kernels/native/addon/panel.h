@@ -17,6 +17,18 @@ inline void copyRow(const float* from, size_t count, float* to) {
   for (size_t i = whole; i < count; i++) to[i] = from[i];
 }
 
+/// Looks at numbers for any that is not finite. x·0 is 0 for every finite x and NaN for every other.
+struct FiniteProbe {
+  Vec zeros = broadcast(0);
+  void see(Vec x) { zeros = fma(x, broadcast(0), zeros); }
+};
+
+/// 0 where all that a probe has seen is finite, else NaN.
+inline float sumOf(const FiniteProbe& probe) { return sumLanes(probe.zeros); }
+
+/// The same for a probe of each vector of a panel: one chain of sums would wait for itself.
+inline float sumOf(const FiniteProbe (&probes)[2]) { return sumLanes(probes[0].zeros + probes[1].zeros); }
+
 /// Width of a panel: two vectors of tokens, side by side.
 constexpr int kPanel = 2 * kLanes;
 

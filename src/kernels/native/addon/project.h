@@ -43,24 +43,23 @@ inline bool finishColumns(const Linear& linear, size_t column, const Destination
                  copyRow(linear.bias.data + linear.biasColumn[head] + c, run, bias + at);
                });
   }
-  // x·0 is 0 for every finite x and NaN for every other.
-  Vec probes[2] = {broadcast(0), broadcast(0)};
+  FiniteProbe probes[2];
   for (size_t i = 0; i < count; i++) {
     for (int half = 0; half < 2; half++) {
       float* at = to.rows + i * to.stride + half * kLanes;
       Vec y = load(at);
       if (linear.bias) store(at, y = y + load(bias + half * kLanes));
-      probes[half] = fma(y, broadcast(0), probes[half]);
+      probes[half].see(y);
     }
   }
-  return sumLanes(probes[0] + probes[1]) == 0;
+  return sumOf(probes) == 0;
 }
 
 /// y = x·W + b for some panels of tokens and one panel of columns; `to(panel)` is the Destination of each.
 /// Returns whether all is finite.
 template <typename To>
-bool projectPanels(const Operands& operands, const Linear& linear, const TokenPanels& tokens, size_t column,
-                   To to) {
+bool projectColumns(const Operands& operands, const Linear& linear, const TokenPanels& tokens, size_t column,
+                    To to) {
   const float* w = linear.packed.data + column * linear.words;
   for (size_t k = 0; k < linear.words; k += kDepth) {
     const size_t depth = std::min(kDepth, linear.words - k);
@@ -84,7 +83,7 @@ bool projectAcrossHeads(const Operands& operands, const Linear& linear, const To
   const auto inResult = [&](size_t panel) -> Destination {
     return {result + (panel - tokens.first) * kPanel * kPanel, kPanel};
   };
-  const bool finite = projectPanels(operands, linear, tokens, column, inResult);
+  const bool finite = projectColumns(operands, linear, tokens, column, inResult);
   const size_t end = std::min(column + kPanel, linear.columns());
   for (size_t panel = tokens.first; panel < tokens.last; panel++) {
     const size_t sample = tokens.sampleOf(panel), row = tokens.rowOf(panel);
@@ -130,8 +129,8 @@ inline float finishPanelRows(const Linear& linear, size_t head, size_t c, size_t
                              float* rows) {
   const Vec left = broadcast(static_cast<float>(tokens));
   const Mask isToken[2] = {less(iota(), left), less(iota() + broadcast(kLanes), left)};
-  // x·0 is 0 for every finite x and NaN for every other.
-  Vec largest[2] = {broadcast(0), broadcast(0)}, probes[2] = {broadcast(0), broadcast(0)};
+  Vec largest[2] = {broadcast(0), broadcast(0)};
+  FiniteProbe probes[2];
   for (size_t i = 0; i < count; i++) {
     for (int half = 0; half < 2; half++) {
       float* at = rows + i * kPanel + half * kLanes;
@@ -140,19 +139,19 @@ inline float finishPanelRows(const Linear& linear, size_t head, size_t c, size_t
       y = select(isToken[half], y, broadcast(0));
       store(at, y);
       largest[half] = maximum(largest[half], abs(y));
-      probes[half] = fma(y, broadcast(0), probes[half]);
+      probes[half].see(y);
     }
   }
-  return maximumOfLanes(maximum(largest[0], largest[1])) + sumLanes(probes[0] + probes[1]);
+  return maximumOfLanes(maximum(largest[0], largest[1])) + sumOf(probes);
 }
 
 /// The same as panels of heads, for columns [column, end) of one panel of columns: W and x change their
 /// places in the product, and nothing has to be turned around to make scores of y. Each element is the same
 /// chain of sums as in a row. The largest |y| of panel p of the tokens goes to sizes[p·sizeStride], where
 /// given.
-inline bool projectPanel(const Operands& operands, const Linear& linear, const TokenPanels& tokens,
-                         size_t column, size_t end, const HeadPanels& heads, float* sizes,
-                         size_t sizeStride) {
+inline bool projectColumnsToPanels(const Operands& operands, const Linear& linear, const TokenPanels& tokens,
+                                   size_t column, size_t end, const HeadPanels& heads, float* sizes,
+                                   size_t sizeStride) {
   const float* w = linear.packed.data + column / kPanel * kPanel * linear.words + column % kPanel;
   const auto rowsOf = [&](size_t panel, size_t head, size_t c) {
     return heads.panel(tokens.sampleOf(panel), head, tokens.rowOf(panel)) + c * kPanel;
@@ -203,7 +202,7 @@ void projectToRows(const Call& call, const Linear& linear, const TokenPanels& to
         return {heads.row(tokens.sampleOf(panel), head, tokens.rowOf(panel)) + c, heads.rowStride};
       };
       finite =
-          (c + kPanel <= linear.headSize ? projectPanels(operands, linear, tokens, column, inPlace)
+          (c + kPanel <= linear.headSize ? projectColumns(operands, linear, tokens, column, inPlace)
                                          : projectAcrossHeads(operands, linear, tokens, column, heads)) &&
           finite;
     }
@@ -220,7 +219,8 @@ inline void projectToPanels(const Call& call, const Linear& linear, const TokenP
   bool finite = true;
   for (size_t column = from; column < to;) {
     const size_t end = std::min(to, (column / kPanel + 1) * kPanel);
-    finite = projectPanel(*call.operands, linear, tokens, column, end, heads, sizes, sizeStride) && finite;
+    finite = projectColumnsToPanels(*call.operands, linear, tokens, column, end, heads, sizes, sizeStride) &&
+             finite;
     if (sizes != nullptr) sizes++;
     column = end;
   }

@@ -22,9 +22,9 @@ constexpr float kForbidden = -std::numeric_limits<float>::infinity();
 class QueryPanel {
  public:
   /// Query of each lane; the last one stands in for lanes beyond it.
-  QueryPanel(const Call& call, const HeadOperands& operands, size_t batch, size_t head, const size_t* queries,
+  QueryPanel(const Call& call, const HeadOperands& reads, size_t batch, size_t head, const size_t* queries,
              size_t count)
-      : call_(call), operands_(operands), batch_(batch), head_(head), count_(count) {
+      : call_(call), reads_(reads), batch_(batch), head_(head), count_(count) {
     KeyRange range{};
     for (size_t lane = 0; lane < kPanel; lane++) {
       query_[lane] = queries[std::min(lane, count - 1)];
@@ -53,7 +53,7 @@ class QueryPanel {
     static thread_local Scratch rows;
     q_ = to;
     if (call_.operands->perWord > 1) std::swap(scale, scaleLeft_);
-    if (operands_.queries != nullptr) {
+    if (reads_.queries != nullptr) {
       takeLanes(scale);
     } else {
       float* gathered = rows.take(kPanel * call_.headSize);
@@ -64,12 +64,14 @@ class QueryPanel {
       transpose(gathered, call_.headSize, kPanel, call_.headSize, q_, kPanel);
     }
     Vec sums[2] = {broadcast(0), broadcast(0)};
+    FiniteProbe probes[2];
     for (size_t c = 0; c < call_.headSize; c++) {
       for (int half = 0; half < 2; half++)
         sums[half] = sums[half] + abs(load(q_ + c * kPanel + half * kLanes));
     }
-    // NaN, where any sum is not finite: x·0 is 0 for every finite x and NaN for every other.
-    size_ = maximumOfLanes(maximum(sums[0], sums[1])) + sumLanes((sums[0] + sums[1]) * broadcast(0));
+    for (int half = 0; half < 2; half++) probes[half].see(sums[half]);
+    // NaN is larger than everything, and so is what bfloat16 rounds to infinity.
+    size_ = maximumOfLanes(maximum(sums[0], sums[1])) + sumOf(probes);
     if (call_.operands->perWord > 1 && !fitsOperands(*call_.operands, q_, call_.headSize * kPanel)) {
       size_ = INFINITY;
     }
@@ -105,7 +107,7 @@ class QueryPanel {
   void dotProducts(size_t block, size_t end, float* s, size_t vectors = 2) const {
     const size_t depth = call_.words(call_.headSize);
     for (size_t key = block; key < end; key += kPanel) {
-      multiply(*call_.operands, operands_.keys + key * depth, kPanel, q_, kPanel, depth,
+      multiply(*call_.operands, reads_.keys + key * depth, kPanel, q_, kPanel, depth,
                std::min<size_t>(kPanel, end - key), s + (key - block) * kPanel, kPanel, Into::kOverwrite,
                nullptr, vectors);
     }
@@ -142,7 +144,7 @@ class QueryPanel {
   /// Qᵀ·scale from queries that lie in panels already: a whole panel, or whatever queries are in the lanes.
   void takeLanes(float scale) {
     const size_t size = call_.headSize;
-    const auto panelOf = [&](size_t query) { return operands_.queries + query / kPanel * size * kPanel; };
+    const auto panelOf = [&](size_t query) { return reads_.queries + query / kPanel * size * kPanel; };
     bool isWhole = query_[0] % kPanel == 0;
     for (size_t lane = 1; lane < count_; lane++) isWhole = isWhole && query_[lane] == query_[0] + lane;
     if (isWhole) {
@@ -160,16 +162,16 @@ class QueryPanel {
   bool mayOverflow(size_t block, size_t end) const {
     float largest = 0;
     for (size_t key = block; key < end; key += kPanel) {
-      const float* sizes = operands_.keySizes + key / kPanel * operands_.keySizeStride;
-      largest = std::max(largest, *std::max_element(sizes, sizes + operands_.sizesOfPanel));
+      const float* sizes = reads_.keySizes + key / kPanel * reads_.keySizeStride;
+      largest = std::max(largest, *std::max_element(sizes, sizes + reads_.sizesOfPanel));
     }
     return !(size_ * largest < 1e30f);
   }
 
   void reportPoison(size_t block, size_t end, const float* s) const {
-    if (operands_.poison == nullptr) return;
+    if (reads_.poison == nullptr) return;
     for (size_t key = block; key < end; key++) {
-      if (operands_.poison[key] == 0) continue;
+      if (reads_.poison[key] == 0) continue;
       for (size_t lane = 0; lane < count_; lane++) {
         if (s[(key - block) * kPanel + lane] != kForbidden) reportOverflow(call_);
       }
@@ -241,7 +243,7 @@ class QueryPanel {
   }
 
   const Call& call_;
-  const HeadOperands operands_;
+  const HeadOperands reads_;
   const size_t batch_, head_, count_;
   size_t query_[kPanel];
   // Range of keys of each lane, as floats: exact up to 2^24 keys, which the plan checks.

@@ -24,9 +24,9 @@ export type Elements = RealArray | Uint8Array;
 /** An exact copy on shared memory of its own. */
 export function onSharedMemory(elements: Elements): Elements {
   const { length } = elements;
-  if (elements instanceof Float32Array) return copiedWhole(elements, sharedFloat32(length));
-  if (elements instanceof Float64Array) return copiedWhole(elements, sharedFloat64(length));
-  return copiedWhole(elements, sharedBytes(length));
+  if (elements instanceof Float32Array) return copied(elements, sharedFloat32(length));
+  if (elements instanceof Float64Array) return copied(elements, sharedFloat64(length));
+  return copied(elements, sharedBytes(length));
 }
 
 /** What is wrong with one element of a tensor: its place in row-major order, and what came. */
@@ -51,11 +51,11 @@ export function readLittleEndian(dtype: DType, bytes: Uint8Array): Elements | El
     case 'float64':
       return finite(shared(new Float64Array(buffer, byteOffset, count), sharedFloat64));
     case 'float16':
-      return finite(copied(new Float16Array(buffer, byteOffset, count), sharedFloat32(count)));
+      return finite(converted(new Float16Array(buffer, byteOffset, count), sharedFloat32(count)));
     case 'bfloat16':
       return finite(widenBfloat16(new Uint16Array(buffer, byteOffset, count)));
     case 'int32':
-      return copied(new Int32Array(buffer, byteOffset, count), sharedFloat64(count));
+      return converted(new Int32Array(buffer, byteOffset, count), sharedFloat64(count));
     case 'int64':
       return readInt64(new Int32Array(buffer, byteOffset, count * 2));
     case 'bool':
@@ -72,11 +72,11 @@ export function aligned(bytes: Uint8Array, elementBytes: number): Uint8Array {
 }
 
 function shared<Data extends Elements>(data: Data, allocate: (count: number) => Data): Data {
-  return data.buffer instanceof SharedArrayBuffer ? data : copiedWhole(data, allocate(data.length));
+  return data.buffer instanceof SharedArrayBuffer ? data : copied(data, allocate(data.length));
 }
 
 /** Fills `to` with the elements of `from`, of the same type, and returns it. */
-function copiedWhole<Data extends Elements>(from: Data, to: Data): Data {
+function copied<Data extends Elements>(from: Data, to: Data): Data {
   copyBytes(
     new Uint8Array(from.buffer, from.byteOffset, from.byteLength),
     new Uint8Array(to.buffer, to.byteOffset, to.byteLength),
@@ -86,7 +86,7 @@ function copiedWhole<Data extends Elements>(from: Data, to: Data): Data {
 }
 
 /** Fills `to` with the elements of `from`, converting each, and returns it. */
-export function copied<Data extends Elements>(from: ArrayLike<number>, to: Data): Data {
+export function converted<Data extends Elements>(from: ArrayLike<number>, to: Data): Data {
   to.set(from);
   return to;
 }

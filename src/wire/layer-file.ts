@@ -9,7 +9,7 @@ import { type LayerBody, type LayerDescription, LayerSchema } from '../contract/
 import type { Limits } from '../domain/limits.ts';
 import { pointerToken, problemAt } from '../domain/problem.ts';
 import type { DType, Precision, RealArray, Tensor } from '../domain/tensor.ts';
-import { copied } from './dtypes.ts';
+import { converted } from './dtypes.ts';
 import type { Decoded } from './format.ts';
 import { graft } from './graft.ts';
 import { json } from './json/format.ts';
@@ -129,6 +129,6 @@ function narrowed(data: RealArray, dtype: DType): ArrayBufferView {
     return halves;
   }
   return dtype === 'float32' && data instanceof Float64Array
-    ? copied(data, sharedFloat32(data.length))
+    ? converted(data, sharedFloat32(data.length))
     : data;
 }

@@ -1,5 +1,5 @@
 import type { DType, ElementKind, Precision, Tensor } from '../../domain/tensor.ts';
-import { copied, type Elements, unravel } from '../dtypes.ts';
+import { converted, type Elements, unravel } from '../dtypes.ts';
 import { firstNotFinite } from '../finite.ts';
 import { sharedFloat32, sharedFloat64 } from '../shared-memory.ts';
 import { overflow } from './element-faults.ts';
@@ -34,10 +34,10 @@ export function settle(
   if (kind === 'bool' || data instanceof Uint8Array) return { dtype, shape, data };
   if (kind === 'index' || precision === 'float64') {
     const isWide = data instanceof Float64Array;
-    return { dtype, shape, data: isWide ? data : copied(data, sharedFloat64(data.length)) };
+    return { dtype, shape, data: isWide ? data : converted(data, sharedFloat64(data.length)) };
   }
   if (data instanceof Float32Array) return { dtype, shape, data };
-  const narrow = copied(data, sharedFloat32(data.length));
+  const narrow = converted(data, sharedFloat32(data.length));
   const element = firstNotFinite(narrow);
   if (element >= 0) {
     const where = { pointer: `${pointer}${placeIn(lifted.form, element)}`, index: unravel(element, shape) };

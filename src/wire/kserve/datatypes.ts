@@ -1,7 +1,7 @@
 import type { DType } from '../../domain/tensor.ts';
 import {
   aligned,
-  copied,
+  converted,
   type ElementFault,
   type Elements,
   readLittleEndian,
@@ -74,7 +74,7 @@ function integer(
   const read = (data: Uint8Array) => {
     const { buffer, byteOffset, length } = aligned(data, bytes);
     const count = length / bytes;
-    return copied(new array(buffer, byteOffset, count), sharedFloat64(count));
+    return converted(new array(buffer, byteOffset, count), sharedFloat64(count));
   };
   return { name, bytes, dtype, range: { least, greatest: least + values - 1 }, inJson: true, read };
 }

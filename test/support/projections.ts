@@ -15,6 +15,11 @@ export interface Projections {
   readonly outputWidth: number | null;
 }
 
+/** Three matrices [in, out] with biases for self-attention, and W_O. */
+export function selfAttention(width: number, outputWidth: number): Projections {
+  return { width, contextWidth: null, layout: 'in_out', packed: null, bias: true, outputWidth };
+}
+
 type Role = 'query' | 'key' | 'value';
 
 /** Weights of one head as [inWidth, size], and its bias. */

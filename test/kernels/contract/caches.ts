@@ -4,6 +4,7 @@ import { allocateReal, type RealArray } from '../../../src/domain/tensor.ts';
 import type { Kernel } from '../../../src/kernels/kernel.ts';
 import { type CallOptions, causal, everything, makeCall, range } from '../../support/calls.ts';
 import { expectSameBits } from '../../support/expect.ts';
+import { selfAttention } from '../../support/projections.ts';
 import { presentRows, resultsOf, run, runAll } from '../../support/run.ts';
 
 /** Rows of each head in the memory of a cache, and the row that the first past key stands in. */
@@ -14,14 +15,7 @@ const CALLS: Readonly<Record<string, CallOptions>> = {
   'given heads': { queries: 9 },
   'projected tokens': {
     queries: 9,
-    projections: {
-      width: 12,
-      contextWidth: null,
-      layout: 'in_out',
-      packed: null,
-      bias: true,
-      outputWidth: 6,
-    },
+    projections: selfAttention(12, 6),
   },
   'one token, projected and rotated': {
     queries: 1,

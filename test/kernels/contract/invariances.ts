@@ -15,6 +15,7 @@ import {
 } from '../../support/calls.ts';
 import { expectSameBits, expectWithin } from '../../support/expect.ts';
 import { oracle } from '../../support/oracle/oracle.ts';
+import { selfAttention } from '../../support/projections.ts';
 import { seeded, shuffled } from '../../support/random.ts';
 import { outputRows, poisoned, REVERSED, resultsOf, run, runAll } from '../../support/run.ts';
 import { prefixOf, reordered, sampleOf } from '../../support/slices.ts';
@@ -107,14 +108,7 @@ export function invariances(kernel: Kernel): void {
   );
 
   it('computes a token alone as it would among those of other samples, to the bit', () => {
-    const projections = {
-      width: 600,
-      contextWidth: null,
-      layout: 'in_out',
-      packed: null,
-      bias: true,
-      outputWidth: 150,
-    } as const;
+    const projections = selfAttention(600, 150);
     const sizes = { batch: 3, queries: 1, heads: 5, kvHeads: 5, headSize: 40 };
     const call = makeCall({ ...sizes, precision, projections });
     const whole = run(kernel, call).memory.output;

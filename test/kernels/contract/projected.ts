@@ -14,18 +14,11 @@ import {
 } from '../../support/calls.ts';
 import { expectSameBits, expectWithin } from '../../support/expect.ts';
 import { oracle } from '../../support/oracle/oracle.ts';
-import type { Projections } from '../../support/projections.ts';
+import { type Projections, selfAttention } from '../../support/projections.ts';
 import { seeded } from '../../support/random.ts';
 import { outputRows, resultsOf, run, runAll } from '../../support/run.ts';
 
-const SELF: Projections = {
-  width: 260,
-  contextWidth: null,
-  layout: 'in_out',
-  packed: null,
-  bias: true,
-  outputWidth: 40,
-};
+const SELF = selfAttention(260, 40);
 const CROSS: Projections = { ...SELF, width: 24, contextWidth: 36, layout: 'out_in', bias: false };
 
 /** Tokens that fill vectors of 4, 8 and 16 and panels of two of them, nearly, half, or with one more. */

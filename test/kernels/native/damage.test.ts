@@ -8,6 +8,7 @@ import { type Description, describeJob } from '../../../src/kernels/native/descr
 import { nativeKernels } from '../../../src/kernels/native/kernel.ts';
 import { createStatus } from '../../../src/kernels/status.ts';
 import { allWeights, everything, makeCall, withGradients } from '../../support/calls.ts';
+import { selfAttention } from '../../support/projections.ts';
 import { type Random, seeded } from '../../support/random.ts';
 import { OPTION_SETS } from '../contract/options.ts';
 
@@ -32,14 +33,7 @@ function soundJobs(kernel: Kernel): Description[] {
     const weights = { ...whole.returns.weights!, reduce: 'mean', topK: 3 } as const;
     return { ...whole, returns: { ...whole.returns, weights } };
   };
-  const projections = {
-    width: 12,
-    contextWidth: null,
-    layout: 'in_out',
-    packed: null,
-    bias: true,
-    outputWidth: 6,
-  } as const;
+  const projections = selfAttention(12, 6);
   const { precision } = kernel;
   // Whose heads go to panels, which maps are made of, or from the tokens straight to attention.
   const layers = [32, 48].flatMap((queries) => {

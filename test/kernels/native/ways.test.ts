@@ -2,20 +2,18 @@ import { describe, expect, it } from 'vitest';
 import type { AttentionCall } from '../../../src/domain/call.ts';
 import { nativeKernels } from '../../../src/kernels/native/kernel.ts';
 import { allWeights, type CallOptions, makeCall } from '../../support/calls.ts';
+import { selfAttention } from '../../support/projections.ts';
 
 const float32 = nativeKernels.filter(({ precision }) => precision === 'float32');
 
 /** A layer whose samples are panels without an empty lane on every instruction set. */
 function layer(options: CallOptions, width = 64): AttentionCall {
-  const projections = {
-    width,
-    contextWidth: null,
-    layout: 'in_out',
-    packed: null,
-    bias: true,
-    outputWidth: width,
-  } as const;
-  return makeCall({ precision: 'float32', queries: 32, projections, ...options });
+  return makeCall({
+    precision: 'float32',
+    queries: 32,
+    projections: selfAttention(width, width),
+    ...options,
+  });
 }
 
 /** Projections and attention have no names of their own here: what counts is what memory is asked for. */

@@ -17,6 +17,7 @@ import {
   real,
 } from '../../support/calls.ts';
 import { expectSameBits } from '../../support/expect.ts';
+import { selfAttention } from '../../support/projections.ts';
 import { seeded } from '../../support/random.ts';
 import { resultsOf, run } from '../../support/run.ts';
 import { expectOracle } from '../contract/agreement.ts';
@@ -84,14 +85,7 @@ describe.each(wasmKernels.map((kernel) => [kernel.name, kernel] as const))('%s',
     ['whole heads', 10, 111],
     ['parts of a head', 1, 1103],
   ])('agrees with the oracle when weights are cut into blocks of %s', (_what, heads, headSize) => {
-    const projections = {
-      width: 1001,
-      contextWidth: null,
-      layout: 'in_out',
-      packed: null,
-      bias: true,
-      outputWidth: 1111,
-    } as const;
+    const projections = selfAttention(1001, 1111);
     for (const layout of ['in_out', 'out_in'] as const) {
       const call = makeCall({
         precision,
@@ -107,14 +101,7 @@ describe.each(wasmKernels.map((kernel) => [kernel.name, kernel] as const))('%s',
   });
 
   it('takes what another job has left in memory for nothing of its own', () => {
-    const projections = {
-      width: 16,
-      contextWidth: null,
-      layout: 'in_out',
-      packed: null,
-      bias: true,
-      outputWidth: 16,
-    } as const;
+    const projections = selfAttention(16, 16);
     const jobs = [1, 2].map((seed) =>
       jobOf(
         kernel,

@@ -31,6 +31,7 @@ export function leakage(kernel: Kernel): void {
 function leakageOf(kernel: Kernel, sizes: typeof MANY | typeof FEW): void {
   const { precision } = kernel;
   const plain = makeCall({ ...sizes, precision });
+  const { keys } = plain.sizes;
   const forbid = randomMask(plain.sizes, seeded(1), 0.5);
   const visibilities = {
     causality: causal(2, 60),
@@ -38,6 +39,8 @@ function leakageOf(kernel: Kernel, sizes: typeof MANY | typeof FEW): void {
     'a window to both sides': { windowLeft: 20, windowRight: 3, offsets: [30, 90] },
     'key lengths': { keyLengths: [50, 0] },
     'key validity': { keyValid: randomMask({ ...plain.sizes, heads: 1, queries: 1 }, seeded(2), 0.5).data },
+    'padding at the end': { keyValid: validUpTo([50, 0], keys) },
+    'padding at the end of one sample': { keyValid: validUpTo([keys, 33], keys) },
     'a mask that allows': { allow: randomMask(plain.sizes, seeded(3), 0.02) },
     'a mask that forbids': { forbid },
     'all of them': { ...causal(2, 70), windowLeft: 80, keyLengths: [90, 138], forbid },
@@ -88,6 +91,13 @@ function leakageOf(kernel: Kernel, sizes: typeof MANY | typeof FEW): void {
       },
     );
   }
+}
+
+/** [samples, keys], 1 for the first keys of each sample. */
+function validUpTo(lengths: readonly number[], keys: number): Uint8Array {
+  return Uint8Array.from({ length: lengths.length * keys }, (_, at) =>
+    Number(at % keys < lengths[Math.floor(at / keys)]),
+  );
 }
 
 /** Which keys are seen, asked of the oracle. */

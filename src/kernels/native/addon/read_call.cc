@@ -2,6 +2,7 @@
 // sizes and strides of the call can reach, so that the kernels need no check of their own.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "read_views.h"
 
@@ -90,6 +91,20 @@ Broadcast<T> readBroadcast(const Call& call, Reader& job, const char* name) {
   return result;
 }
 
+/// Takes padding at the end of a sample for what it is, a shorter length, so that its tiles are skipped as
+/// those behind a length are; and where no other key is invalid, nothing needs to look for one.
+void cutPadding(Call& call) {
+  if (!call.keyValid) return;
+  bool isValid = true;
+  for (size_t sample = 0; sample < call.batch; sample++) {
+    const uint8_t* valid = call.keyValid.data + sample * call.keys;
+    int64_t& length = call.keyLengths[sample];
+    while (length > 0 && valid[length - 1] == 0) length--;
+    isValid = isValid && (length == 0 || std::memchr(valid, 0, length) == nullptr);
+  }
+  if (isValid) call.keyValid = {};
+}
+
 void readVisibility(Call& call, Reader& job) {
   call.causal = job.boolean("visibility.causal");
   call.offsets = job.integers("visibility.offsets");
@@ -105,6 +120,7 @@ void readVisibility(Call& call, Reader& job) {
   call.allow = readBroadcast<uint8_t>(call, job, "visibility.allow");
   call.forbid = readBroadcast<uint8_t>(call, job, "visibility.forbid");
   call.keyValid = job.optional<uint8_t>("visibility.keyValid", product({call.batch, call.keys}));
+  cutPadding(call);
 }
 
 void readPackedKeys(Call& call, Reader& job, size_t panel) {

@@ -109,7 +109,8 @@ struct Call {
   Broadcast<float> bias;
   Span<float> alibiSlopes, sinks;
 
-  // Visibility.
+  // Visibility. Padding at the end of a sample is a shorter length; keyValid is null where all before it
+  // is valid.
   bool causal = false;
   std::vector<int64_t> offsets, keyLengths;
   int64_t windowLeft = -1, windowRight = -1;  // -1: unbounded

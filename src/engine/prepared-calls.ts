@@ -1,30 +1,18 @@
 import type { Layer } from '../contract/layer.ts';
 import { type CallContext, operationNamed } from '../contract/operations.ts';
-import { writeAnswer } from '../contract/write-answer.ts';
-import type { Answer } from '../domain/answer.ts';
 import { buffersOf } from '../domain/buffers.ts';
 import type { AttentionCall } from '../domain/call.ts';
 import { RecentMap } from '../domain/recent-map.ts';
 import type { RealArray, Tensor } from '../domain/tensor.ts';
-import type { Job, Kernel } from '../kernels/kernel.ts';
+import type { Kernel } from '../kernels/kernel.ts';
 import { allocate, planBytes } from '../kernels/memory.ts';
-import { createStatus, emptyRows, overflowed, resetStatus } from '../kernels/status.ts';
-import type { Decoded, EncodeOptions } from '../wire/format.ts';
-import { encoderNamed } from '../wire/registry.ts';
-import { checkBudget, planFlops } from './budget.ts';
+import { createStatus } from '../kernels/status.ts';
+import type { Decoded } from '../wire/format.ts';
+import { formatNamed } from '../wire/registry.ts';
+import { checkBudget } from './budget.ts';
+import { type BodyLayout, PreparedCall } from './prepared-call.ts';
 import { type CallRequest, decodeRequest, readDecoded } from './request.ts';
 import type { WholeAnswer } from './whole-call.ts';
-
-/** A call of a layer that has been read, planned and opened, in memory of its own: numbers go in, an answer comes out. */
-interface PreparedCall {
-  readonly inputs: Readonly<Record<string, RealArray>>;
-  readonly kernel: Kernel;
-  readonly job: Job;
-  readonly options: EncodeOptions;
-  readonly flops: number;
-  /** The answer of the call before, whose tensors are views on the memory of the job; null before the first. */
-  answer: Answer | null;
-}
 
 /** A form that has come once: whether it comes again has to be seen. */
 const SEEN = 'seen';
@@ -47,43 +35,23 @@ let preparedBytes = 0;
 
 /**
  * Answers a call of a layer that has come before with other numbers: in microseconds, where reading its options,
- * planning and describing it to the kernel would take several times as long as the arithmetic. Returns null where it has
- * not, or takes more than `mostFlops` of arithmetic with its kernel.
+ * planning and describing it to the kernel would take several times as long as the arithmetic, and decoding it too, where
+ * its numbers lie behind a head that says the rest. Returns null where it has not, or takes more than `mostFlops` of
+ * arithmetic with its kernel. Throws what decoding throws.
  */
 export function answerPrepared(
   request: CallRequest,
-  decoded: Decoded,
+  decoded: () => Decoded,
   mostFlops: (kernel: string) => number,
 ): WholeAnswer | null {
-  const prepared = find(request, decoded);
-  if (typeof prepared !== 'object' || prepared.flops > mostFlops(prepared.kernel.name)) return null;
-  const startMs = performance.now();
-  for (const name in prepared.inputs) prepared.inputs[name].set(decoded.tensors[name].data);
-  const { job, kernel, flops } = prepared;
-  resetStatus(job.status);
-  kernel.runAll(job);
-  const computedMs = performance.now();
-  const encoded = encoderNamed(request.answerFormat)(answerOf(prepared), prepared.options);
-  return {
-    encoded,
-    kernel: kernel.name,
-    flops,
-    computeMs: computedMs - startMs,
-    encodeMs: performance.now() - computedMs,
-  };
-}
-
-/** Of one form the answers differ in their numbers alone, unless a number is beyond the range of its type. */
-function answerOf(prepared: PreparedCall): Answer {
-  const { job, kernel } = prepared;
-  if (prepared.answer !== null && !overflowed(job.status)) return prepared.answer;
-  prepared.answer = writeAnswer(job.call, {
-    memory: job.memory,
-    emptyRows: emptyRows(job.status),
-    overflowed: overflowed(job.status),
-    kernel: kernel.name,
-  });
-  return prepared.answer;
+  const forms = request.layer && layers.get(request.layer.packed);
+  if (forms === undefined) return null;
+  const key = keyOf(request, decoded);
+  const prepared = key === undefined ? undefined : forms.get(key);
+  if (!(prepared instanceof PreparedCall)) return null;
+  if (prepared.flops > mostFlops(prepared.kernel.name)) return null;
+  if (!prepared.takeBody(request.bytes)) prepared.takeTensors(decoded().tensors);
+  return prepared.answer(request.answerFormat);
 }
 
 /** Gets ready for calls of this form when it has been answered for the second time. */
@@ -94,13 +62,13 @@ export function prepare(
   kernelOf: (call: AttentionCall) => Kernel,
 ): void {
   const forms = formsOf(request, decoded);
-  if (forms === null) return;
-  const key = keyOf(request, decoded);
+  const key = keyOf(request, () => decoded);
+  if (forms === null || key === undefined) return;
   const known = forms.get(key);
   if (known === undefined) forms.set(key, SEEN);
   if (known !== SEEN) return;
   // The tensors of the body go with it.
-  const again = decodeRequest(request, context.limits);
+  const { again, layout } = decodeInPlace(request, context);
   const tensors = Object.fromEntries(
     Object.entries(again.tensors).map(([name, tensor]) => [name, ownCopy(tensor)]),
   );
@@ -123,18 +91,12 @@ export function prepare(
   const inputs = Object.fromEntries(
     Object.entries(tensors).map(([name, { data }]) => [name, data as RealArray]),
   );
-  forms.set(key, { inputs, kernel, job, options, flops: planFlops(plan), answer: null });
-}
-
-function find(request: CallRequest, decoded: Decoded): Form | undefined {
-  const forms = request.layer && layers.get(request.layer.packed);
-  return forms?.get(keyOf(request, decoded));
+  forms.set(key, new PreparedCall(kernel, job, inputs, layout, options));
 }
 
 /** Where calls of this form are kept; null where what is read of a call hangs on the elements of its tensors. */
-function formsOf({ layer, operation }: CallRequest, { form, tensors, timeoutMs }: Decoded): Forms | null {
-  if (layer === undefined || form === undefined || timeoutMs !== undefined) return null;
-  if (form.length > LONGEST_FORM) return null;
+function formsOf({ layer, operation }: CallRequest, { tensors, timeoutMs }: Decoded): Forms | null {
+  if (layer === undefined || timeoutMs !== undefined) return null;
   const { tokens } = operationNamed(operation);
   if (!Object.keys(tensors).every((name) => tokens.includes(name))) return null;
   let forms = layers.get(layer.packed);
@@ -145,12 +107,43 @@ function formsOf({ layer, operation }: CallRequest, { form, tensors, timeoutMs }
   return forms;
 }
 
-function keyOf(
-  { operation, layer, format, inference, answerFormat }: CallRequest,
-  { form }: Decoded,
-): string {
+/** Everything of a request but the elements of its tensors; undefined where nobody puts that together, or it is long. */
+function keyOf(request: CallRequest, decoded: () => Decoded): string | undefined {
+  const { operation, layer, format, inference, answerFormat } = request;
+  const head = headOf(request);
+  if (head !== undefined && head.length > LONGEST_FORM) return undefined;
+  const form =
+    head === undefined
+      ? decoded().form
+      : Buffer.from(head.buffer, head.byteOffset, head.length).toString('latin1');
+  if (form === undefined || form.length > LONGEST_FORM) return undefined;
   const target = inference === undefined ? '' : `${inference.model} ${inference.version}`;
   return `${operation} ${layer?.name} ${format} ${answerFormat} ${target}\n${form}`;
+}
+
+function headOf({ format, bytes, inference }: CallRequest): Uint8Array | undefined {
+  return formatNamed(format).headOf?.(bytes, inference);
+}
+
+/** Bytes of the widest elements: where tensors lie at multiples of it they may be looked at where they are. */
+const ALIGNMENT = 8;
+
+/** A body decoded, and where in it the tensors lie; no layout where one of them is not as it lies there. */
+function decodeInPlace(
+  request: CallRequest,
+  { limits }: CallContext,
+): { again: Decoded; layout: BodyLayout | null } {
+  const { bytes } = request;
+  const lead = -(headOf(request)?.length ?? 0) & (ALIGNMENT - 1);
+  const body = new Uint8Array(new SharedArrayBuffer(lead + bytes.length), lead);
+  body.set(bytes);
+  const again = decodeRequest({ ...request, bytes: body }, limits);
+  const places = Object.entries(again.tensors).map(([name, { data }]) => {
+    const from = data.byteOffset - lead;
+    return { name, from, to: from + data.byteLength };
+  });
+  const areInPlace = Object.values(again.tensors).every(({ data }) => data.buffer === body.buffer);
+  return { again, layout: areInPlace ? { bytes: bytes.length, places } : null };
 }
 
 /** Bytes that a call refers to besides its layer: its tokens, and weights that it has in another precision. */

@@ -15,6 +15,7 @@ import { encodeStep, reserveFresh } from './encoding.ts';
 import type { KernelChoice } from './kernel-choice.ts';
 import { makeLayerStep, openLayerStep } from './layer-steps.ts';
 import type { LayerFile, LayerRequest } from './layer-work.ts';
+import { lazily } from './lazily.ts';
 import { answerPrepared, prepare } from './prepared-calls.ts';
 import {
   type CallRequest,
@@ -85,14 +86,14 @@ export class Ticket {
   async #callFromHere(request: CallRequest): Promise<Encoded> {
     this.signal.throwIfAborted();
     const { limits } = this.#dispatcher;
-    const decoded = this.#steps.inline('decodeMs', () => decodeRequest(request, limits));
+    const decoded = lazily(() => this.#steps.inline('decodeMs', () => decodeRequest(request, limits)));
     const prepared = answerPrepared(request, decoded, (kernel) => this.#hereFlops(kernel));
     if (prepared !== null) return this.#booked(prepared);
-    const read = this.#steps.inline('decodeMs', () => readDecoded(request, decoded, { limits }));
+    const read = this.#steps.inline('decodeMs', () => readDecoded(request, decoded(), { limits }));
     const planned = this.#planned(read);
     const encoded = this.#answerHere(read, planned, request.answerFormat);
     if (encoded === null) return this.#answerAtWorkers(read, planned, request.answerFormat);
-    prepare(request, decoded, { limits }, (call) => this.#kernels.of(call));
+    prepare(request, decoded(), { limits }, (call) => this.#kernels.of(call));
     return encoded;
   }
 

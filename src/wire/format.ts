@@ -69,6 +69,11 @@ export interface WireFormat {
   /** Reads a request body, which may lie on shared memory. Throws a Problem where it cannot be used. */
   readonly decode?: (bytes: Uint8Array, options: DecodeOptions) => Decoded;
   /**
+   * The part of a body that says everything but the elements of its tensors, which lie behind it as they are: bodies of
+   * one length that begin alike differ in their elements only. undefined where this body has no such part.
+   */
+  readonly headOf?: (bytes: Uint8Array, inference: InferenceTarget | undefined) => Uint8Array | undefined;
+  /**
    * Whether such a body holds tensors as they are used, so that reading it costs little more than a look at each number
    * (some gigabytes a second); not, where not given.
    */

@@ -2,6 +2,7 @@ import type { Layer } from '../../src/contract/layer.ts';
 import { DEFAULT_LIMITS, type Limits } from '../../src/domain/limits.ts';
 import { Problem } from '../../src/domain/problem.ts';
 import { type CallRequest, Engine } from '../../src/engine/engine.ts';
+import { lazily } from '../../src/engine/lazily.ts';
 import { answerPrepared, prepare } from '../../src/engine/prepared-calls.ts';
 import { decodeRequest } from '../../src/engine/request.ts';
 import { Layers } from '../../src/service/layers.ts';
@@ -79,10 +80,10 @@ export function outcomeBy(engine: Engine, request: CallRequest): Promise<Outcome
  * engine does so hangs on how fast its kernels have been lately.
  */
 export function keptAnswer(engine: Engine, request: CallRequest, limits = DEFAULT_LIMITS): Uint8Array | null {
-  const decoded = decodeRequest(request, limits);
+  const decoded = lazily(() => decodeRequest(request, limits));
   const answer = answerPrepared(request, decoded, () => Number.POSITIVE_INFINITY);
   if (answer !== null) return answer.encoded.bytes;
-  prepare(request, decoded, { limits }, (call) => engine.kernelOf(call));
+  prepare(request, decoded(), { limits }, (call) => engine.kernelOf(call));
   return null;
 }
 

@@ -2,6 +2,7 @@ import { afterAll, describe, expect, test, vi } from 'vitest';
 import type { Layer } from '../../src/contract/layer.ts';
 import { DEFAULT_LIMITS, type Limits } from '../../src/domain/limits.ts';
 import type { CallRequest } from '../../src/engine/engine.ts';
+import { PreparedCall } from '../../src/engine/prepared-call.ts';
 import { seeded } from '../support/random.ts';
 import {
   asNew,
@@ -170,6 +171,60 @@ describe('calls of one form', () => {
         expect(bytes !== null, `call ${index}, round ${round}`).toBe(round >= TWICE);
       }
     }
+  });
+});
+
+describe('elements that lie behind a head', () => {
+  const KSERVE = WAYS.at(-1)!;
+
+  test.each([
+    ['safetensors in float32', STORED, {}, 'F32', false],
+    ['an inference request', KSERVE, {}, 'F32', false],
+    ['safetensors in float64, for a call in float64', STORED, { precision: 'float64' }, 'F64', false],
+    ['safetensors in float64, for a call in float32', STORED, {}, 'F64', true],
+    ['safetensors in bfloat16', STORED, {}, 'BF16', true],
+    ['JSON', JSON_CALL, {}, 'F32', true],
+  ] as const)(
+    'are taken as they lie, all others are decoded: %s',
+    async (_, way, options, type, isDecoded) => {
+      const layer = await newLayer('lying');
+      const call = (seed: number) => layerCall(layer, way, tokens(seed), options, type);
+      prepareFor(call(0));
+      const takeTensors = vi.spyOn(PreparedCall.prototype, 'takeTensors');
+      try {
+        for (const seed of [1, 2, 3]) expect(await keptOutcome(call(seed))).toEqual(await fresh(call(seed)));
+        expect(takeTensors).toHaveBeenCalledTimes(isDecoded ? 3 : 0);
+      } finally {
+        takeTensors.mockRestore();
+      }
+    },
+  );
+
+  test.each([STORED, KSERVE])('are refused as ever where there are more or fewer: $format', async (way) => {
+    const layer = await newLayer('longer');
+    const good = layerCall(layer, way, tokens(1));
+    prepareFor(good);
+    for (const length of [-4, -1, 1, 4, 160]) {
+      const bytes = new Uint8Array(good.bytes.length + length);
+      bytes.set(good.bytes.subarray(0, bytes.length));
+      const bad = { ...good, bytes };
+      const outcome = await fresh(bad);
+      expect(outcome).toHaveProperty('problem');
+      expect(await keptOutcome(bad)).toEqual(outcome);
+    }
+    expect(await keptOutcome(good)).toEqual(await fresh(good));
+  });
+
+  test('may begin anywhere', async () => {
+    const layer = await newLayer('odd');
+    const good = layerCall(layer, KSERVE, tokens(1));
+    const odd = (at: number) => {
+      const bytes = new Uint8Array(good.bytes.length + at).subarray(at);
+      bytes.set(good.bytes);
+      return { ...good, bytes };
+    };
+    prepareFor(odd(1));
+    for (const at of [0, 1, 2, 3, 5]) expect(await keptOutcome(odd(at))).toEqual(await fresh(good));
   });
 });
 

@@ -23,6 +23,17 @@ interface Output {
   readonly binary: boolean;
 }
 
+/** What stands before the bytes of an answer whose outputs are all binary: it does not change with their elements. */
+interface Frame {
+  readonly inference: InferenceResponse;
+  readonly head: Uint8Array;
+  readonly tensors: readonly AnswerTensor[];
+  readonly batch: number | undefined;
+}
+
+/** Of answers whose tensors are filled again and again. */
+const frames = new WeakMap<Answer, Frame>();
+
 /**
  * Encodes an answer as an inference response: JSON in UTF-8, and behind it the little-endian bytes of the outputs that
  * are wanted so, in the order of `outputs`. Where there are such, the JSON is padded with spaces, which count, to a
@@ -33,22 +44,16 @@ interface Output {
  */
 export function encodeInference(answer: Answer, { inference }: EncodeOptions): Encoded {
   if (inference === undefined) throw new TypeError('An inference response belongs to an inference request.');
+  const known = frames.get(answer);
+  if (known?.inference === inference) return withTensors(known);
   const outputs = selectOutputs(answer, inference);
-  const writer = new ByteWriter();
-  try {
-    writer.text(head(answer, inference));
-    for (const [ordinal, output] of outputs.entries()) {
-      if (ordinal > 0) writer.byte(COMMA);
-      writeOutput(writer, output);
-    }
-    writer.text(']}');
-    const json = writer.finish();
-    const tensors = outputs.filter(({ binary }) => binary).map(({ tensor }) => tensor);
-    const batch = batchOf(answer);
-    return tensors.length === 0 ? { bytes: json, batch } : { ...withTensors(json, tensors), batch };
-  } finally {
-    releaseBytes();
-  }
+  const json = writeJson(answer, inference, outputs);
+  const tensors = outputs.filter(({ binary }) => binary).map(({ tensor }) => tensor);
+  const batch = batchOf(answer);
+  if (tensors.length === 0) return { bytes: json, batch };
+  const frame = { inference, head: padded(json), tensors, batch };
+  if (tensors.length === outputs.length) frames.set(answer, frame);
+  return withTensors(frame);
 }
 
 function selectOutputs({ tensors }: Answer, { outputs, binary }: InferenceResponse): readonly Output[] {
@@ -64,6 +69,21 @@ function selectOutputs({ tensors }: Answer, { outputs, binary }: InferenceRespon
 function batchOf({ envelope: { applied } }: Answer): number | undefined {
   const isObject = typeof applied === 'object' && applied !== null && 'batch' in applied;
   return isObject && typeof applied.batch === 'number' ? applied.batch : undefined;
+}
+
+function writeJson(answer: Answer, inference: InferenceResponse, outputs: readonly Output[]): Uint8Array {
+  const writer = new ByteWriter();
+  try {
+    writer.text(head(answer, inference));
+    for (const [ordinal, output] of outputs.entries()) {
+      if (ordinal > 0) writer.byte(COMMA);
+      writeOutput(writer, output);
+    }
+    writer.text(']}');
+    return writer.finish();
+  } finally {
+    releaseBytes();
+  }
 }
 
 /** The response up to its first output. */
@@ -86,7 +106,6 @@ function writeOutput(writer: ByteWriter, { name, tensor, binary }: Output): void
   if (count !== data.length) throw new Error(`A result of shape [${shape}] has ${data.length} elements`);
   const described = { name, datatype: DATATYPE[dtype], shape };
   if (binary) {
-    assertAllWritable(data);
     writer.text(JSON.stringify({ ...described, parameters: { binary_data_size: data.byteLength } }));
     return;
   }
@@ -95,9 +114,13 @@ function writeOutput(writer: ByteWriter, { name, tensor, binary }: Output): void
   writer.text(']}');
 }
 
-function withTensors(json: Uint8Array, tensors: readonly AnswerTensor[]): Encoded {
+function padded(json: Uint8Array): Uint8Array {
   const head = new Uint8Array(Math.ceil(json.length / ALIGNMENT) * ALIGNMENT);
   head.set(json);
-  head.fill(SPACE, json.length);
-  return { bytes: headedBytes(head, tensors), headerBytes: head.length };
+  return head.fill(SPACE, json.length);
+}
+
+function withTensors({ head, tensors, batch }: Frame): Encoded {
+  for (const { data } of tensors) assertAllWritable(data);
+  return { bytes: headedBytes(head, tensors), headerBytes: head.length, batch };
 }

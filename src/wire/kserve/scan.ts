@@ -30,6 +30,11 @@ const inputs: FieldNode<'data'> = { path: 'inputs', members: none, elements: inp
 /** Elements stand at `inputs[i].data`, whatever they are. */
 const BODY: FieldNode<'data'> = { path: '', members: new Map([['inputs', inputs]]) };
 
+/** The JSON of a request, where a header tells that binary tensors follow; undefined where none do. */
+export function binaryHead(bytes: Uint8Array, headerBytes: number | undefined): Uint8Array | undefined {
+  return headerBytes === undefined || headerBytes > bytes.length ? undefined : bytes.subarray(0, headerBytes);
+}
+
 /** Throws a Problem, `malformed_body`, where the JSON is to be longer than the body. */
 export function splitRequest(bytes: Uint8Array, headerBytes: number | undefined): Parts {
   if (headerBytes === undefined) return { json: bytes, binary: undefined };

@@ -46,6 +46,17 @@ export function readSafetensors(file: Uint8Array, maxHeaderBytes = MAX_HEADER_BY
   return { header: text, metadata, tensors };
 }
 
+/** The length of the header and the header; undefined where the file ends before. */
+export function headOf(file: Uint8Array): Uint8Array | undefined {
+  if (file.length < LENGTH_BYTES) return undefined;
+  const end = LENGTH_BYTES + Number(headerLength(file));
+  return end > file.length ? undefined : file.subarray(0, end);
+}
+
+function headerLength({ buffer, byteOffset }: Uint8Array): bigint {
+  return new DataView(buffer, byteOffset, LENGTH_BYTES).getBigUint64(0, true);
+}
+
 /** What a header says, found to be right for so many bytes of data. */
 interface Layout {
   readonly dataBytes: number;
@@ -81,8 +92,7 @@ function splitFile(file: Uint8Array, maxHeaderBytes: number): { text: string; da
     const what = `the ${LENGTH_BYTES} bytes of the header length`;
     throw malformed(`Expected a safetensors file, which begins with ${what}; got ${file.length} bytes`);
   }
-  const { buffer, byteOffset } = file;
-  const length = new DataView(buffer, byteOffset, LENGTH_BYTES).getBigUint64(0, true);
+  const length = headerLength(file);
   if (length > maxHeaderBytes) {
     const expected = `Expected a safetensors file with a header of at most ${maxHeaderBytes} bytes`;
     throw malformed(`${expected}; its first ${LENGTH_BYTES} bytes say ${length}`);

@@ -11,8 +11,9 @@
 
 namespace attention::ISA {
 
-/// Words of a block of the sum over k: a block of W, kDepth x kPanel, stays in the first-level cache.
-constexpr size_t kDepth = 256;
+/// Words of a block of the sum over k: a block of W and one of a panel of tokens, kDepth x kPanel each, stay
+/// in the first-level cache together.
+constexpr size_t kDepth = 128;
 
 /// Panels of tokens [first, last), counted over all samples.
 struct TokenPanels {

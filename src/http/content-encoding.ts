@@ -35,12 +35,13 @@ export const CONTENT_CODINGS = Object.keys(DECOMPRESSORS) as ContentCoding[];
  * @throws {Problem} unsupported_media_type.
  */
 export function readContentEncoding(header: string | undefined): ContentCoding | null {
-  const named = (header ?? '').toLowerCase().split(',').map(canonicalName);
+  if (header === undefined) return null;
+  const named = header.toLowerCase().split(',').map(canonicalName);
   const codings = named.filter((name) => name !== '' && name !== 'identity');
   if (codings.length === 0) return null;
   const coding = CONTENT_CODINGS.find((known) => known === codings[0]);
   if (coding !== undefined && codings.length === 1) return coding;
-  const got = coding === undefined ? JSON.stringify(header?.slice(0, 40)) : 'several in a row';
+  const got = coding === undefined ? JSON.stringify(header.slice(0, 40)) : 'several in a row';
   const expected = `one of ${CONTENT_CODINGS.join(', ')}, or "identity"`;
   throw new Problem('unsupported_media_type', `Content-Encoding: expected ${expected}; got ${got}.`);
 }

@@ -1,4 +1,5 @@
 import { Problem } from '../domain/problem.ts';
+import { RecentMap } from '../domain/recent-map.ts';
 import type { WireFormat } from './format.ts';
 import { json } from './json/format.ts';
 import { kserve } from './kserve/format.ts';
@@ -69,6 +70,10 @@ export function formatForContentType(
   return format;
 }
 
+/** What was chosen among all encoders, by Accept headers: clients send the same few with each request. */
+const chosen = new RecentMap<string, Encoder>(64);
+const LONGEST_KEPT = 256;
+
 /**
  * The format for the response by the Accept header, among `encoders`: all that there are, or those that a
  * route offers. Throws `not_acceptable` (406).
@@ -77,6 +82,9 @@ export function formatForAccept(
   accept: string | undefined,
   encoders: readonly Encoder[] = ENCODERS,
 ): Encoder {
+  const isAmongAll = accept !== undefined && encoders === ENCODERS;
+  const known = isAmongAll ? chosen.get(accept) : undefined;
+  if (known !== undefined) return known;
   const offered = encoders.map((candidate) => candidate.mediaType);
   const mediaType = negotiate(accept, offered);
   const format = encoders.find((candidate) => candidate.mediaType === mediaType);
@@ -84,5 +92,6 @@ export function formatForAccept(
     const detail = `Expected Accept to allow one of ${offered.join(', ')}; got ${accept}.`;
     throw new Problem('not_acceptable', detail);
   }
+  if (isAmongAll && accept.length <= LONGEST_KEPT) chosen.set(accept, format);
   return format;
 }

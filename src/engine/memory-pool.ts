@@ -1,5 +1,5 @@
 /** Smaller blocks are quick to make and not worth keeping. */
-const SMALLEST_BYTES = 32 * 1024;
+const SMALLEST_BYTES = 4 * 1024;
 /** Sizes between a power of two and the next: rounding up wastes at most a quarter. */
 const STEPS = 4;
 

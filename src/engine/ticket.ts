@@ -8,6 +8,7 @@ import { allocate, planBytes } from '../kernels/memory.ts';
 import { createStatus, emptyRows, overflowed } from '../kernels/status.ts';
 import type { Decoded, Encoded, EncodeOptions } from '../wire/format.ts';
 import { decoderNamed } from '../wire/registry.ts';
+import { lending } from '../wire/shared-memory.ts';
 import { checkBudget } from './budget.ts';
 import { weigh, weighJob } from './counterweight.ts';
 import type { Dispatcher, JobRequest } from './dispatcher.ts';
@@ -35,6 +36,7 @@ import {
   isReadHere,
   lentBytes,
   requestWork,
+  roomBeside,
   SMALL_BODY_BYTES,
   wayOf,
 } from './work.ts';
@@ -56,6 +58,8 @@ export class Ticket {
   readonly #dispatcher: Dispatcher;
   readonly #kernels: KernelChoice;
   readonly #steps: Steps;
+  /** The block that a small body begins, and where it ends: the rest is for what is decoded and written on this thread. */
+  #room: { readonly block: SharedArrayBuffer; readonly from: number } | null = null;
 
   constructor(dispatcher: Dispatcher, kernels: KernelChoice, bytes: number, lifetimeMs: number) {
     const { id, signal } = dispatcher.admit(bytes, lifetimeMs);
@@ -85,6 +89,13 @@ export class Ticket {
 
   async #callFromHere(request: CallRequest): Promise<Encoded> {
     this.signal.throwIfAborted();
+    const { block, from } = this.#room ?? {};
+    const done = lending(block, () => this.#doHere({ ...request, memory: block }), from);
+    return 'bytes' in done ? done : this.#answerAtWorkers(done.read, done.planned, request.answerFormat);
+  }
+
+  /** Reads a call and, where that takes no time, answers it. */
+  #doHere(request: CallRequest): Encoded | { readonly read: ReadRequest; readonly planned: PlannedCall } {
     const { limits } = this.#dispatcher;
     const decoded = lazily(() => this.#steps.inline('decodeMs', () => decodeRequest(request, limits)));
     const prepared = answerPrepared(request, decoded, (kernel) => this.#hereFlops(kernel));
@@ -92,7 +103,7 @@ export class Ticket {
     const read = this.#steps.inline('decodeMs', () => readDecoded(request, decoded(), { limits }));
     const planned = this.#planned(read);
     const encoded = this.#answerHere(read, planned, request.answerFormat);
-    if (encoded === null) return this.#answerAtWorkers(read, planned, request.answerFormat);
+    if (encoded === null) return { read, planned };
     prepare(request, decoded(), { limits }, (call) => this.#kernels.of(call));
     return encoded;
   }
@@ -247,15 +258,15 @@ export class Ticket {
   }
 
   /**
-   * Memory for a body, which may hold anything; `booked` bytes of it were with the admission. Bodies that are read on this
-   * thread lie in memory of their own, others on shared memory that goes back when the request is released.
+   * Shared memory for a body, which may hold anything; `booked` bytes of it were with the admission. It goes back when
+   * the request is released, and so does what is kept free behind a small body: thousands of small buffers a second, left
+   * to the garbage collector, would have it at work all the time.
    */
   takeBody(bytes: number, booked: number): Uint8Array {
-    if (bytes <= SMALL_BODY_BYTES) {
-      const { buffer, byteOffset } = Buffer.allocUnsafe(bytes);
-      return new Uint8Array(buffer, byteOffset, bytes);
-    }
-    return new Uint8Array(this.#dispatcher.takeMemory(this.#id, bytes, booked), 0, bytes);
+    const isSmall = bytes <= SMALL_BODY_BYTES;
+    const block = this.#dispatcher.takeMemory(this.#id, isSmall ? bytes + roomBeside(bytes) : bytes, booked);
+    if (isSmall) this.#room = { block, from: bytes };
+    return new Uint8Array(block, 0, bytes);
   }
 
   /** Makes the file of a layer out of a body, in a worker. Throws the Problems of reading a layer. */

@@ -98,6 +98,11 @@ export function lentBytes(body: Body): number {
   return Math.ceil(body.bytes.byteLength * (isRawBody(body) ? 1 : 1 + LENT_SHARE)) + ANSWER_ROOM;
 }
 
+/** The same beside a small body of whatever format. */
+export function roomBeside(bodyBytes: number): number {
+  return Math.ceil(bodyBytes * (1 + LENT_SHARE)) + ANSWER_ROOM;
+}
+
 /** How much memory is lent to whoever writes an answer: 0 where its one tensor has room for what stands before it. */
 export function answerRoom(format: string, answer: Answer, options: EncodeOptions): number {
   if (!isRawAnswer(format, options)) return ANSWER_ROOM + answerElements(answer) * NUMBER_ROOM;

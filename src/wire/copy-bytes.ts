@@ -1,7 +1,7 @@
 import { codecAddon } from './native/addon.ts';
 
 /** Fewer bytes than this are sooner copied than the way into the addon takes. */
-const ADDON_LENGTH = 4096;
+const ADDON_LENGTH = 512;
 
 /**
  * As `to.set(from, at)`, at the same speed wherever the bytes lie. Onto shared memory V8 copies in atomic steps: of eight

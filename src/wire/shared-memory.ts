@@ -8,13 +8,13 @@ const ALIGNMENT = 8;
 let lent: { readonly block: SharedArrayBuffer; used: number } | null = null;
 
 /**
- * Has `run` put the tensors that it decodes and the bytes that it encodes into a block, one behind the other, as long as
- * they fit: fresh memory costs the zeroing of its pages and, once done with, a collection. Beyond the block, or where
- * there is none, they get memory of their own.
+ * Has `run` put the tensors that it decodes and the bytes that it encodes into a block, from byte `from` on and one behind
+ * the other, as long as they fit: fresh memory costs the zeroing of its pages and, once done with, a collection. Beyond
+ * the block, or where there is none, they get memory of their own.
  */
-export function lending<Result>(block: SharedArrayBuffer | undefined, run: () => Result): Result {
+export function lending<Result>(block: SharedArrayBuffer | undefined, run: () => Result, from = 0): Result {
   if (block === undefined) return run();
-  lent = { block, used: 0 };
+  lent = { block, used: aligned(from) };
   try {
     return run();
   } finally {
@@ -81,6 +81,10 @@ function take(bytes: number): Place {
 function takeLent(bytes: number): Place | null {
   if (lent === null || lent.used + bytes > lent.block.byteLength) return null;
   const byteOffset = lent.used;
-  lent.used += Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
+  lent.used += aligned(bytes);
   return { buffer: lent.block, byteOffset };
+}
+
+function aligned(bytes: number): number {
+  return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
 }

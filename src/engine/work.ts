@@ -91,14 +91,15 @@ const LENT_SHARE = 0.75;
 /** What stands around the numbers of an answer. */
 const ANSWER_ROOM = 4096;
 /**
- * How much memory is lent to the worker that reads a body: for what it decodes, and for its answer, which is about as
- * long as the body.
+ * How much memory is lent to whoever reads a body: for what is decoded, and for the answer, which is about as long as the
+ * body.
  */
 export function lentBytes(body: Body): number {
-  return Math.ceil(body.bytes.byteLength * (isRawBody(body) ? 1 : 1 + LENT_SHARE)) + ANSWER_ROOM;
+  const { byteLength } = body.bytes;
+  return isRawBody(body) ? byteLength + ANSWER_ROOM : roomBeside(byteLength);
 }
 
-/** The same beside a small body of whatever format. */
+/** The same for a body whose format is not known yet. */
 export function roomBeside(bodyBytes: number): number {
   return Math.ceil(bodyBytes * (1 + LENT_SHARE)) + ANSWER_ROOM;
 }

@@ -1,3 +1,5 @@
+import { remembering } from '../domain/remembering.ts';
+
 /** Codings of responses, the preferred ones first. */
 export const RESPONSE_CODINGS = ['zstd', 'br', 'gzip'] as const;
 export type ResponseCoding = (typeof RESPONSE_CODINGS)[number];
@@ -24,11 +26,7 @@ export function readAcceptEncoding(
   offered: readonly ResponseCoding[] = RESPONSE_CODINGS,
 ): AcceptedCodings {
   if (header === undefined) return NOTHING_NAMED;
-  const qualities = new Map<string, number>();
-  for (const part of header.toLowerCase().split(',')) {
-    const entry = ENTRY.exec(part.trim());
-    if (entry !== null) qualities.set(entry[1] === 'x-gzip' ? 'gzip' : entry[1], Number(entry[2] ?? 1));
-  }
+  const qualities = qualitiesOf(header);
   const any = qualities.get('*');
   const identity = qualities.get('identity');
   let best: ResponseCoding | undefined;
@@ -41,3 +39,13 @@ export function readAcceptEncoding(
   }
   return { best, identity: (identity ?? any) !== 0 };
 }
+
+/** How much the codings are liked that a header names. */
+const qualitiesOf = remembering((header): ReadonlyMap<string, number> => {
+  const qualities = new Map<string, number>();
+  for (const part of header.toLowerCase().split(',')) {
+    const entry = ENTRY.exec(part.trim());
+    if (entry !== null) qualities.set(entry[1] === 'x-gzip' ? 'gzip' : entry[1], Number(entry[2] ?? 1));
+  }
+  return qualities;
+});

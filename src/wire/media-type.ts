@@ -1,4 +1,4 @@
-import { RecentMap } from '../domain/recent-map.ts';
+import { remembering } from '../domain/remembering.ts';
 
 /** A media type or media range with its parameters (RFC 9110, sections 8.3.1 and 12.5.1). */
 export interface MediaType {
@@ -13,20 +13,8 @@ const ESSENCE = new RegExp(`^${TOKEN}/${TOKEN}$`);
 const PARAMETER = new RegExp(`^(${TOKEN})=(?:(${TOKEN})|"((?:[^"\\\\]|\\\\.)*)")$`);
 const QUALITY = /^(?:0(?:\.\d{0,3})?|1(?:\.0{0,3})?)$/;
 
-/** Clients send the same few with each request. */
-const known = new RecentMap<string, MediaType>(64);
-const LONGEST_KEPT = 256;
-
 /** Undefined where the text is not a media type. */
-export function parseMediaType(text: string): MediaType | undefined {
-  const seen = known.get(text);
-  if (seen !== undefined) return seen;
-  const parsed = parse(text);
-  if (parsed !== undefined && text.length <= LONGEST_KEPT) known.set(text, parsed);
-  return parsed;
-}
-
-function parse(text: string): MediaType | undefined {
+export const parseMediaType = remembering((text): MediaType | undefined => {
   const [essence, ...rest] = splitOutsideQuotes(text, ';').map((part) => part.trim());
   if (!ESSENCE.test(essence)) return undefined;
   const parameters = new Map<string, string>();
@@ -38,7 +26,7 @@ function parse(text: string): MediaType | undefined {
     parameters.set(name.toLowerCase(), token ?? quoted.replaceAll(/\\(.)/g, '$1'));
   }
   return { essence: essence.toLowerCase(), parameters };
-}
+});
 
 /**
  * Picks from `available` (best first) by an Accept header: the type of highest quality, and of equal ones the

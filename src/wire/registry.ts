@@ -1,5 +1,5 @@
 import { Problem } from '../domain/problem.ts';
-import { RecentMap } from '../domain/recent-map.ts';
+import { remembering } from '../domain/remembering.ts';
 import type { WireFormat } from './format.ts';
 import { json } from './json/format.ts';
 import { kserve } from './kserve/format.ts';
@@ -70,10 +70,6 @@ export function formatForContentType(
   return format;
 }
 
-/** What was chosen among all encoders, by Accept headers: clients send the same few with each request. */
-const chosen = new RecentMap<string, Encoder>(64);
-const LONGEST_KEPT = 256;
-
 /**
  * The format for the response by the Accept header, among `encoders`: all that there are, or those that a
  * route offers. Throws `not_acceptable` (406).
@@ -83,15 +79,21 @@ export function formatForAccept(
   encoders: readonly Encoder[] = ENCODERS,
 ): Encoder {
   const isAmongAll = accept !== undefined && encoders === ENCODERS;
-  const known = isAmongAll ? chosen.get(accept) : undefined;
-  if (known !== undefined) return known;
-  const offered = encoders.map((candidate) => candidate.mediaType);
-  const mediaType = negotiate(accept, offered);
-  const format = encoders.find((candidate) => candidate.mediaType === mediaType);
+  const format = isAmongAll ? bestOfAll(accept) : bestFor(accept, encoders);
   if (format === undefined) {
-    const detail = `Expected Accept to allow one of ${offered.join(', ')}; got ${accept}.`;
+    const offered = encoders.map(({ mediaType }) => mediaType).join(', ');
+    const detail = `Expected Accept to allow one of ${offered}; got ${accept}.`;
     throw new Problem('not_acceptable', detail);
   }
-  if (isAmongAll && accept.length <= LONGEST_KEPT) chosen.set(accept, format);
   return format;
 }
+
+function bestFor(accept: string | undefined, encoders: readonly Encoder[]): Encoder | undefined {
+  const best = negotiate(
+    accept,
+    encoders.map(({ mediaType }) => mediaType),
+  );
+  return encoders.find(({ mediaType }) => mediaType === best);
+}
+
+const bestOfAll = remembering((accept) => bestFor(accept, ENCODERS));

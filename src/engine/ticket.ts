@@ -100,11 +100,13 @@ export class Ticket {
     const decoded = lazily(() => this.#steps.inline('decodeMs', () => decodeRequest(request, limits)));
     const prepared = answerPrepared(request, decoded, (kernel) => this.#hereFlops(kernel));
     if (prepared !== null) return this.#booked(prepared);
-    const read = this.#steps.inline('decodeMs', () => readDecoded(request, decoded(), { limits }));
+    // Steps do not count each other's time.
+    const body = decoded();
+    const read = this.#steps.inline('decodeMs', () => readDecoded(request, body, { limits }));
     const planned = this.#planned(read);
     const encoded = this.#answerHere(read, planned, request.answerFormat);
     if (encoded === null) return { read, planned };
-    prepare(request, decoded(), { limits }, (call) => this.#kernels.of(call));
+    prepare(request, body, { limits }, (call) => this.#kernels.of(call));
     return encoded;
   }
 
@@ -157,7 +159,8 @@ export class Ticket {
     return hereFlops(this.#dispatcher.flopsPerMs(kernel));
   }
 
-  #booked({ encoded, kernel, flops, computeMs, encodeMs }: WholeAnswer): Encoded {
+  #booked({ encoded, kernel, flops, decodeMs = 0, computeMs, encodeMs }: WholeAnswer): Encoded {
+    this.#steps.timings.decodeMs += decodeMs;
     this.#steps.timings.computeMs += computeMs;
     this.#steps.timings.encodeMs += encodeMs;
     this.#dispatcher.measured(kernel, flops, computeMs);

@@ -13,6 +13,8 @@ export interface WholeAnswer {
   /** Name of the kernel that computed it. */
   readonly kernel: string;
   readonly flops: number;
+  /** What it took to take the numbers from a body that was not decoded otherwise. */
+  readonly decodeMs?: number;
   readonly computeMs: number;
   readonly encodeMs: number;
 }

@@ -7,10 +7,10 @@ import type { Kernel, Plan } from '../kernels/kernel.ts';
 import { allocate, planBytes } from '../kernels/memory.ts';
 import { createStatus, emptyRows, overflowed } from '../kernels/status.ts';
 import type { Decoded, Encoded, EncodeOptions } from '../wire/format.ts';
-import { decoderNamed } from '../wire/registry.ts';
 import { lending } from '../wire/shared-memory.ts';
 import { checkBudget } from './budget.ts';
-import { weigh, weighJob } from './counterweight.ts';
+import { weighJob } from './counterweight.ts';
+import { decodeStep } from './decoding.ts';
 import type { Dispatcher, JobRequest } from './dispatcher.ts';
 import { encodeStep, reserveFresh } from './encoding.ts';
 import type { KernelChoice } from './kernel-choice.ts';
@@ -18,20 +18,12 @@ import { makeLayerStep, openLayerStep } from './layer-steps.ts';
 import type { LayerFile, LayerRequest } from './layer-work.ts';
 import { lazily } from './lazily.ts';
 import { answerPrepared, prepare } from './prepared-calls.ts';
-import {
-  type CallRequest,
-  decodeRequest,
-  type ReadRequest,
-  readDecoded,
-  readRequest,
-  tensorBytes,
-} from './request.ts';
+import { type CallRequest, decodeRequest, type ReadRequest, readDecoded, readRequest } from './request.ts';
 import { createProgress } from './shared-job.ts';
 import { Steps, type Timings } from './steps.ts';
 import { answerWhole, type WholeAnswer } from './whole-call.ts';
 import {
   computeWork,
-  decodeWork,
   hereFlops,
   isReadHere,
   lentBytes,
@@ -191,28 +183,11 @@ export class Ticket {
     return { encoded };
   }
 
-  /**
-   * Reads a body, on shared memory where it is not small; on this thread where a worker would take longer to reach
-   * than to do it. Throws what the format throws: Problems `malformed_body`, `invalid_tensor` and the like.
-   */
+  /** Reads a body. Throws what the format throws: Problems `malformed_body`, `invalid_tensor` and the like. */
   async decode(format: string, bytes: Uint8Array, fields: TensorFields): Promise<Decoded> {
     this.signal.throwIfAborted();
     const { limits } = this.#dispatcher;
-    let decoded: Decoded;
-    if (isReadHere({ format, bytes })) {
-      decoded = this.#steps.inline('decodeMs', () => decoderNamed(format)(bytes, { fields, limits }));
-    } else {
-      const item = () => ({ kind: 'decode', format, bytes, fields, limits }) as const;
-      const { result } = this.#steps.timed(
-        'decodeMs',
-        await this.#steps.task(decodeWork(format, bytes), item),
-      );
-      if (result.kind !== 'decoded') throw new TypeError('Not a decoded body.');
-      decoded = result.decoded;
-    }
-    weigh([bytes, decoded.tensors]);
-    this.reserve(tensorBytes(decoded.tensors, bytes.buffer));
-    return decoded;
+    return decodeStep(this.#steps, { format, bytes, fields, limits });
   }
 
   /**

@@ -157,20 +157,26 @@ class AttendingPanel {
     std::fill_n(o, call.valueHeadSize * kPanel, 0.0f);
   }
 
-  /// Takes in the keys [block, end); s is room for their scores, [kBlock][kPanel].
-  void addKeys(size_t block, size_t end, float* s) {
+  /// Takes in the keys [block, end); s is room for their scores, [kBlock][kPanel]. Asks for part `index` of
+  /// `parts` of the keys and values behind them.
+  void addKeys(size_t block, size_t end, float* s, size_t index, size_t parts) {
     if (!panel_.sees(block, end)) return;
     const size_t vectors = vectorsOf(count_), size = call_.valueHeadSize;
     const Operands& operands = *call_.operands;
     const auto [from, to] = panel_.seenPart(block, end);
-    panel_.dotProducts(from, to, s, vectors);
+    const size_t behind = std::min(kBlock, call_.allKeys() - end);
+    const size_t keyWords = operands.words(call_.headSize);
+    const Upcoming keys{reads_.keys + end * keyWords, behind * keyWords};
+    const Upcoming values{reads_.values + end / operands.perWord * size, operands.words(behind) * size};
+    panel_.dotProducts(from, to, s, vectors, keys.part(index, parts));
     if (call_.softcap != 0) panel_.cap(to - from, s);
     panel_.mask(from, to, s);
     alignas(64) float shrink[kPanel];
     (vectors == 1 ? softmaxBlock<1> : softmaxBlock<2>)(s, to - from, top_, sum_, shrink);
     operands.pack(s, to - from, kPanel, s);
     multiply(operands, reads_.values + from / operands.perWord * size, size, s, kPanel,
-             operands.words(to - from), size, o_, kPanel, Into::kRescale, shrink, vectors);
+             operands.words(to - from), size, o_, kPanel, Into::kRescale, shrink, vectors,
+             values.part(index, parts));
   }
 
   void finish() { finishPanel(call_, batch_, head_, first_, count_, top_, sum_, o_); }
@@ -211,7 +217,8 @@ inline void attendQueries(const Call& call, const HeadOperands& reads, size_t ba
                             q + there * call.headSize * kPanel, o + there * call.valueHeadSize * kPanel);
     }
     for (size_t block = 0; block < all; block += kBlock) {
-      for (size_t i = 0; i < there; i++) panels[i]->addKeys(block, std::min(block + kBlock, all), s);
+      for (size_t i = 0; i < there; i++)
+        panels[i]->addKeys(block, std::min(block + kBlock, all), s, i, there);
     }
     for (size_t i = 0; i < there; i++) panels[i]->finish();
   }

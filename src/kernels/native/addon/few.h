@@ -51,8 +51,7 @@ void addValues(const Rows& values, size_t column, const float* weights, const fl
   }
   const float* v = values.first + column;
   for (size_t key = 0; key < values.count; key++, v += values.stride) {
-    if (column % Ahead::kLine == 0)
-      ahead.template ask<std::max<int>(1, kVectors * kLanes / Ahead::kLine)>(place);
+    if (column % kLine == 0) ahead.template ask<std::max<int>(1, kVectors * kLanes / kLine)>(place);
     if (kSkips && weights[key] == 0) continue;
 #pragma GCC unroll 4
     for (int i = 0; i < kVectors; i++) {

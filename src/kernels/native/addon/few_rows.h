@@ -50,7 +50,7 @@ template <int kRows, typename Asks>
   };
   const size_t whole = size - size % kLanes;
   for (size_t c = 0; c < whole; c += kLanes) {
-    if (c % Ahead::kLine == 0) ahead.template ask<kKeys>(place);
+    if (c % kLine == 0) ahead.template ask<kKeys>(place);
     add(c, load);
   }
   if (whole < size) add(whole, [&](const float* p) { return loadFirst(p, size - whole); });

@@ -41,8 +41,8 @@ std::vector<InstructionSet> findSets() {
   if (hasAvx512) add("avx512", "avx512-bfloat16", avx512::kernels);
 #if defined(HAS_OPERANDS_AVX512BF16)
   if (hasAvx512 && __builtin_cpu_supports("avx512bf16")) {
-    // On Intel's processors vdpbf16ps takes 2.3 cycles, as long as four fused multiply-adds do: two are sooner
-    // done, with what it takes to unpack their operands. On AMD's it takes as long as one.
+    // On Intel's processors vdpbf16ps takes 2.3 cycles, as long as four fused multiply-adds do: two are
+    // sooner done, with what it takes to unpack their operands. On AMD's it takes as long as one.
     const auto at = __builtin_cpu_is("intel") ? bfloat16.end() : bfloat16.begin();
     bfloat16.insert(at, {"avx512bf16", "bfloat16", &avx512::kernels, &avx512bf16::bfloat16});
   }

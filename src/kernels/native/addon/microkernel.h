@@ -35,10 +35,12 @@ struct Bfloat16 {
 /// two vectors, or the first of them; an element of A is broadcast, and the kRows x kVectors accumulators
 /// stay in registers. Each element is one chain of fused multiply-adds over k in ascending order, whatever
 /// the block it falls into. The chain begins at zero and is added to C as a whole: many small terms do not
-/// drown one by one in a large C.
-template <typename Operand, int kVectors, int kRows>
+/// drown one by one in a large C. Where kAsks, each step asks for a line of what is read next: many at a time
+/// would keep the loads of the product waiting.
+template <typename Operand, bool kAsks, int kVectors, int kRows>
 void multiplyRows(const float* a, size_t aStride, const float* b, size_t bStride, size_t depth, float* c,
-                  size_t cStride, Into into, const float* scale) {
+                  size_t cStride, Into into, const float* scale, const float* upcoming,
+                  size_t upcomingStride) {
   Vec sum[kRows][kVectors];
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; i++) {
@@ -47,6 +49,7 @@ void multiplyRows(const float* a, size_t aStride, const float* b, size_t bStride
   {
     [[maybe_unused]] const typename Operand::Mode mode;
     for (size_t k = 0; k < depth; k++) {
+      if constexpr (kAsks) askForSecondLevel(upcoming + k * upcomingStride);
       Vec row[kVectors];
       for (int v = 0; v < kVectors; v++) row[v] = load(b + k * bStride + v * kLanes);
 #pragma GCC unroll 16
@@ -99,8 +102,10 @@ template <typename Operand, size_t... kRows, size_t... kHalfRows>
 constexpr Operands operandsOf(std::index_sequence<kRows...>, std::index_sequence<kHalfRows...>) {
   return {Operand::kPerWord,
           &Operand::pack,
-          {{&multiplyRows<Operand, 1, static_cast<int>(kHalfRows) + 1>...},
-           {&multiplyRows<Operand, 2, static_cast<int>(kRows) + 1>...}},
+          {{{&multiplyRows<Operand, false, 1, static_cast<int>(kHalfRows) + 1>...},
+            {&multiplyRows<Operand, false, 2, static_cast<int>(kRows) + 1>...}},
+           {{&multiplyRows<Operand, true, 1, static_cast<int>(kHalfRows) + 1>...},
+            {&multiplyRows<Operand, true, 2, static_cast<int>(kRows) + 1>...}}},
           {&multiplyRow<Operand, 1>, &multiplyRow<Operand, 2>, &multiplyRow<Operand, 3>,
            &multiplyRow<Operand, 4>}};
 }
@@ -115,17 +120,22 @@ constexpr Operands kOperands = operandsOf<Operand>(std::make_index_sequence<kMax
 /// Vectors of a panel that hold its first `lanes`: what the products of a panel need not go beyond.
 inline size_t vectorsOf(size_t lanes) { return lanes <= kLanes ? 1 : 2; }
 
-/// The same for any number of rows, cut into pieces of about equal height.
+/// The same for any number of rows, cut into pieces of about equal height. What is upcoming is asked for
+/// evenly over all steps, but no more than a line in each.
 inline void multiply(const Operands& operands, const float* a, size_t aStride, const float* b, size_t bStride,
                      size_t depth, size_t rows, float* c, size_t cStride, Into into,
-                     const float* scale = nullptr, size_t vectors = 2) {
-  const MultiplyRows* multiplyRows = operands.multiply[vectors - 1];
+                     const float* scale = nullptr, size_t vectors = 2, Upcoming upcoming = {}) {
+  const MultiplyRows* multiplyRows = operands.multiply[upcoming.count > 0][vectors - 1];
   const size_t most = vectors == 1 ? kMaxHalfRows : kMaxRows;
   const size_t pieces = (rows + most - 1) / most;
+  const size_t stride =
+      upcoming.count == 0 ? 0 : std::min(kLine, upcoming.count / std::max<size_t>(1, pieces * depth) + 1);
   size_t row = 0;
   for (size_t piece = 0; piece < pieces; piece++) {
     const size_t end = rows * (piece + 1) / pieces;
-    multiplyRows[end - row - 1](a + row, aStride, b, bStride, depth, c + row * cStride, cStride, into, scale);
+    multiplyRows[end - row - 1](a + row, aStride, b, bStride, depth, c + row * cStride, cStride, into, scale,
+                                upcoming.data, stride);
+    upcoming.data += depth * stride;
     row = end;
   }
 }

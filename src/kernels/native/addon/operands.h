@@ -12,8 +12,24 @@ enum class Into {
   kRescale,    // C = C·scale + A·B, one scale for each lane: the correction of the online softmax
 };
 
+/// Memory that is read after a product and lies farther away than the second-level cache: the product asks
+/// for it while it computes.
+struct Upcoming {
+  const float* data = nullptr;
+  size_t count = 0;
+
+  /// Part `index` of `parts` of about the same size.
+  Upcoming part(size_t index, size_t parts) const {
+    if (count == 0) return {};
+    const size_t from = count * index / parts;
+    return {data + from, count * (index + 1) / parts - from};
+  }
+};
+
+/// `upcoming` is what a step of the sum asks for, `upcomingStride` behind what the step before asked for.
 using MultiplyRows = void (*)(const float* a, size_t aStride, const float* b, size_t bStride, size_t depth,
-                              float* c, size_t cStride, Into into, const float* scale);
+                              float* c, size_t cStride, Into into, const float* scale, const float* upcoming,
+                              size_t upcomingStride);
 
 using MultiplyRow = void (*)(const float* a, size_t aStride, const float* b, size_t panelStride, size_t depth,
                              float* c, Into into);
@@ -31,7 +47,8 @@ struct Operands {
   /// Rows of float32, `columns` wide, as rows of words: row p holds rows p·perWord …, zeros beyond the last.
   /// `words` may begin where the rows begin.
   void (*pack)(const float* rows, size_t count, size_t columns, float* words);
-  MultiplyRows multiply[2][kMostRows];
+  /// Without and with asking for what is upcoming.
+  MultiplyRows multiply[2][2][kMostRows];
   /// One row in the columns of 1, 2, … panels; kOverwrite or kAdd.
   MultiplyRow multiplyRow[kRowPanels];
 

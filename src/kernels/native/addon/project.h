@@ -56,6 +56,17 @@ inline bool finishColumns(const Linear& linear, size_t column, const Destination
   return sumOf(probes) == 0;
 }
 
+/// Numbers of a weight beyond which it is far away whenever it is read again: a megabyte, half of a
+/// second-level cache.
+constexpr size_t kFarWeight = size_t{1} << 18;
+
+/// What is read of W, where it is far away, after the block of `depth` words from k on in the panel of
+/// columns w.
+inline Upcoming behind(const Linear& linear, const float* w, size_t k, size_t depth) {
+  if (linear.words * linear.columns() < kFarWeight) return {};
+  return {w + (k + depth) * kPanel, depth * kPanel};
+}
+
 /// y = x·W + b for some panels of tokens and one panel of columns; `to(panel)` is the Destination of each.
 /// Returns whether all is finite.
 template <typename To>
@@ -67,7 +78,8 @@ bool projectColumns(const Operands& operands, const Linear& linear, const TokenP
     for (size_t panel = tokens.first; panel < tokens.last; panel++) {
       const auto [rows, stride] = to(panel);
       multiply(operands, tokens.words + (panel * linear.words + k) * kPanel, kPanel, w + k * kPanel, kPanel,
-               depth, tokens.count(panel), rows, stride, k == 0 ? Into::kOverwrite : Into::kAdd);
+               depth, tokens.count(panel), rows, stride, k == 0 ? Into::kOverwrite : Into::kAdd, nullptr, 2,
+               behind(linear, w, k, depth).part(panel - tokens.first, tokens.last - tokens.first));
     }
   }
   bool finite = true;
@@ -153,7 +165,7 @@ inline float finishPanelRows(const Linear& linear, size_t head, size_t c, size_t
 inline bool projectColumnsToPanels(const Operands& operands, const Linear& linear, const TokenPanels& tokens,
                                    size_t column, size_t end, const HeadPanels& heads, float* sizes,
                                    size_t sizeStride) {
-  const float* w = linear.packed.data + column / kPanel * kPanel * linear.words + column % kPanel;
+  const float* w = linear.packed.data + column / kPanel * kPanel * linear.words;
   const auto rowsOf = [&](size_t panel, size_t head, size_t c) {
     return heads.panel(tokens.sampleOf(panel), head, tokens.rowOf(panel)) + c * kPanel;
   };
@@ -161,9 +173,12 @@ inline bool projectColumnsToPanels(const Operands& operands, const Linear& linea
     const size_t depth = std::min(kDepth, linear.words - k);
     for (size_t panel = tokens.first; panel < tokens.last; panel++) {
       const float* x = tokens.words + (panel * linear.words + k) * kPanel;
+      const Upcoming upcoming =
+          behind(linear, w, k, depth).part(panel - tokens.first, tokens.last - tokens.first);
       forEachRun(linear, column, end, [&](size_t head, size_t c, size_t at, size_t count) {
-        multiply(operands, w + k * kPanel + at, kPanel, x, kPanel, depth, count, rowsOf(panel, head, c),
-                 kPanel, k == 0 ? Into::kOverwrite : Into::kAdd, nullptr, vectorsOf(tokens.count(panel)));
+        multiply(operands, w + k * kPanel + column % kPanel + at, kPanel, x, kPanel, depth, count,
+                 rowsOf(panel, head, c), kPanel, k == 0 ? Into::kOverwrite : Into::kAdd, nullptr,
+                 vectorsOf(tokens.count(panel)), upcoming);
       });
     }
   }

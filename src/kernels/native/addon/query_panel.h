@@ -104,12 +104,12 @@ class QueryPanel {
 
   /// q·k for the keys [block, end): s[key - block][lane], in the first `vectors` of the lanes. NaN where it
   /// is too large for float32, so that it cannot be taken for a forbidden key.
-  void dotProducts(size_t block, size_t end, float* s, size_t vectors = 2) const {
-    const size_t depth = call_.words(call_.headSize);
+  void dotProducts(size_t block, size_t end, float* s, size_t vectors = 2, Upcoming upcoming = {}) const {
+    const size_t depth = call_.words(call_.headSize), panels = panelsOf(end - block, kPanel);
     for (size_t key = block; key < end; key += kPanel) {
       multiply(*call_.operands, reads_.keys + key * depth, kPanel, q_, kPanel, depth,
                std::min<size_t>(kPanel, end - key), s + (key - block) * kPanel, kPanel, Into::kOverwrite,
-               nullptr, vectors);
+               nullptr, vectors, upcoming.part((key - block) / kPanel, panels));
     }
     if (scaleLeft_ != 1) {
       const Vec scale = broadcast(scaleLeft_);

@@ -45,9 +45,6 @@ class Ahead {
 
   Place place;
 
-  /// Numbers in a line.
-  static constexpr size_t kLine = 64 / sizeof(float);
-
  private:
   /// Numbers between what is asked for and what is read: a third of a first-level cache or less.
   static constexpr size_t kDistance = 160 * kLine;

@@ -283,4 +283,11 @@ inline void transposeTile(const float* from, size_t fromStride, float* to, size_
 
 #endif
 
+/// Numbers in a line of the caches.
+constexpr size_t kLine = 64 / sizeof(float);
+
+/// Asks memory for the line of p, as far as the second-level cache: in the first, it would push out what a
+/// product is reading.
+inline void askForSecondLevel(const float* p) { __builtin_prefetch(p, 0, 2); }
+
 }  // namespace attention::ISA

@@ -49,10 +49,15 @@ export type Way =
 export function wayOf(request: CallRequest, idleWorkers: number, flopsPerMs: number): Way {
   if (isReadHere(request) && !isForOneWorker(request, idleWorkers, flopsPerMs)) return { begins: 'here' };
   // Where no other worker is idle, sharing the call would only cost.
-  const mostFlops = idleWorkers > 1 ? unsharedFlops(flopsPerMs) : LONGEST_WHOLE_FLOPS;
+  const mostFlops = idleWorkers > 1 ? unsharedFlops(flopsPerMs) * HANDING_BACK : LONGEST_WHOLE_FLOPS;
   return { begins: 'at a worker', mostFlops };
 }
 
+/**
+ * So many times longer may a call be for one worker that this one has read: handing it back, and waking others, costs
+ * about what they would save.
+ */
+const HANDING_BACK = 2;
 /** Longer calls are for all workers, even where all of them are busy: others should not wait so long for one. */
 const LONGEST_WHOLE_FLOPS = 3e8;
 

@@ -1,6 +1,7 @@
 import type { Limits } from '../domain/limits.ts';
 import type { Plan } from '../kernels/kernel.ts';
 import { cancel } from '../kernels/status.ts';
+import { HeldLoop } from './held-loop.ts';
 import { Holdings } from './holdings.ts';
 import { failureOf, type ItemResult } from './item.ts';
 import type { JobReport, JobRequest } from './job.ts';
@@ -29,6 +30,7 @@ const IDLE_MEMORY_SHARE = 4;
 /** Joins the scheduler to the clock and the workers: feeds it events, and carries out its actions. */
 export class Dispatcher {
   readonly limits: Limits;
+  readonly loop = new HeldLoop();
   readonly #logger: Logger;
   readonly #scheduler: SchedulerState;
   readonly #pool: WorkerPool;
@@ -98,6 +100,11 @@ export class Dispatcher {
   /** Workers that have nothing to do. */
   get idleWorkers(): number {
     return this.#scheduler.workers.filter(({ phase }) => phase === 'idle').length;
+  }
+
+  /** Whether requests come one at a time; to be asked once for each. */
+  isQuiet(): boolean {
+    return this.loop.isQuiet(this.#tickets.size);
   }
 
   get pool(): WorkerPool {

@@ -24,8 +24,9 @@ import { Steps, type Timings } from './steps.ts';
 import { answerWhole, type WholeAnswer } from './whole-call.ts';
 import {
   computeWork,
-  hereFlops,
+  isFinishedHere,
   isReadHere,
+  LONGEST_HERE_MS,
   lentBytes,
   requestWork,
   roomBeside,
@@ -72,31 +73,43 @@ export class Ticket {
    * The answer holds until the ticket is released. Throws the Problems of every step.
    */
   async call(request: CallRequest): Promise<Encoded> {
-    const speed = this.#dispatcher.flopsPerMs(this.#kernels.usual);
-    const way = wayOf(request, this.#dispatcher.idleWorkers, speed);
-    if (way.begins === 'here') return this.#callFromHere(request);
+    const { idleWorkers } = this.#dispatcher;
+    const flopsPerMs = this.#dispatcher.flopsPerMs(this.#kernels.usual);
+    const way = wayOf(request, { idleWorkers, flopsPerMs, isQuiet: () => this.#dispatcher.isQuiet() });
+    if (way.begins === 'here') return this.#callFromHere(request, way.longestMs);
     const read = await this.#readAtWorker(request, way.mostFlops);
     return 'encoded' in read ? read.encoded : this.answer(read, request.answerFormat);
   }
 
-  async #callFromHere(request: CallRequest): Promise<Encoded> {
+  async #callFromHere(request: CallRequest, longestMs: number): Promise<Encoded> {
     this.signal.throwIfAborted();
-    const { block, from } = this.#room ?? {};
-    const done = lending(block, () => this.#doHere({ ...request, memory: block }), from);
+    const { block, from } = this.#room ?? this.#roomFor(request, longestMs);
+    const doHere = () => this.#doHere({ ...request, memory: block }, longestMs);
+    const isLong = longestMs > LONGEST_HERE_MS;
+    const done = lending(block, isLong ? () => this.#dispatcher.loop.hold(doHere) : doHere, from);
     return 'bytes' in done ? done : this.#answerAtWorkers(done.read, done.planned, request.answerFormat);
   }
 
-  /** Reads a call and, where that takes no time, answers it. */
-  #doHere(request: CallRequest): Encoded | { readonly read: ReadRequest; readonly planned: PlannedCall } {
+  /** Room for what is decoded and written on this thread, where there is none behind the body. */
+  #roomFor(request: CallRequest, longestMs: number): { block?: SharedArrayBuffer; from?: number } {
+    if (longestMs <= LONGEST_HERE_MS) return {};
+    return { block: this.#dispatcher.takeMemory(this.#id, lentBytes(request)) };
+  }
+
+  /** Reads a call and, where that takes no longer, answers it. */
+  #doHere(
+    request: CallRequest,
+    longestMs: number,
+  ): Encoded | { readonly read: ReadRequest; readonly planned: PlannedCall } {
     const { limits } = this.#dispatcher;
     const decoded = lazily(() => this.#steps.inline('decodeMs', () => decodeRequest(request, limits)));
-    const prepared = answerPrepared(request, decoded, (kernel) => this.#hereFlops(kernel));
+    const prepared = answerPrepared(request, decoded, (kernel) => this.#mostFlops(kernel, longestMs));
     if (prepared !== null) return this.#booked(prepared);
     // Steps do not count each other's time.
     const body = decoded();
     const read = this.#steps.inline('decodeMs', () => readDecoded(request, body, { limits }));
     const planned = this.#planned(read);
-    const encoded = this.#answerHere(read, planned, request.answerFormat);
+    const encoded = this.#answerHere(read, planned, request.answerFormat, longestMs);
     if (encoded === null) return { read, planned };
     prepare(request, body, { limits }, (call) => this.#kernels.of(call));
     return encoded;
@@ -118,7 +131,7 @@ export class Ticket {
   async answer(read: ReadRequest, answerFormat: string): Promise<Encoded> {
     this.signal.throwIfAborted();
     const planned = this.#planned(read);
-    const encoded = this.#answerHere(read, planned, answerFormat);
+    const encoded = this.#answerHere(read, planned, answerFormat, LONGEST_HERE_MS);
     return encoded ?? this.#answerAtWorkers(read, planned, answerFormat);
   }
 
@@ -142,13 +155,21 @@ export class Ticket {
     return this.#plan(call);
   }
 
-  #answerHere(read: ReadRequest, { kernel, plan }: PlannedCall, answerFormat: string): Encoded | null {
-    const answer = answerWhole(read, answerFormat, kernel, plan, this.#hereFlops(kernel.name));
+  #answerHere(
+    read: ReadRequest,
+    { kernel, plan }: PlannedCall,
+    answerFormat: string,
+    longestMs: number,
+  ): Encoded | null {
+    if (!isFinishedHere(plan, answerFormat, read.options)) return null;
+    const mostFlops = this.#mostFlops(kernel.name, longestMs);
+    const answer = answerWhole(read, answerFormat, kernel, plan, mostFlops);
     return answer && this.#booked(answer);
   }
 
-  #hereFlops(kernel: string): number {
-    return hereFlops(this.#dispatcher.flopsPerMs(kernel));
+  /** Up to how much arithmetic takes no longer. */
+  #mostFlops(kernel: string, longestMs: number): number {
+    return longestMs * this.#dispatcher.flopsPerMs(kernel);
   }
 
   #booked({ encoded, kernel, flops, decodeMs = 0, computeMs, encodeMs }: WholeAnswer): Encoded {

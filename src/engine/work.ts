@@ -2,6 +2,7 @@ import { operationNamed } from '../contract/operations.ts';
 import { widthOf } from '../contract/read-layer.ts';
 import type { Answer } from '../domain/answer.ts';
 import type { Plan } from '../kernels/kernel.ts';
+import { planBytes } from '../kernels/memory.ts';
 import { kernelNamed } from '../kernels/registry.ts';
 import type { EncodeOptions } from '../wire/format.ts';
 import { formatNamed } from '../wire/registry.ts';
@@ -42,12 +43,25 @@ const MIDDLING_BODY_BYTES = 512 * 1024;
  * share it; or one worker reads it, and computes and writes it too where it takes no more than `mostFlops`.
  */
 export type Way =
-  | { readonly begins: 'here' }
+  | { readonly begins: 'here'; readonly longestMs: number }
   | { readonly begins: 'at a worker'; readonly mostFlops: number };
 
-/** The way of a request while so many workers are idle; `flopsPerMs` is the speed of one. */
-export function wayOf(request: CallRequest, idleWorkers: number, flopsPerMs: number): Way {
-  if (isReadHere(request) && !isForOneWorker(request, idleWorkers, flopsPerMs)) return { begins: 'here' };
+/** What is known of the engine when a request comes. */
+export interface Circumstances {
+  readonly idleWorkers: number;
+  /** Speed of one worker. */
+  readonly flopsPerMs: number;
+  /** Whether requests come one at a time, so that nobody would wait for the event loop; asked once at the most. */
+  readonly isQuiet: () => boolean;
+}
+
+export function wayOf(request: CallRequest, { idleWorkers, flopsPerMs, isQuiet }: Circumstances): Way {
+  if (isReadHere(request)) {
+    const isForHere = isForOneThread(request, flopsPerMs) && isQuiet();
+    if (isForHere) return { begins: 'here', longestMs: LONGEST_UNSHARED_MS };
+    if (!isForOneWorker(request, idleWorkers, flopsPerMs))
+      return { begins: 'here', longestMs: LONGEST_HERE_MS };
+  }
   // Where no other worker is idle, sharing the call would only cost.
   const mostFlops = idleWorkers > 1 ? unsharedFlops(flopsPerMs) * HANDING_BACK : LONGEST_WHOLE_FLOPS;
   return { begins: 'at a worker', mostFlops };
@@ -61,6 +75,22 @@ const HANDING_BACK = 2;
 /** Longer calls are for all workers, even where all of them are busy: others should not wait so long for one. */
 const LONGEST_WHOLE_FLOPS = 3e8;
 
+/** Numbers of weights that take no more than some milliseconds to read, from wherever they are. */
+const MOST_WEIGHTS = 2 ** 22;
+
+/**
+ * Whether the event loop may do all of a request of which nobody else would notice: as much as would be for one worker.
+ * The worker would have to be woken, with caches that have gone cold, and the loop again for its answer.
+ */
+function isForOneThread(request: CallRequest, flopsPerMs: number): boolean {
+  const { flops, weights } = projectionsOf(request);
+  return (
+    request.bytes.byteLength <= MIDDLING_BODY_BYTES &&
+    flops <= unsharedFlops(flopsPerMs) &&
+    weights <= MOST_WEIGHTS
+  );
+}
+
 /**
  * Whether a worker does all of a request though it could be read here: a body of some length, or one for a layer of some
  * size, where it would not be shared by workers that are idle. The event loop then hands over bytes and gets bytes, and
@@ -69,7 +99,7 @@ const LONGEST_WHOLE_FLOPS = 3e8;
 function isForOneWorker(request: CallRequest, idleWorkers: number, flopsPerMs: number): boolean {
   const { byteLength } = request.bytes;
   if (byteLength > MIDDLING_BODY_BYTES) return false;
-  const flops = projectionFlops(request);
+  const { flops } = projectionsOf(request);
   if (idleWorkers > 1 && (flops === 0 || flops > unsharedFlops(flopsPerMs))) return false;
   return byteLength > SMALL_BODY_BYTES || flops > hereFlops(flopsPerMs);
 }
@@ -78,17 +108,20 @@ function isForOneWorker(request: CallRequest, idleWorkers: number, flopsPerMs: n
 const FLOAT32_BYTES = 4;
 const NUMBER_ROOM = 13;
 
-/** About what the projections of a layer take for as many tokens as such a body has; 0 where it calls no layer. */
-function projectionFlops(request: CallRequest): number {
+/**
+ * Numbers of the weights of a layer, and about what its projections take for as many tokens as such a body has; 0 where it
+ * calls no layer.
+ */
+function projectionsOf(request: CallRequest): { readonly flops: number; readonly weights: number } {
   const { bytes, layer } = request;
   const width = layer && widthOf(layer.body, 'w_q');
-  if (layer === undefined || width === undefined) return 0;
+  if (layer === undefined || width === undefined) return { flops: 0, weights: 0 };
   const tokens = bytes.byteLength / (isRawBody(request) ? FLOAT32_BYTES : NUMBER_ROOM) / width;
   let weights = 0;
   for (const tensor of Object.values(layer.body.projections)) {
     if (typeof tensor === 'object' && tensor.shape.length === 2) weights += tensor.data.length;
   }
-  return 2 * tokens * weights;
+  return { flops: 2 * tokens * weights, weights };
 }
 
 /** Of a body of JSON, its tensors take no more than this in float32, unless most numbers have one or two digits. */
@@ -114,6 +147,14 @@ export function answerRoom(format: string, answer: Answer, options: EncodeOption
   if (!isRawAnswer(format, options)) return ANSWER_ROOM + answerElements(answer) * NUMBER_ROOM;
   const [{ room = 0 }, ...others] = Object.values(answer.tensors);
   return others.length === 0 && room >= ANSWER_ROOM ? 0 : ANSWER_ROOM + rawBytes(answer);
+}
+
+/** As text, the results of a plan of so many bytes take no more than two milliseconds to write. */
+const SMALL_TEXT_BYTES = 512 * 1024;
+
+/** Whether a plan has results that are written on the event loop, if the rest of it is done there too. */
+export function isFinishedHere(plan: Plan, format: string, options: EncodeOptions): boolean {
+  return planBytes(plan) <= (isRawAnswer(format, options) ? SMALL_RAW_BYTES : SMALL_TEXT_BYTES);
 }
 
 /** Whether an answer is written on the event loop. */
@@ -151,10 +192,10 @@ function unsharedFlops(flopsPerMs: number): number {
 }
 
 /** A call that is computed this quickly is computed where it is: the way to a worker and back takes longer. */
-const LONGEST_HERE_MS = 0.1;
+export const LONGEST_HERE_MS = 0.1;
 
-/** Up to how much arithmetic the event loop computes a call itself. */
-export function hereFlops(flopsPerMs: number): number {
+/** Up to how much arithmetic the event loop computes a call itself, whoever else waits for it. */
+function hereFlops(flopsPerMs: number): number {
   return LONGEST_HERE_MS * flopsPerMs;
 }
 

@@ -1,0 +1,32 @@
+/** Waiting for something that is there already takes less than this, in milliseconds; for whatever comes later, longer. */
+const LONGEST_POLL_MS = 0.02;
+/** So many requests in a row have come by themselves before one is taken for the only one that will. */
+const ENOUGH = 4;
+
+/**
+ * The event loop, which may compute what takes some time as long as requests come one at a time: whoever comes meanwhile
+ * waits, and with several clients somebody always would.
+ */
+export class HeldLoop {
+  /** For how long the loop had been idle, since the process began, when it was last held. */
+  #idleMs = Number.NEGATIVE_INFINITY;
+  /** Requests in a row that came when there was no other. */
+  #alone = 0;
+
+  /** Runs something that takes as long as the way to a worker and back, or longer. */
+  hold<Result>(run: () => Result): Result {
+    try {
+      return run();
+    } finally {
+      this.#idleMs = performance.nodeTiming.idleTime;
+    }
+  }
+
+  /** Whether requests come one at a time; to be asked once for each, with how many there are now. */
+  isQuiet(requests: number): boolean {
+    this.#alone = requests === 1 ? this.#alone + 1 : 0;
+    // Where the loop has not been idle since it was held, this one may have waited, and another client be there.
+    const hasRested = performance.nodeTiming.idleTime - this.#idleMs > LONGEST_POLL_MS;
+    return hasRested && this.#alone > ENOUGH;
+  }
+}

@@ -39,8 +39,9 @@ export function isReadHere(body: Body): boolean {
 const MIDDLING_BODY_BYTES = 512 * 1024;
 
 /**
- * How a request goes: it is read on the event loop, which also computes it where that is quick and else has the workers
- * share it; or one worker reads it, and computes and writes it too where it takes no more than `mostFlops`.
+ * How a request goes: it is read on the event loop, which also computes it where that takes no longer than `longestMs`
+ * and else has the workers share it; or one worker reads it, and computes and writes it too where it takes no more than
+ * `mostFlops`.
  */
 export type Way =
   | { readonly begins: 'here'; readonly longestMs: number }
@@ -55,11 +56,13 @@ export interface Circumstances {
   readonly isQuiet: () => boolean;
 }
 
+/** The way of a request, as far as can be told before it is read. */
 export function wayOf(request: CallRequest, { idleWorkers, flopsPerMs, isQuiet }: Circumstances): Way {
   if (isReadHere(request)) {
-    const isForHere = isForOneThread(request, flopsPerMs) && isQuiet();
+    const extent = extentOf(request);
+    const isForHere = isForOneThread(extent, flopsPerMs) && isQuiet();
     if (isForHere) return { begins: 'here', longestMs: LONGEST_UNSHARED_MS };
-    if (!isForOneWorker(request, idleWorkers, flopsPerMs))
+    if (!isForOneWorker(extent, idleWorkers, flopsPerMs))
       return { begins: 'here', longestMs: LONGEST_HERE_MS };
   }
   // Where no other worker is idle, sharing the call would only cost.
@@ -82,13 +85,8 @@ const MOST_WEIGHTS = 2 ** 22;
  * Whether the event loop may do all of a request of which nobody else would notice: as much as would be for one worker.
  * The worker would have to be woken, with caches that have gone cold, and the loop again for its answer.
  */
-function isForOneThread(request: CallRequest, flopsPerMs: number): boolean {
-  const { flops, weights } = projectionsOf(request);
-  return (
-    request.bytes.byteLength <= MIDDLING_BODY_BYTES &&
-    flops <= unsharedFlops(flopsPerMs) &&
-    weights <= MOST_WEIGHTS
-  );
+function isForOneThread({ bytes, flops, weights }: Extent, flopsPerMs: number): boolean {
+  return bytes <= MIDDLING_BODY_BYTES && flops <= unsharedFlops(flopsPerMs) && weights <= MOST_WEIGHTS;
 }
 
 /**
@@ -96,32 +94,35 @@ function isForOneThread(request: CallRequest, flopsPerMs: number): boolean {
  * size, where it would not be shared by workers that are idle. The event loop then hands over bytes and gets bytes, and
  * calls that wait may go together.
  */
-function isForOneWorker(request: CallRequest, idleWorkers: number, flopsPerMs: number): boolean {
-  const { byteLength } = request.bytes;
-  if (byteLength > MIDDLING_BODY_BYTES) return false;
-  const { flops } = projectionsOf(request);
+function isForOneWorker({ bytes, flops }: Extent, idleWorkers: number, flopsPerMs: number): boolean {
+  if (bytes > MIDDLING_BODY_BYTES) return false;
   if (idleWorkers > 1 && (flops === 0 || flops > unsharedFlops(flopsPerMs))) return false;
-  return byteLength > SMALL_BODY_BYTES || flops > hereFlops(flopsPerMs);
+  return bytes > SMALL_BODY_BYTES || flops > hereFlops(flopsPerMs);
+}
+
+/** What is known of a request before it is read: bytes of its body, numbers of the weights of its layer ... */
+interface Extent {
+  readonly bytes: number;
+  readonly weights: number;
+  /** ... and about what the projections take for as many tokens as such a body has; both 0 where it calls no layer. */
+  readonly flops: number;
 }
 
 /** What a float32 takes by itself, and about what it takes as JSON, with its comma. */
 const FLOAT32_BYTES = 4;
 const NUMBER_ROOM = 13;
 
-/**
- * Numbers of the weights of a layer, and about what its projections take for as many tokens as such a body has; 0 where it
- * calls no layer.
- */
-function projectionsOf(request: CallRequest): { readonly flops: number; readonly weights: number } {
-  const { bytes, layer } = request;
+function extentOf(request: CallRequest): Extent {
+  const { layer } = request;
+  const bytes = request.bytes.byteLength;
   const width = layer && widthOf(layer.body, 'w_q');
-  if (layer === undefined || width === undefined) return { flops: 0, weights: 0 };
-  const tokens = bytes.byteLength / (isRawBody(request) ? FLOAT32_BYTES : NUMBER_ROOM) / width;
+  if (layer === undefined || width === undefined) return { bytes, weights: 0, flops: 0 };
+  const tokens = bytes / (isRawBody(request) ? FLOAT32_BYTES : NUMBER_ROOM) / width;
   let weights = 0;
   for (const tensor of Object.values(layer.body.projections)) {
     if (typeof tensor === 'object' && tensor.shape.length === 2) weights += tensor.data.length;
   }
-  return { flops: 2 * tokens * weights, weights };
+  return { bytes, weights, flops: 2 * tokens * weights };
 }
 
 /** Of a body of JSON, its tensors take no more than this in float32, unless most numbers have one or two digits. */

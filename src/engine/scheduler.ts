@@ -120,6 +120,7 @@ function nextStage(state: SchedulerState, job: JobState, actions: SchedulerActio
 }
 
 function handOut(state: SchedulerState, nowMs: number, actions: SchedulerAction[]): void {
+  if (state.runnable.length === 0) return;
   for (const [index, worker] of state.workers.entries()) {
     if (worker.phase !== 'idle') continue;
     const job = nextJob(state, nowMs, actions);

@@ -1,6 +1,6 @@
 import { IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
-import { finished, type Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import { Problem } from '../domain/problem.ts';
 import { copyBytes } from '../wire/copy-bytes.ts';
 
@@ -31,7 +31,8 @@ export function announcedLength(header: string | undefined, limit: number): numb
  * Reads a body into memory that threads share, so that no copy is made on its way to a worker. `length` is what the
  * Content-Length announces; a chunked body grows by doubling. What comes after a refusal is read and dropped: a
  * connection that is closed on unread bytes would take the answer with it.
- * @throws {Problem} body_too_large as soon as more bytes have come than the limit allows; the reason of the signal.
+ * @throws {Problem} body_too_large as soon as more bytes have come than the limit allows; the reason of the signal; what
+ *   the stream fails with, or that it was closed before its end.
  */
 export async function readBody(
   stream: Readable,
@@ -50,7 +51,12 @@ export async function readBody(
     }
   };
   const onAbort = () => reject(budget.signal.reason);
-  finished(stream, { writable: false }, (error) => (error ? reject(error) : resolve()));
+  const onClose = () => {
+    if (!stream.readableEnded) reject(new Error('The body was closed before its end.'));
+  };
+  // What stream.finished listens to as well: as much again of every small request as the arithmetic.
+  stream.on('end', resolve).on('error', reject).on('close', onClose);
+  if (stream.destroyed) onClose();
   budget.signal.addEventListener('abort', onAbort);
   if (budget.signal.aborted) onAbort();
   stream.on('data', onData);
@@ -58,7 +64,8 @@ export async function readBody(
     await promise;
     return body.bytes;
   } finally {
-    stream.off('data', onData).resume();
+    stream.off('data', onData);
+    if (!stream.readableEnded) stream.resume();
     budget.signal.removeEventListener('abort', onAbort);
   }
 }

@@ -58,3 +58,19 @@ test('what another stream hands out stays its own', async () => {
   expect([...bytes]).toEqual([...chunk]);
   expect(chunk.length).toBe(100);
 });
+
+test('a body that is closed before its end, or before it is read, is refused', async () => {
+  const stream = new Readable({ read: () => {} });
+  stream.push(Buffer.from('half'));
+  const reading = readBody(stream, 100, budget);
+  stream.destroy();
+  await expect(reading).rejects.toThrow('closed before its end');
+  await expect(readBody(stream, 100, budget)).rejects.toThrow('closed before its end');
+});
+
+test('what a body fails with is what its reading fails with', async () => {
+  const stream = new Readable({ read: () => {} });
+  const reading = readBody(stream, 100, budget);
+  stream.destroy(new Error('torn'));
+  await expect(reading).rejects.toThrow('torn');
+});

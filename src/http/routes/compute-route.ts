@@ -4,9 +4,9 @@ import type { Layer } from '../../contract/layer.ts';
 import { operationNamed } from '../../contract/operations.ts';
 import type { ProblemCode } from '../../domain/problem.ts';
 import { DECODERS, ENCODERS } from '../../wire/registry.ts';
+import { asBytes } from '../as-bytes.ts';
 import { computeHeaders, problemResponses, response } from '../openapi/responses.ts';
 import { requestFormat, responseFormat, ticketOf } from '../plugins/compute.ts';
-import { sendBytes } from '../send-bytes.ts';
 
 /** One compute operation: its address and its words. */
 export interface ComputeRoute {
@@ -81,7 +81,7 @@ export function addComputeRoute(scope: FastifyInstance, route: ComputeRoute): vo
         answerFormat: answerFormat.name,
         layer: await route.layer?.of(request),
       });
-      return sendBytes(reply, answerFormat.mediaType, bytes);
+      return asBytes(reply, answerFormat.mediaType, bytes);
     },
   });
 }

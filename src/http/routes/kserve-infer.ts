@@ -6,12 +6,12 @@ import { MODEL_VERSION, type Model } from '../../service/models.ts';
 import type { Encoded } from '../../wire/format.ts';
 import { kserve } from '../../wire/kserve/format.ts';
 import { sequenceOf } from '../../wire/kserve/sequence.ts';
+import { asBytes } from '../as-bytes.ts';
 import { INFERENCE_JSON } from '../kserve-reply.ts';
 import { inferenceErrors } from '../openapi/inference-responses.ts';
 import { computeHeaders, response } from '../openapi/responses.ts';
 import { ticketOf } from '../plugins/intake.ts';
 import { BINARY, HEADER_LENGTH, headerLengthOf, inference, modelOfRequest } from '../plugins/kserve.ts';
-import { sendBytes } from '../send-bytes.ts';
 import { REFUSALS } from './compute-route.ts';
 import type { KserveContext } from './kserve.ts';
 import { MODEL_ADDRESSES, TAG } from './kserve-route.ts';
@@ -65,11 +65,7 @@ export async function inferRoutes(scope: FastifyInstance, context: KserveContext
   }
 }
 
-async function infer(
-  request: FastifyRequest,
-  reply: FastifyReply,
-  context: KserveContext,
-): Promise<FastifyReply> {
+async function infer(request: FastifyRequest, reply: FastifyReply, context: KserveContext): Promise<Buffer> {
   const model = modelOfRequest(request);
   const ticket = ticketOf(request);
   const call = { bytes: request.body as Uint8Array, headerBytes: headerLengthOf(request) };
@@ -77,7 +73,7 @@ async function infer(
   const { statistics } = context;
   statistics.succeeded(model.name, { batch, totalMs: reply.elapsedTime, timings: ticket.timings });
   if (headerBytes !== undefined) reply.header(HEADER_LENGTH, headerBytes);
-  return sendBytes(reply, headerBytes === undefined ? INFERENCE_JSON : BINARY, bytes);
+  return asBytes(reply, headerBytes === undefined ? INFERENCE_JSON : BINARY, bytes);
 }
 
 /** As a call by itself, or as the next one of the sequence that it belongs to. */

@@ -2,9 +2,9 @@ import { Type } from '@sinclair/typebox';
 import type { FastifyInstance } from 'fastify';
 import type { Sessions } from '../../../service/sessions/sessions.ts';
 import { DECODERS } from '../../../wire/registry.ts';
+import { asBytes } from '../../as-bytes.ts';
 import { computeHeaders, problemResponses, response } from '../../openapi/responses.ts';
 import { requestFormat, responseFormat, ticketOf } from '../../plugins/compute.ts';
-import { sendBytes } from '../../send-bytes.ts';
 import { bodyUnchecked, PRODUCED, REFUSALS } from '../compute-route.ts';
 import { SESSION_REFUSALS, SessionParams, sessionIdOf } from './address.ts';
 
@@ -48,7 +48,7 @@ export function addAppend(scope: FastifyInstance, sessions: Sessions): void {
         answerFormat: answerFormat.name,
       };
       const { bytes } = await sessions.append(sessionIdOf(request), append, ticketOf(request));
-      return sendBytes(reply, answerFormat.mediaType, bytes);
+      return asBytes(reply, answerFormat.mediaType, bytes);
     },
   });
 }

@@ -34,4 +34,4 @@ EXPOSE 8080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=15s --retries=3 CMD ["node", "deploy/healthcheck.mjs"]
 # Node itself, with no shell or npm in between, so that SIGTERM reaches the service.
-CMD ["node", "src/start.mjs"]
+CMD ["node", "--use-largepages=silent", "src/start.mjs"]

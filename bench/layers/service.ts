@@ -4,18 +4,19 @@ import { text } from 'node:stream/consumers';
 import { writeSafetensors } from '../../src/wire/safetensors/write.ts';
 import { type Connection, requestBytes } from '../service/connection.ts';
 import { ServiceProcess } from '../service/service-process.ts';
+import { startArguments } from '../start-command.ts';
 
 const SAFETENSORS = { 'content-type': 'application/vnd.safetensors' };
 
 /** The service as `npm start` starts it, but for its log of requests and what `environment` says, once it is ready. */
-export function start(
+export async function start(
   dataDir: string,
   environment: Readonly<Record<string, string>> = {},
 ): Promise<ServiceProcess> {
   return ServiceProcess.start({
     // Named, so that nothing is loaded into the process that its users do not load.
     program: process.execPath,
-    arguments: ['src/start.mjs'],
+    arguments: await startArguments(),
     environment: { DATA_DIR: dataDir, HOST: '127.0.0.1', LOG_LEVEL: 'warn', ...environment },
     readyPath: '/health/ready',
   });

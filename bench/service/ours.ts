@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { startArguments } from '../start-command.ts';
 import { Connection, requestBytes } from './connection.ts';
 import {
   type Exchange,
@@ -20,7 +21,7 @@ const WEIGHTS = ['w_q', 'w_k', 'w_v', 'w_o'];
 export async function startOurs({ workloads }: StartOptions): Promise<Service> {
   const directory = await mkdtemp(join(tmpdir(), 'attention-data-'));
   const service = await ServiceProcess.start({
-    arguments: ['src/start.mjs'],
+    arguments: await startArguments(),
     environment: { HOST: '127.0.0.1', LOG_LEVEL: 'warn', DATA_DIR: directory },
     readyPath: '/health/ready',
   });

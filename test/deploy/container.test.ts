@@ -41,8 +41,10 @@ describe('Dockerfile', () => {
     expect(order.lastIndexOf('COPY')).toBeLessThan(order.indexOf('USER'));
   });
 
-  it('starts node itself, so that signals reach it', () => {
-    expect(JSON.parse(only('CMD'))).toEqual(['node', 'src/start.mjs']);
+  it('starts node itself, so that signals reach it, as npm start does', () => {
+    const { scripts } = JSON.parse(text('package.json')) as { scripts: { start: string } };
+    expect(JSON.parse(only('CMD'))).toEqual(scripts.start.split(' '));
+    expect(JSON.parse(only('CMD')).at(-1)).toBe('src/start.mjs');
     expect(argumentsOf(image, 'ENTRYPOINT')).toEqual([]);
     expect(only('STOPSIGNAL')).toBe('SIGTERM');
     expect(only('EXPOSE')).toBe('8080');

@@ -1,6 +1,7 @@
 import type { Limits } from '../domain/limits.ts';
 import type { Plan } from '../kernels/kernel.ts';
 import { cancel } from '../kernels/status.ts';
+import { AwakeLoop } from './awake-loop.ts';
 import { HeldLoop } from './held-loop.ts';
 import { Holdings } from './holdings.ts';
 import { failureOf, type ItemResult } from './item.ts';
@@ -30,7 +31,8 @@ const IDLE_MEMORY_SHARE = 4;
 /** Joins the scheduler to the clock and the workers: feeds it events, and carries out its actions. */
 export class Dispatcher {
   readonly limits: Limits;
-  readonly loop = new HeldLoop();
+  readonly #awake = new AwakeLoop();
+  readonly loop = new HeldLoop(() => this.#awake.idleMs);
   readonly #logger: Logger;
   readonly #scheduler: SchedulerState;
   readonly #pool: WorkerPool;
@@ -118,6 +120,7 @@ export class Dispatcher {
     const deadlineMs = admittedMs + lifetimeMs;
     const actions = this.#dispatch({ kind: 'admit', ticket: id, bytes, deadlineMs });
     this.#throwIfRefused(actions, bytes);
+    if (this.#tickets.size === 0) this.#awake.came(admittedMs);
     const controller = new AbortController();
     this.#tickets.set(id, { admittedMs, lifetimeMs, controller });
     return { id, signal: controller.signal };
@@ -171,7 +174,8 @@ export class Dispatcher {
 
   release(ticket: number): void {
     this.#dispatch({ kind: 'release', ticket });
-    this.#tickets.delete(ticket);
+    const isLast = this.#tickets.delete(ticket) && this.#tickets.size === 0;
+    if (isLast) this.#awake.left(performance.now());
   }
 
   /** Has the workers do a job. Rejects with what it threw, or with the Problem that ended it. */

@@ -8,17 +8,23 @@ const ENOUGH = 4;
  * waits, and with several clients somebody always would.
  */
 export class HeldLoop {
-  /** For how long the loop had been idle, since the process began, when it was last held. */
-  #idleMs = Number.NEGATIVE_INFINITY;
+  /** For how long the loop has been idle since the process began. */
+  readonly #idleMs: () => number;
+  /** The same when it was last held. */
+  #idleBeforeMs = Number.NEGATIVE_INFINITY;
   /** Requests in a row that came when there was no other. */
   #alone = 0;
+
+  constructor(idleMs: () => number) {
+    this.#idleMs = idleMs;
+  }
 
   /** Runs something that takes as long as the way to a worker and back, or longer. */
   hold<Result>(run: () => Result): Result {
     try {
       return run();
     } finally {
-      this.#idleMs = performance.nodeTiming.idleTime;
+      this.#idleBeforeMs = this.#idleMs();
     }
   }
 
@@ -26,7 +32,7 @@ export class HeldLoop {
   isQuiet(requests: number): boolean {
     this.#alone = requests === 1 ? this.#alone + 1 : 0;
     // Where the loop has not been idle since it was held, this one may have waited, and another client be there.
-    const hasRested = performance.nodeTiming.idleTime - this.#idleMs > LONGEST_POLL_MS;
+    const hasRested = this.#idleMs() - this.#idleBeforeMs > LONGEST_POLL_MS;
     return hasRested && this.#alone > ENOUGH;
   }
 }

@@ -262,6 +262,7 @@ export class Ticket {
    * to the garbage collector, would have it at work all the time.
    */
   takeBody(bytes: number, booked: number): Uint8Array {
+    this.signal.throwIfAborted();
     const isSmall = bytes <= SMALL_BODY_BYTES;
     const block = this.#dispatcher.takeMemory(this.#id, isSmall ? bytes + roomBeside(bytes) : bytes, booked);
     if (isSmall) this.#room = { block, from: bytes };

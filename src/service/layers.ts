@@ -3,6 +3,7 @@ import type { LayerDescription } from '../contract/schemas/layers.ts';
 import { suggest } from '../contract/validation/suggest.ts';
 import type { Limits } from '../domain/limits.ts';
 import { Problem } from '../domain/problem.ts';
+import { RecentMap } from '../domain/recent-map.ts';
 import type { Engine, LayerRequest, Ticket } from '../engine/engine.ts';
 import type { LayerStore, StoredLayer } from '../store/store.ts';
 import type { LayerMemoryStats } from './layer-memory.ts';
@@ -13,6 +14,8 @@ import { checkPreconditions, type Preconditions } from './preconditions.ts';
 const FRESH_MS = 1000;
 /** How often a change is tried again that others were quicker with. */
 const MOST_ATTEMPTS = 16;
+/** Of so many names at least it is known what was seen there last. */
+const NAMES_SEEN = 4096;
 
 /** Whether a registration made a name or changed what it had. */
 export interface Registered {
@@ -20,8 +23,9 @@ export interface Registered {
   readonly isNew: boolean;
 }
 
+/** What stood under a name when the store was last asked or changed. */
 interface Seen {
-  readonly layer: StoredLayer;
+  readonly layer: StoredLayer | null;
   readonly atMs: number;
 }
 
@@ -29,7 +33,7 @@ interface Seen {
 export class Layers {
   readonly #store: LayerStore;
   readonly #open: OpenLayers;
-  readonly #seen = new Map<string, Seen>();
+  readonly #seen = new RecentMap<string, Seen>(NAMES_SEEN);
 
   constructor(store: LayerStore, engine: Engine, limits: Limits) {
     this.#store = store;
@@ -48,8 +52,12 @@ export class Layers {
 
   /** @throws {Problem} not_found, with the names that may have been meant; store_unavailable. */
   async find(name: string): Promise<StoredLayer> {
+    const askedMs = performance.now();
     const { layer } = await this.#store.find(name);
-    this.#see(name, layer);
+    const seen = this.#seen.get(name);
+    // What was seen, or put there, since the store was asked is not older than its answer.
+    const isNews = seen === undefined ? layer !== null : seen.atMs <= askedMs;
+    if (isNews) this.#see(name, layer);
     return layer ?? (await this.#refuseUnknown(name));
   }
 
@@ -57,12 +65,13 @@ export class Layers {
   async findToCall(name: string): Promise<StoredLayer> {
     const seen = this.#seen.get(name);
     const isFresh = seen !== undefined && performance.now() - seen.atMs < FRESH_MS;
-    return isFresh ? seen.layer : this.find(name);
+    return (isFresh ? seen.layer : null) ?? this.find(name);
   }
 
   /** The layer with its weights in memory, for a call. Throws the Problems of `findToCall` and of opening. */
   async open(name: string): Promise<Layer> {
-    return this.#open.open(await this.findToCall(name));
+    const layer = await this.findToCall(name);
+    return this.#unlessReplaced(layer, (found) => this.#open.open(found));
   }
 
   /**
@@ -86,6 +95,7 @@ export class Layers {
     };
     const before = await this.#change(name, conditions, async (current) => {
       await this.#store.writeContent(etag, parts);
+      this.#open.written(etag);
       return current?.etag === etag ? current : layer;
     });
     return { layer: before?.etag === etag ? before : layer, isNew: before === null };
@@ -98,9 +108,31 @@ export class Layers {
     });
   }
 
-  /** The file of a layer. Throws a Problem: layer_damaged, store_unavailable. */
-  file(layer: StoredLayer): Promise<Uint8Array> {
-    return this.#open.file(layer);
+  /**
+   * What stands under a name and its file, which `use` is given the means to read.
+   * Throws the Problems of `find`; layer_damaged; what `use` throws.
+   */
+  async represent<Result>(
+    name: string,
+    use: (layer: StoredLayer, file: () => Promise<Uint8Array>) => Promise<Result>,
+  ): Promise<Result> {
+    const layer = await this.find(name);
+    return this.#unlessReplaced(layer, (found) => use(found, () => this.#open.file(found)));
+  }
+
+  /** Does something with a content; once more with the next one where it was replaced meanwhile, and is gone. */
+  async #unlessReplaced<Result>(
+    layer: StoredLayer,
+    use: (layer: StoredLayer) => Promise<Result>,
+  ): Promise<Result> {
+    try {
+      return await use(layer);
+    } catch (error) {
+      if (!(error instanceof Problem && error.code === 'layer_damaged')) throw error;
+      const next = await this.find(layer.name);
+      if (next.etag === layer.etag) throw error;
+      return use(next);
+    }
   }
 
   /** Changes what a name has to what `next` says, under the conditions, and gives what it had. */
@@ -118,13 +150,12 @@ export class Layers {
         return current;
       }
     }
-    const detail = `Layer "${name}" was changed by others each time that it was to be written.`;
+    const detail = `Layer "${name}" was changed by others on every attempt to write it.`;
     throw new Problem('conflict', detail);
   }
 
   #see(name: string, layer: StoredLayer | null): void {
-    if (layer === null) this.#seen.delete(name);
-    else this.#seen.set(name, { layer, atMs: performance.now() });
+    this.#seen.set(name, { layer, atMs: performance.now() });
   }
 
   async #refuseUnknown(name: string): Promise<never> {

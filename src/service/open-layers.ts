@@ -44,6 +44,11 @@ export class OpenLayers {
     return this.#damaged.has(etag);
   }
 
+  /** The store has been given a content again, if it had lost it. */
+  written(etag: string): void {
+    this.#damaged.delete(etag);
+  }
+
   /**
    * The layer with its weights in memory.
    * @throws {Problem} layer_damaged where the store has lost or changed its content; store_unavailable; over_capacity.

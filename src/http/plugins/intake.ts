@@ -6,6 +6,7 @@ import type { Engine, Ticket } from '../../engine/engine.ts';
 import { announcedLength, type BodyBudget, readBody } from '../body.ts';
 import { readContentEncoding, readDecompressed } from '../content-encoding.ts';
 import { readDeadline } from '../deadline.ts';
+import { releaseAtEnd } from '../release-at-end.ts';
 import { serverTiming } from '../server-timing.ts';
 
 declare module 'fastify' {
@@ -45,11 +46,8 @@ export const intake = fp<IntakeOptions>(async (scope, { engine, limits, mediaTyp
     const ticket = engine.admit(length ?? 0, { deadlineMs });
     request.ticket = ticket;
     // Not request.signal: that aborts on every POST as soon as its body has been read.
-    reply.raw.once('close', () => {
-      if (!reply.raw.writableFinished) ticket.cancel();
-      ticket.release();
-    });
-    done();
+    releaseAtEnd(reply.raw, ticket);
+    done(ticket.signal.aborted ? ticket.signal.reason : null);
   });
 
   scope.removeAllContentTypeParsers();

@@ -5,6 +5,7 @@ import type { Layers } from '../../../service/layers.ts';
 import { formatForAccept } from '../../../wire/registry.ts';
 import { safetensors } from '../../../wire/safetensors/format.ts';
 import { problemResponses, response } from '../../openapi/responses.ts';
+import { releaseAtEnd } from '../../release-at-end.ts';
 import { LayerParams, layerHeaders, layerNameOf, READ_REFUSALS } from './address.ts';
 import { sendUnlessKnown } from './conditional.ts';
 
@@ -43,14 +44,16 @@ export function addLayerProjections(scope: FastifyInstance, { engine, layers }: 
     },
     handler: async (request, reply) => {
       formatForAccept(request.headers.accept, [safetensors]);
-      const layer = await layers.find(layerNameOf(request));
-      return sendUnlessKnown(request, reply, layer, async () => {
-        const ticket = engine.admit(layer.bytes);
-        reply.raw.once('close', () => ticket.release());
-        const { buffer, byteOffset, byteLength } = await layers.file(layer);
-        reply.type(safetensors.mediaType);
-        return Buffer.from(buffer, byteOffset, byteLength);
-      });
+      return layers.represent(layerNameOf(request), (layer, file) =>
+        sendUnlessKnown(request, reply, layer, async () => {
+          const ticket = engine.admit(layer.bytes);
+          releaseAtEnd(reply.raw, ticket);
+          ticket.signal.throwIfAborted();
+          const { buffer, byteOffset, byteLength } = await file();
+          reply.type(safetensors.mediaType);
+          return Buffer.from(buffer, byteOffset, byteLength);
+        }),
+      );
     },
   });
 }

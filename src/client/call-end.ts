@@ -1,5 +1,8 @@
 import { AttentionAbortError, AttentionDeadlineError } from './errors.ts';
 
+/** The longest time that a timer waits; a longer one would not wait at all. */
+export const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 /** The end of one call: its deadline, or the caller's signal, whichever comes first. */
 export class CallEnd {
   /** Aborted at the end. */
@@ -18,7 +21,9 @@ export class CallEnd {
     this.#deadlineMs = deadlineMs ?? Number.POSITIVE_INFINITY;
     this.#endsMs = performance.now() + this.#deadlineMs;
     this.#given = given;
-    this.#timer = deadlineMs === undefined ? undefined : setTimeout(() => controller.abort(), deadlineMs);
+    this.#timer = Number.isFinite(this.#deadlineMs)
+      ? setTimeout(() => controller.abort(), Math.min(this.#deadlineMs, LONGEST_TIMER_MS))
+      : undefined;
     this.signal = given === undefined ? controller.signal : AbortSignal.any([controller.signal, given]);
   }
 

@@ -2,7 +2,7 @@ import { setTimeout } from 'node:timers/promises';
 import { type Dispatcher, errors, Pool } from 'undici';
 import type { ProblemBody } from '../contract/schemas/problem.ts';
 import { parseMediaType } from '../wire/media-type.ts';
-import { CallEnd } from './call-end.ts';
+import { CallEnd, LONGEST_TIMER_MS } from './call-end.ts';
 import {
   AttentionApiError,
   AttentionConnectionError,
@@ -81,7 +81,7 @@ export class Transport {
           if (repetition >= this.#options.retries || !isRepeatable(error, request.repeat)) throw error;
           const pauseMs = pauseBefore(repetition, error, this.#options);
           // What the service said is worth more than a deadline that has passed in waiting.
-          if (pauseMs >= end.leftMs) throw error;
+          if (pauseMs >= end.leftMs || pauseMs > LONGEST_TIMER_MS) throw error;
           await setTimeout(pauseMs, undefined, { signal: end.signal });
         }
       }

@@ -1,21 +1,35 @@
 import type { Broadcast, Score, Sizes, Visibility } from '../domain/call.ts';
 import { type Problem, problemAt } from '../domain/problem.ts';
-import type { RealArray, Tensor } from '../domain/tensor.ts';
+import type { Precision, RealArray, Tensor } from '../domain/tensor.ts';
 import type { AttentionOptions } from './schemas/options.ts';
 import { expectShape, shapeProblem, sharedIndices } from './shapes.ts';
 
 /** Scale, softcap, bias, ALiBi and sinks of a call. */
-export function readScore(options: AttentionOptions, sizes: Sizes): Score {
+export function readScore(options: AttentionOptions, sizes: Sizes, precision: Precision): Score {
   const { alibi_slopes, sinks } = options;
   if (alibi_slopes !== undefined) expectShape('/alibi_slopes', alibi_slopes, [sizes.heads], '[H]');
   if (sinks !== undefined) expectShape('/sinks', sinks, [sizes.heads], '[H]');
   return {
     scale: options.scale ?? 1 / Math.sqrt(sizes.headSize),
-    softcap: options.softcap ?? null,
+    softcap: readSoftcap(options.softcap, precision),
     bias: options.bias === undefined ? null : readBroadcast('/bias', options.bias, sizes),
     alibiSlopes: alibi_slopes?.data ?? null,
     sinks: sinks?.data ?? null,
   };
+}
+
+/** The numbers of float32 that it holds with all their bits, and whose inverse it holds too. */
+const SMALLEST_NORMAL = 2 ** -126;
+const LARGEST = (2 - 2 ** -23) * 2 ** 127;
+
+function readSoftcap(softcap: number | undefined, precision: Precision): number | null {
+  if (softcap === undefined) return null;
+  if (precision === 'float64' || (softcap >= SMALLEST_NORMAL && softcap <= LARGEST)) return softcap;
+  throw problemAt(
+    'invalid_option',
+    '/softcap',
+    `Expected a number from 1.2e-38 to 3.4e38, as float32 holds it; got ${softcap}. precision "float64" takes any.`,
+  );
 }
 
 /** Causality, window, key lengths and masks as one rule. */
@@ -33,13 +47,18 @@ export function readVisibility(options: AttentionOptions, sizes: Sizes, rank: nu
   }
   return {
     ...readCausal(options.causal ?? 'none', sizes, keyLengths),
-    windowLeft: options.window?.left ?? null,
-    windowRight: options.window?.right ?? null,
+    windowLeft: readWidth(options.window?.left),
+    windowRight: readWidth(options.window?.right),
     keyLengths,
     allow: allow_mask === undefined ? null : readBroadcast('/allow_mask', allow_mask, sizes),
     forbid: forbid_mask === undefined ? null : readBroadcast('/forbid_mask', forbid_mask, sizes),
     keyValid: key_valid?.data ?? null,
   };
+}
+
+/** One side of a window. A number beyond those that are exact stands for more keys than there are, and so does the last. */
+function readWidth(keys: number | null | undefined): number | null {
+  return keys === undefined || keys === null ? null : Math.min(keys, Number.MAX_SAFE_INTEGER);
 }
 
 function readKeyLengths(lengths: Tensor<Float64Array> | undefined, sizes: Sizes): Int32Array {

@@ -27,8 +27,12 @@ export function readRope(
   const keyPositions = readKeyPositions(rope, sizes, origin, rank, queryPositions);
   const table = readTable(rope, dims);
   if (table !== null) {
-    checkInTable('/rope/positions', queryPositions, sizes.queries, table.rows);
-    checkInTable('/rope/key_positions', keyPositions, sizes.keys - sizes.past, table.rows);
+    const { batch, queries, keys, past } = sizes;
+    const isBare = rope.positions?.shape.length === 1;
+    checkInTable('/rope/positions', queryPositions, { batch, isBare, count: queries, rows: table.rows });
+    const areKeysBare = rope.key_positions?.shape.length === 1;
+    const checked = { batch, isBare: areKeysBare, count: keys - past, rows: table.rows };
+    checkInTable('/rope/key_positions', keyPositions, checked);
   }
   return { pairing: rope.pairing, theta: rope.theta ?? 10000, dims, queryPositions, keyPositions, table };
 }
@@ -106,7 +110,18 @@ function readTable(rope: RopeBody, dims: number): Rope['table'] {
   return { cos: cos.data, sin: sin.data, rows: cos.shape[0] };
 }
 
-function checkInTable(pointer: string, positions: Positions, count: number, rows: number): void {
+interface CheckedPositions {
+  readonly batch: number;
+  /** Whether positions were given without the axis of the batch. */
+  readonly isBare: boolean;
+  /** Positions of each sample that are used: the last of its row. */
+  readonly count: number;
+  /** Of cos and sin. */
+  readonly rows: number;
+}
+
+function checkInTable(pointer: string, positions: Positions, checked: CheckedPositions): void {
+  const { batch, isBare, count, rows } = checked;
   const check = (position: number, where: string) => {
     if (Number.isInteger(position) && position >= 0 && position < rows) return;
     throw problemAt(
@@ -115,12 +130,16 @@ function checkInTable(pointer: string, positions: Positions, count: number, rows
       `Expected whole positions from 0 to ${rows - 1}, the rows of cos and sin; got ${position}.`,
     );
   };
-  if (positions.kind === 'table') {
-    positions.table.forEach((position, index) => {
-      check(position, `${pointer}/${index}`);
-    });
-  } else if (count > 0) {
+  if (positions.kind === 'from') {
+    if (count === 0) return;
     check(positions.first, pointer.replace('positions', 'offset'));
     check(positions.first + count - 1, pointer.replace('positions', 'offset'));
+    return;
+  }
+  const { table, batchStride } = positions;
+  const skipped = batchStride - count;
+  for (let sample = 0; sample < batch; sample++) {
+    const row = isBare ? pointer : `${pointer}/${sample}`;
+    for (let i = 0; i < count; i++) check(table[sample * batchStride + i], `${row}/${skipped + i}`);
   }
 }

@@ -32,8 +32,9 @@ export function roundAllToBfloat16(x: Float64Array, from: number, to: number): b
   for (let i = from; i < to; i++) {
     number[0] = x[i];
     probe += number[0] * 0;
+    const isTiny = Math.abs(number[0]) < SMALLEST_NORMAL;
     roundBits();
-    if (Math.abs(x[i]) < SMALLEST_NORMAL) number[0] *= 0;
+    if (isTiny) number[0] *= 0;
     probe += number[0] * 0;
     // A NaN stays one, which the bits alone would not.
     if (!Number.isNaN(x[i])) x[i] = number[0];

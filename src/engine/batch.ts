@@ -6,7 +6,7 @@ import { kernelFor, kernelNamed } from '../kernels/registry.ts';
 import type { Decoded } from '../wire/format.ts';
 import { encoderNamed } from '../wire/registry.ts';
 import { lending } from '../wire/shared-memory.ts';
-import { planFlops } from './budget.ts';
+import { checkBudget, planFlops } from './budget.ts';
 import type { ItemResult, RequestItem } from './item.ts';
 import { decodeRequest, type ReadRequest, readDecoded } from './request.ts';
 import { outcomeOf, serve } from './serve.ts';
@@ -96,9 +96,11 @@ function computeTogether(members: readonly Member[]): ItemResult[] | null {
     const plan = kernel.plan(call);
     const flops = planFlops(plan) / members.length;
     if (flops > mostFlops) return null;
+    // Each of them may use no more than it may alone.
+    const read = readDecoded(request, first, { limits });
+    checkBudget(kernel.plan(read.call), limits);
     const result = computeHere(call, kernel, plan);
     if (result === null || result.overflowed) return null;
-    const read = readDecoded(request, first, { limits });
     const computeMs = (performance.now() - startMs) / members.length;
     return members.map((member, sample) =>
       outcomeOf(() => {

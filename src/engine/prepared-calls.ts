@@ -31,6 +31,7 @@ type Forms = RecentMap<string, Form>;
 
 /** Keyed by the packed weights, which are of one layer as long as it is open and go with it. */
 let layers = new WeakMap<Layer['packed'], Forms>();
+/** Those of forms that have gone with their layer count until all are forgotten. */
 let preparedBytes = 0;
 
 /**
@@ -87,7 +88,7 @@ export function prepare(
   preparedBytes += bytes;
   if (preparedBytes > MOST_BYTES) {
     layers = new WeakMap();
-    preparedBytes = bytes;
+    preparedBytes = 0;
     return;
   }
   const job = { call, plan, memory: allocate(plan), status: createStatus() };

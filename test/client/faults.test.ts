@@ -162,6 +162,21 @@ describe('a client meets', () => {
     expect(received).toHaveLength(1);
   });
 
+  it('a time to come back that no timer can wait for, and does not come back at once', async () => {
+    const client = clientOf([problem(503, 'over_capacity', { 'retry-after': '3000000' }), good]);
+    await expect(client.scaledDotProductAttention(CALL)).rejects.toMatchObject({ retryAfter: 3_000_000 });
+    expect(received).toHaveLength(1);
+  });
+
+  it.each([Number.POSITIVE_INFINITY, 2 ** 31])(
+    'takes its time before a deadline of %d ms',
+    async (deadlineMs) => {
+      const slow: Respond = (response, request) => void setTimeout(() => good(response, request), 50);
+      const { output } = await clientOf([slow]).scaledDotProductAttention(CALL, { deadlineMs });
+      expect(output.shape).toEqual([1, 1]);
+    },
+  );
+
   it('silence, until its deadline', async () => {
     const call = clientOf([silence], { deadlineMs: 50 }).scaledDotProductAttention(CALL);
     await expect(call).rejects.toBeInstanceOf(AttentionDeadlineError);

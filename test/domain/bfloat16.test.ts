@@ -13,6 +13,7 @@ it.each([
   ['the smallest normal number', 2 ** -126, 2 ** -126],
   ['just below it', 2 ** -126 - 2 ** -149, 0],
   ['just below it, negative', -(2 ** -126 - 2 ** -149), -0],
+  ['a float64 that is it as float32', 2 ** -126 - 2 ** -152, 2 ** -126],
   ['the largest', (2 - ULP) * 2 ** 127, (2 - ULP) * 2 ** 127],
   ['halfway from the largest to the next', (2 - ULP / 2) * 2 ** 127, Number.POSITIVE_INFINITY],
   ['just below halfway', (2 - ULP / 2) * 2 ** 127 - 2 ** 104, (2 - ULP) * 2 ** 127],

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Layer } from '../../src/contract/layer.ts';
 import type { LayerBody } from '../../src/contract/schemas/layers.ts';
+import type { Limits } from '../../src/domain/limits.ts';
 import type { Tensor } from '../../src/domain/tensor.ts';
 import type { CallRequest, Engine } from '../../src/engine/engine.ts';
 import { seeded } from '../support/random.ts';
@@ -85,15 +86,16 @@ async function outcomeOf(engine: Engine, request: CallRequest): Promise<string> 
 async function bothWays(
   requests: readonly CallRequest[],
   kernel?: string,
+  limits: Partial<Limits> = {},
 ): Promise<{ together: string[]; alone: string[]; batched: number }> {
   const alone: string[] = [];
-  await withEngine({ threads: 1, kernel, limits: { batchCalls: 1 } }, async (engine) => {
+  await withEngine({ threads: 1, kernel, limits: { ...limits, batchCalls: 1 } }, async (engine) => {
     for (const request of requests) alone.push(await outcomeOf(engine, request));
     expect(engine.stats().callsBatched).toBe(0);
   });
   let together: string[] = [];
   let batched = 0;
-  await withEngine({ threads: 1, kernel }, async (engine) => {
+  await withEngine({ threads: 1, kernel, limits }, async (engine) => {
     together = await Promise.all(requests.map((request) => outcomeOf(engine, request)));
     batched = engine.stats().callsBatched;
     expect(engine.stats()).toMatchObject({ requests: 0, bytes: 0, jobs: 0 });
@@ -128,6 +130,14 @@ describe('calls of one layer that wait for a worker', () => {
       expect(new Set(together).size, together[0].slice(0, 40)).toBe(requests.length);
       expect(batched, format).toBeGreaterThan(1);
     }
+  });
+
+  test.each(['requestFlops', 'requestBytes'] as const)('may use no more than alone: %s', async (limit) => {
+    const layer = layerOf(`limited by ${limit}`);
+    const requests = [0, 1, 2, 3, 4].map((seed) => requestOf({ layer, shape: LONG, seed }));
+    const { together, alone } = await bothWays(requests, undefined, { [limit]: 1000 });
+    expect(alone).toEqual(requests.map(() => 'over_budget'));
+    expect(together).toEqual(alone);
   });
 
   test('may differ in everything', async () => {

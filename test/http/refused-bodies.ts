@@ -9,6 +9,37 @@ const projections = { w_q: identity, w_k: identity, w_v: identity };
 const BRACKETS = '['.repeat(400_000) + ']'.repeat(400_000);
 const zeros = (rows: number) => ({ shape: [rows, 1], data: Buffer.alloc(rows * 4).toString('base64') });
 
+/** Two samples of one query, two new keys and one past key, rotated by tables of two positions. */
+const TABLED = {
+  query: [[[1, 2]], [[3, 4]]],
+  key: [
+    [
+      [1, 0],
+      [0, 2],
+    ],
+    [
+      [1, 0],
+      [0, 2],
+    ],
+  ],
+  value: [
+    [[1], [2]],
+    [[3], [4]],
+  ],
+  past_key: [[[1, 0]], [[1, 0]]],
+  past_value: [[[1]], [[1]]],
+  rope: {
+    pairing: 'half',
+    cos: [[1], [0]],
+    sin: [[0], [1]],
+    positions: [[0], [1]],
+    key_positions: [
+      [0, 1],
+      [0, 1],
+    ],
+  },
+};
+
 /** What is sent where, and what comes back: status, code, pointer of the first fault, and words of the message. */
 export type Refusal = [
   name: string,
@@ -194,6 +225,44 @@ export const REFUSALS: readonly Refusal[] = [
     'shape_mismatch',
     '/allow_mask',
     /Rank 3 could mean/,
+  ],
+  ...[1e-50, 1e300].map(
+    (softcap): Refusal => [
+      `a softcap of ${softcap}, which float32 does not hold`,
+      SDPA,
+      { ...SMALL, softcap },
+      422,
+      'invalid_option',
+      '/softcap',
+      /from 1\.2e-38 to 3\.4e38.*got 1e[-+]\d+\. precision "float64"/,
+    ],
+  ),
+  [
+    'a position beyond the rows of cos and sin',
+    SDPA,
+    { ...TABLED, rope: { ...TABLED.rope, positions: [[0], [7]] } },
+    422,
+    'invalid_option',
+    '/rope/positions/1/0',
+    /from 0 to 1, the rows of cos and sin; got 7/,
+  ],
+  [
+    'a position of a new key beyond them, behind those of past keys, which are not used',
+    SDPA,
+    {
+      ...TABLED,
+      rope: {
+        ...TABLED.rope,
+        key_positions: [
+          [-1, 0, 1],
+          [-1, 0, 2],
+        ],
+      },
+    },
+    422,
+    'invalid_option',
+    '/rope/key_positions/1/2',
+    /from 0 to 1, the rows of cos and sin; got 2/,
   ],
   [
     'maps over the budget',

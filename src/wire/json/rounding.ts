@@ -8,7 +8,7 @@ export interface NarrowFormat {
 
 export const FLOAT32: NarrowFormat = { round: Math.fround, beyond: 2 ** 128 };
 export const FLOAT16: NarrowFormat = { round: Math.f16round, beyond: 2 ** 16 };
-export const BFLOAT16: NarrowFormat = { round: roundToBfloat16, beyond: 2 ** 128 };
+export const BFLOAT16: NarrowFormat = { round: nearestBfloat16, beyond: 2 ** 128 };
 
 const STEP = 2 ** -52;
 
@@ -35,7 +35,7 @@ const bits = new Float64Array(1);
 const words = new Uint32Array(bits.buffer);
 
 /** Ties to even: in units of the last place, adding and taking away 2^52 leaves no fraction. */
-function roundToBfloat16(value: number): number {
+function nearestBfloat16(value: number): number {
   if (!Number.isFinite(value)) return value;
   bits[0] = Math.abs(value);
   const exponent = Math.max((words[1] >>> 20) - 1023, -126);

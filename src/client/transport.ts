@@ -1,6 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import { type Dispatcher, errors, Pool } from 'undici';
 import type { ProblemBody } from '../contract/schemas/problem.ts';
+import { unlessAborted } from '../domain/unless-aborted.ts';
 import { parseMediaType } from '../wire/media-type.ts';
 import { CallEnd, LONGEST_TIMER_MS } from './call-end.ts';
 import {
@@ -72,7 +73,11 @@ export class Transport {
   async send(request: Outgoing, options: CallOptions): Promise<ArrayBuffer> {
     const end = new CallEnd(options.deadlineMs ?? this.#options.deadlineMs, options.signal);
     try {
-      await settled(request.after, end.signal);
+      if (request.after !== undefined)
+        await unlessAborted(
+          request.after.catch(() => {}),
+          end.signal,
+        );
       for (let repetition = 0; ; repetition++) {
         try {
           return await this.#exchange(request, options, end);
@@ -163,20 +168,6 @@ export class Transport {
       const reason = error instanceof Error ? error.message || Reflect.get(error, 'code') : error;
       throw new AttentionConnectionError(`${method} ${path}: ${reason}`, { cause: error });
     }
-  }
-}
-
-/** Resolves when a promise is settled, and rejects when the signal is aborted before. */
-async function settled(promise: Promise<unknown> | undefined, signal: AbortSignal): Promise<void> {
-  if (promise === undefined) return;
-  signal.throwIfAborted();
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const abort = () => reject(signal.reason);
-  signal.addEventListener('abort', abort, { once: true });
-  try {
-    await Promise.race([promise.catch(() => {}), aborted]);
-  } finally {
-    signal.removeEventListener('abort', abort);
   }
 }
 

@@ -2,8 +2,8 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { Problem } from '../domain/problem.ts';
 import type { EntityTags, Preconditions } from '../service/preconditions.ts';
 
-/** One entity tag of a list: weak or strong (RFC 9110, section 8.8.3). */
-const TAG = /^\s*(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*(?:,|$)/;
+/** One entity tag of a list, weak or strong (RFC 9110, section 8.8.3), behind elements that are empty (5.6.1.2). */
+const TAG = /^[\s,]*(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*(?:,|$)/;
 
 /** The entity tag of a content, as the ETag header says it. */
 export function entityTag(etag: string): string {
@@ -27,7 +27,7 @@ function readEntityTags(name: string, header: string | undefined, takesWeak: boo
   if (header.trim() === '*') return '*';
   const tags: string[] = [];
   let rest = header;
-  while (rest !== '') {
+  do {
     const match = TAG.exec(rest);
     if (match === null) {
       const got = JSON.stringify(header.slice(0, 80));
@@ -35,6 +35,6 @@ function readEntityTags(name: string, header: string | undefined, takesWeak: boo
     }
     if (takesWeak || match[1] === undefined) tags.push(match[2]);
     rest = rest.slice(match[0].length);
-  }
+  } while (/[^\s,]/.test(rest));
   return tags;
 }

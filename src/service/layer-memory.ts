@@ -47,6 +47,10 @@ export class LayerMemory {
     this.#shrink();
   }
 
+  remove(etag: string): void {
+    this.#layers.delete(etag);
+  }
+
   /** Keeps the packed weights of a layer, if they fit beside it. */
   addPacked(layer: OpenLayer, packed: Layer['packed']): void {
     const bytes = packedBytesOf(packed);

@@ -1,14 +1,17 @@
 import type { Layer } from '../contract/layer.ts';
 import type { LayerDescription } from '../contract/schemas/layers.ts';
 import { suggest } from '../contract/validation/suggest.ts';
+import { isLayerName } from '../domain/layer-name.ts';
 import type { Limits } from '../domain/limits.ts';
 import { Problem } from '../domain/problem.ts';
 import { RecentMap } from '../domain/recent-map.ts';
+import { unlessAborted } from '../domain/unless-aborted.ts';
 import type { Engine, LayerRequest, Ticket } from '../engine/engine.ts';
 import type { LayerStore, StoredLayer } from '../store/store.ts';
 import type { LayerMemoryStats } from './layer-memory.ts';
 import { OpenLayers } from './open-layers.ts';
 import { checkPreconditions, type Preconditions } from './preconditions.ts';
+import { KeyedTurns } from './turns.ts';
 
 /** How long this process takes what it has seen under a name for what is there; others may change it. */
 const FRESH_MS = 1000;
@@ -33,6 +36,7 @@ interface Seen {
 export class Layers {
   readonly #store: LayerStore;
   readonly #open: OpenLayers;
+  readonly #turns = new KeyedTurns();
   readonly #seen = new RecentMap<string, Seen>(NAMES_SEEN);
 
   constructor(store: LayerStore, engine: Engine, limits: Limits) {
@@ -52,6 +56,7 @@ export class Layers {
 
   /** @throws {Problem} not_found, with the names that may have been meant; store_unavailable. */
   async find(name: string): Promise<StoredLayer> {
+    if (!isLayerName(name)) return this.#refuseUnknown(name);
     const askedMs = performance.now();
     const { layer } = await this.#store.find(name);
     const seen = this.#seen.get(name);
@@ -61,17 +66,26 @@ export class Layers {
     return layer ?? (await this.#refuseUnknown(name));
   }
 
-  /** As `find`, for a call: what was seen a moment ago is taken for what is there, without a look at the store. */
-  async findToCall(name: string): Promise<StoredLayer> {
+  /**
+   * As `find`, for a call: what was seen a moment ago is taken for what is there, without a look at the store. Throws the
+   * reason of the signal too.
+   */
+  async findToCall(name: string, signal?: AbortSignal): Promise<StoredLayer> {
     const seen = this.#seen.get(name);
     const isFresh = seen !== undefined && performance.now() - seen.atMs < FRESH_MS;
-    return (isFresh ? seen.layer : null) ?? this.find(name);
+    if (isFresh && seen.layer !== null) return seen.layer;
+    return unlessAborted(this.find(name), signal);
   }
 
   /** The layer with its weights in memory, for a call. Throws the Problems of `findToCall` and of opening. */
-  async open(name: string): Promise<Layer> {
-    const layer = await this.findToCall(name);
-    return this.#unlessReplaced(layer, (found) => this.#open.open(found));
+  async open(name: string, signal?: AbortSignal): Promise<Layer> {
+    const layer = await this.findToCall(name, signal);
+    return this.#unlessReplaced(layer, (found) => this.#open.open(found, signal));
+  }
+
+  /** Takes the weights of a layer out of memory, until its next call. Throws the Problems of `find`. */
+  async close(name: string): Promise<void> {
+    this.#open.close((await this.find(name)).etag);
   }
 
   /**
@@ -135,8 +149,19 @@ export class Layers {
     }
   }
 
-  /** Changes what a name has to what `next` says, under the conditions, and gives what it had. */
-  async #change(
+  /**
+   * Changes what a name has to what `next` says, under the conditions, and gives what it had. In this process one change
+   * of a name comes after the other; another process may be quicker.
+   */
+  #change(
+    name: string,
+    conditions: Preconditions,
+    next: (current: StoredLayer | null) => Promise<StoredLayer | null>,
+  ): Promise<StoredLayer | null> {
+    return this.#turns.take(name, () => this.#changeInTurn(name, conditions, next));
+  }
+
+  async #changeInTurn(
     name: string,
     conditions: Preconditions,
     next: (current: StoredLayer | null) => Promise<StoredLayer | null>,

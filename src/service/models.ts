@@ -1,6 +1,7 @@
 import type { Layer } from '../contract/layer.ts';
 import { operationNamed } from '../contract/operations.ts';
 import type { ModelMetadata } from '../contract/schemas/inference.ts';
+import { isLayerName } from '../domain/layer-name.ts';
 import { Problem } from '../domain/problem.ts';
 import type { ElementKind } from '../domain/tensor.ts';
 import { outputNames } from '../wire/kserve/outputs.ts';
@@ -12,7 +13,9 @@ export interface Model {
   /** Name of a row of the operations. */
   readonly operation: string;
   /** Has the weights of the layer that the operation calls in memory; undefined where it calls none. */
-  readonly open?: (() => Promise<Layer>) | undefined;
+  readonly open?: ((signal?: AbortSignal) => Promise<Layer>) | undefined;
+  /** Lets go of the memory of that layer, which the next call opens again; undefined where there is none. */
+  readonly close?: (() => Promise<void>) | undefined;
 }
 
 /** The one version of every model. */
@@ -24,9 +27,6 @@ const BUILT_IN: readonly Model[] = [
   { name: 'scaled-dot-product-attention-gradients', operation: 'scaled_dot_product_attention_gradients' },
   { name: 'multi-head-attention', operation: 'multi_head_attention' },
 ];
-
-/** What can be the name of a layer. */
-const LAYER_NAME = /^[a-z0-9][a-z0-9._-]{0,63}$/;
 
 /** The models that this instance has: the operations that are built in, and every registered layer of another name. */
 export class Models {
@@ -56,7 +56,7 @@ export class Models {
     const builtIn = BUILT_IN.find((model) => model.name === name);
     if (builtIn !== undefined) return builtIn;
     try {
-      if (LAYER_NAME.test(name)) return this.#layer((await findLayer()).name);
+      if (isLayerName(name)) return this.#layer((await findLayer()).name);
     } catch (error) {
       if (!(error instanceof Problem && error.code === 'not_found')) throw error;
     }
@@ -65,7 +65,12 @@ export class Models {
   }
 
   #layer(name: string): Model {
-    return { name, operation: 'layer_attention', open: () => this.#layers.open(name) };
+    return {
+      name,
+      operation: 'layer_attention',
+      open: (signal) => this.#layers.open(name, signal),
+      close: () => this.#layers.close(name),
+    };
   }
 }
 

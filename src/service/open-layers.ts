@@ -1,4 +1,5 @@
-import { type Layer, PACKED_PARTS } from '../contract/layer.ts';
+import { setImmediate } from 'node:timers/promises';
+import { type Layer, PACKED_PARTS, type PackedPart } from '../contract/layer.ts';
 import { readTrial } from '../contract/read-layer.ts';
 import type { LayerBody } from '../contract/schemas/layers.ts';
 import { buffersOf } from '../domain/buffers.ts';
@@ -6,6 +7,7 @@ import type { AttentionCall, Linear } from '../domain/call.ts';
 import type { Limits } from '../domain/limits.ts';
 import { Problem } from '../domain/problem.ts';
 import type { RealArray } from '../domain/tensor.ts';
+import { unlessAborted } from '../domain/unless-aborted.ts';
 import { weigh } from '../engine/counterweight.ts';
 import type { Engine, Ticket } from '../engine/engine.ts';
 import { allocateLines } from '../kernels/memory.ts';
@@ -51,15 +53,26 @@ export class OpenLayers {
 
   /**
    * The layer with its weights in memory.
-   * @throws {Problem} layer_damaged where the store has lost or changed its content; store_unavailable; over_capacity.
+   * @throws {Problem} layer_damaged where the store has lost or changed its content; store_unavailable; over_capacity;
+   *   the reason of the signal, though the reading goes on.
    */
-  async open(stored: StoredLayer): Promise<Layer> {
+  async open(stored: StoredLayer, signal?: AbortSignal): Promise<Layer> {
     const { name, etag } = stored;
     const present = this.#memory.use(etag);
     // This call does without the packed weights that are made meanwhile.
     if (present?.isStripped) void this.#once(etag, () => this.#packAgain(present)).catch(() => undefined);
-    const { body, packed } = present ?? (await this.#once(etag, () => this.#read(stored)));
+    const { body, packed } =
+      present ??
+      (await unlessAborted(
+        this.#once(etag, () => this.#read(stored)),
+        signal,
+      ));
     return { name, etag, body, packed };
+  }
+
+  /** Takes a content out of memory; calls that are under way keep what they have. */
+  close(etag: string): void {
+    this.#memory.remove(etag);
   }
 
   /** The file of a layer, checked. Throws the Problems of `open`. */
@@ -130,12 +143,13 @@ async function packed(
   if (kernel.keepPacked === undefined) return {};
   const { memory } = await ticket.compute(call);
   const kept = kernel.keepPacked({ call, memory });
-  const forms = PACKED_PARTS.flatMap((part) => {
+  const forms: { -readonly [Part in PackedPart]?: Layer['packed'][Part] } = {};
+  for (const part of PACKED_PARTS) {
     const form = linearOf(kept, part)?.packed;
-    return form === undefined ? [] : [[part, { ...form, data: copied(form.data) }] as const];
-  });
+    if (form !== undefined) forms[part] = { ...form, data: await copied(form.data) };
+  }
   weigh(forms);
-  return Object.fromEntries(forms);
+  return forms;
 }
 
 function linearOf(call: AttentionCall, part: (typeof PACKED_PARTS)[number]): Linear | null {
@@ -144,9 +158,15 @@ function linearOf(call: AttentionCall, part: (typeof PACKED_PARTS)[number]): Lin
   return source.kind === 'projected' ? source.linear : null;
 }
 
+/** Numbers that are copied at a time: in new memory a millisecond or two, in which nobody is answered. */
+const COPIED_AT_A_TIME = 2 ** 19;
+
 /** Out of the memory of a job, which goes to the next one, into shared memory of its own. */
-function copied(data: RealArray): RealArray {
+async function copied(data: RealArray): Promise<RealArray> {
   const copy = allocateLines(data instanceof Float32Array ? 'float32' : 'float64', data.length);
-  copy.set(data);
+  for (let from = 0; from < data.length; from += COPIED_AT_A_TIME) {
+    if (from > 0) await setImmediate();
+    copy.set(data.subarray(from, from + COPIED_AT_A_TIME), from);
+  }
   return copy;
 }

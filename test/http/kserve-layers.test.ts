@@ -61,14 +61,18 @@ it('is called with embeddings alone, to the bits of its own address, and counted
   expect((await send(`${service.url}/v2/models/stats`)).json.model_stats).toHaveLength(4);
 });
 
-it('is loaded, not unloaded, and gone with the layer', async () => {
+it('is loaded, unloaded, opened again by a call, and gone with the layer', async () => {
   const repository = `${service.url}/v2/repository/models/${LAYER}`;
   expect((await post(`${repository}/load`, {})).json).toEqual({ name: LAYER, load: true });
+  const openLayers = async () => (await send(`${service.url}/v1/info`)).json.layers.open;
+  const open = await openLayers();
   const unloaded = await post(`${repository}/unload`, {});
-  expect([unloaded.status, unloaded.json.error]).toEqual([
-    400,
-    expect.stringContaining(`DELETE /v1/layers/${LAYER}`),
-  ]);
+  expect([unloaded.status, unloaded.json]).toEqual([200, { name: LAYER, load: false }]);
+  expect(await openLayers()).toBe(open - 1);
+  expect((await post(`${service.url}/v1/layers/${LAYER}/attention`, { embeddings: [[1, 2]] })).status).toBe(
+    200,
+  );
+  expect(await openLayers()).toBe(open);
   expect((await send(`${service.url}/v1/layers/${LAYER}`, { method: 'DELETE' })).status).toBe(204);
   for (const path of [MODEL, `${MODEL}/ready`, `${MODEL}/stats`]) {
     expect((await send(service.url + path)).status).toBe(404);

@@ -228,7 +228,11 @@ export const RepositoryModelRequestSchema = Type.Object(
 
 const RepositoryModelSchema = Type.Object(
   { name: Type.String(), load: Type.Boolean() },
-  { $id: 'RepositoryModel', title: 'RepositoryModel', description: 'A model that is loaded.' },
+  {
+    $id: 'RepositoryModel',
+    title: 'RepositoryModel',
+    description: 'A model, and whether its weights are in memory.',
+  },
 );
 
 const duration = (description: string) =>

@@ -21,7 +21,7 @@ export interface ComputeRoute {
   /** For operations that call a registered layer: what of the address names it, and the layer itself. */
   readonly layer?: {
     readonly params: TSchema;
-    readonly of: (request: FastifyRequest) => Promise<Layer>;
+    readonly of: (request: FastifyRequest, signal: AbortSignal) => Promise<Layer>;
     readonly refusals: readonly ProblemCode[];
   };
 }
@@ -74,12 +74,13 @@ export function addComputeRoute(scope: FastifyInstance, route: ComputeRoute): vo
     validatorCompiler: bodyUnchecked(scope),
     handler: async (request: FastifyRequest, reply: FastifyReply) => {
       const answerFormat = responseFormat(request);
-      const { bytes } = await ticketOf(request).call({
+      const ticket = ticketOf(request);
+      const { bytes } = await ticket.call({
         operation: route.operation,
         format: requestFormat(request).name,
         bytes: request.body as Uint8Array,
         answerFormat: answerFormat.name,
-        layer: await route.layer?.of(request),
+        layer: await route.layer?.of(request, ticket.signal),
       });
       return asBytes(reply, answerFormat.mediaType, bytes);
     },

@@ -88,5 +88,5 @@ async function answer(
   const inference = { model: name, version: MODEL_VERSION, headerBytes, inSequence };
   const request = { format: kserve.name, bytes, inference, answerFormat: kserve.name };
   if (inSequence) return sequences.append(name, sequence, request, ticket);
-  return ticket.call({ ...request, operation, layer: await open?.() });
+  return ticket.call({ ...request, operation, layer: await open?.(ticket.signal) });
 }

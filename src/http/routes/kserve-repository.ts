@@ -118,24 +118,25 @@ export async function repositoryRoutes(
     schema: {
       operationId: 'unloadModel',
       tags: [TAG],
-      summary: 'Unload a model, which is refused',
+      summary: 'Let go of the memory of a model',
       description:
-        'Models that are built in stay, and memory looks after registered layers; the answer is a 400 that says so. The body may be empty.',
+        'The weights of a registered layer leave the memory; the layer stays, and its next call opens it again. What is built ' +
+        'in has none, and the answer is a 400 that says so. The body may be empty.',
       params: MODEL_PARAMS,
       body: Type.Ref('RepositoryModelRequest'),
       response: {
-        200: response('It is unloaded; no model here can be.', [INFERENCE_JSON], Type.Ref('RepositoryModel')),
+        200: response('It is unloaded.', [INFERENCE_JSON], Type.Ref('RepositoryModel')),
         ...inferenceErrors(MODEL_REFUSALS, '/v2/repository/models/:model/unload'),
       },
     },
-    handler: async (request) => {
-      const { name, open } = await modelOf(request, find);
+    handler: async (request, reply) => {
+      const { name, close } = await modelOf(request, find);
       readModelRequest(request);
-      const why =
-        open === undefined
-          ? 'is built in and cannot be unloaded'
-          : `is a registered layer, which is unloaded when others need its memory; DELETE /v1/layers/${name} takes it away`;
-      throw new Problem('invalid_request', `The model "${name}" ${why}.`);
+      if (close === undefined) {
+        throw new Problem('invalid_request', `The model "${name}" is built in and cannot be unloaded.`);
+      }
+      await close();
+      return sendInferenceJson(reply, { name, load: false });
     },
   });
 }

@@ -1,15 +1,10 @@
 import { problemAt } from '../../domain/problem.ts';
+import { unlessAborted } from '../../domain/unless-aborted.ts';
 import type { Ticket } from '../../engine/engine.ts';
 import type { Encoded } from '../../wire/format.ts';
 import type { Sequence } from '../../wire/kserve/sequence.ts';
+import { KeyedTurns } from '../turns.ts';
 import type { AppendRequest, Sessions } from './sessions.ts';
-import { Turns, unlessAborted } from './turns.ts';
-
-/** The requests of one sequence that wait or run. */
-interface Queue {
-  readonly turns: Turns;
-  requests: number;
-}
 
 /** One request of a sequence. */
 interface Step {
@@ -27,7 +22,7 @@ interface Step {
  */
 export class Sequences {
   readonly #sessions: Sessions;
-  readonly #queues = new Map<string, Queue>();
+  readonly #turns = new KeyedTurns();
 
   constructor(sessions: Sessions) {
     this.#sessions = sessions;
@@ -39,19 +34,12 @@ export class Sequences {
    */
   append(layer: string, sequence: Sequence, request: AppendRequest, ticket: Ticket): Promise<Encoded> {
     const id = sessionId(layer, sequence, 'running');
-    const queue = this.#queues.get(id) ?? { turns: new Turns(), requests: 0 };
-    this.#queues.set(id, queue);
-    queue.requests++;
-    const turn = queue.turns.take(async () => {
-      try {
-        ticket.signal.throwIfAborted();
-        const step = { id, layer, sequence, request, ticket };
-        const encoded = await (sequence.starts ? this.#start(step) : this.#goOn(step));
-        if (sequence.ends) this.#sessions.forget(id);
-        return encoded;
-      } finally {
-        if (--queue.requests === 0) this.#queues.delete(id);
-      }
+    const turn = this.#turns.take(id, async () => {
+      ticket.signal.throwIfAborted();
+      const step = { id, layer, sequence, request, ticket };
+      const encoded = await (sequence.starts ? this.#start(step) : this.#goOn(step));
+      if (sequence.ends) this.#sessions.forget(id);
+      return encoded;
     });
     return unlessAborted(turn, ticket.signal);
   }
@@ -59,7 +47,7 @@ export class Sequences {
   /** Whatever runs under the id is replaced once the first request of the new sequence has been answered. */
   async #start({ id, layer, sequence, request, ticket }: Step): Promise<Encoded> {
     const starting = sessionId(layer, sequence, 'starting');
-    await this.#sessions.begin({ layer }, starting);
+    await this.#sessions.begin({ layer }, ticket.signal, starting);
     try {
       const encoded = await this.#sessions.append(starting, request, ticket);
       this.#sessions.rename(starting, id);

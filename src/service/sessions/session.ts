@@ -1,6 +1,6 @@
 import type { SessionShape, SessionState } from '../../contract/session.ts';
+import type { Turns } from '../turns.ts';
 import { type Cache, cacheBytes, pastAt } from './cache.ts';
-import type { Turns } from './turns.ts';
 
 /** A sequence of tokens on its way through a layer. */
 export interface Session {

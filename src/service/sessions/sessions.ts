@@ -3,14 +3,15 @@ import { readSession } from '../../contract/read-session.ts';
 import type { SessionBody, SessionDescription } from '../../contract/schemas/sessions.ts';
 import type { Limits } from '../../domain/limits.ts';
 import { Problem } from '../../domain/problem.ts';
+import { unlessAborted } from '../../domain/unless-aborted.ts';
 import { weigh } from '../../engine/counterweight.ts';
 import type { CallRequest, Ticket } from '../../engine/engine.ts';
 import type { Encoded } from '../../wire/format.ts';
 import type { Layers } from '../layers.ts';
+import { Turns } from '../turns.ts';
 import { type Cache, cacheBytes, keptPresent, makeCache, type Room, roomFor } from './cache.ts';
 import { bytesOf, type Session, stateOf } from './session.ts';
 import { type SessionLosses, SessionMemory, type SessionMemoryStats } from './session-memory.ts';
-import { Turns, unlessAborted } from './turns.ts';
 
 const ID_BYTES = 16;
 /** How often sessions that have waited too long are looked for, if nobody asks for one meanwhile. */
@@ -48,9 +49,12 @@ export class Sessions {
     clearInterval(this.#sweeping);
   }
 
-  /** Throws a Problem: `not_found` where there is no such layer, `invalid_option`, `over_budget`, `over_capacity`. */
-  async begin(body: SessionBody, id = randomId()): Promise<SessionDescription> {
-    const layer = await this.#layers.open(body.layer);
+  /**
+   * Throws a Problem: `not_found` where there is no such layer, `invalid_option`, `over_budget`, `over_capacity`; the reason
+   * of the signal.
+   */
+  async begin(body: SessionBody, signal?: AbortSignal, id = randomId()): Promise<SessionDescription> {
+    const layer = await this.#layers.open(body.layer, signal);
     const session: Session = {
       id,
       layer: layer.name,
@@ -117,7 +121,7 @@ export class Sessions {
   }
 
   async #append(session: Session, request: AppendRequest, ticket: Ticket): Promise<Encoded> {
-    const layer = await this.#unlessChanged(session, () => this.#layers.open(session.layer));
+    const layer = await this.#unlessChanged(session, () => this.#layers.open(session.layer, ticket.signal));
     const read = await ticket.read({
       ...request,
       operation: 'session_append',

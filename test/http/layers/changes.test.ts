@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { MemoryStore } from '../../../src/store/memory.ts';
 import type { Entry } from '../../../src/store/store.ts';
-import { listen, post, send } from '../support.ts';
+import { engineReaches, listen, post, send } from '../support.ts';
 import { put, TOKENS, TWO_HEADS } from './support.ts';
 
 /** A store whose answers may be long on their way, so that what they say is not so any more. */
@@ -90,6 +90,45 @@ test('a file that was replaced while it was looked for is the one that replaced 
     // The content that was gone is there when it is registered again.
     await put(layer, TWO_HEADS);
     expect((await send(`${url}/v1/layers`)).json.layers).toHaveLength(1);
+  } finally {
+    await close();
+  }
+});
+
+test('of many that change a layer at once without a condition nobody is refused', async () => {
+  const { url, close } = await listen();
+  try {
+    const layer = `${url}/v1/layers/demo`;
+    const changes = Array.from({ length: 60 }, (_, index) => put(layer, { ...TWO_HEADS, scale: index + 1 }));
+    const replies = await Promise.all(changes);
+    expect(replies.filter(({ status }) => status === 201)).toHaveLength(1);
+    expect(replies.filter(({ status }) => status === 200)).toHaveLength(59);
+    expect(replies.map(({ headers }) => headers.etag)).toContain((await send(layer)).headers.etag);
+  } finally {
+    await close();
+  }
+});
+
+test('a deadline passes while the store is silent', async () => {
+  const store = new SlowStore();
+  const { url, engine, close } = await listen({ store });
+  try {
+    const layer = `${url}/v1/layers/demo`;
+    await put(layer, TWO_HEADS);
+    const headers = { 'content-type': 'application/json', 'x-deadline-ms': '100' };
+    const requests: [string, 'PUT' | 'POST', object][] = [
+      [`${layer}/attention`, 'POST', { embeddings: TOKENS }],
+      [layer, 'PUT', CHANGED],
+      [`${url}/v1/sessions`, 'POST', { layer: 'demo' }],
+    ];
+    for (const [address, method, body] of requests) {
+      await sleep(NO_LONGER_FRESH_MS);
+      const held = store.holdNext();
+      const reply = await send(address, { method, headers, body: JSON.stringify(body) });
+      expect([reply.status, reply.json.code], address).toEqual([504, 'deadline_exceeded']);
+      held.answer();
+    }
+    await engineReaches(engine, (stats) => stats.requests === 0);
   } finally {
     await close();
   }

@@ -172,6 +172,12 @@ describe('conditions', () => {
       expect([known.status, known.text, known.headers.etag]).toEqual([304, '', etag]);
       expect((await send(url, { headers: { 'if-none-match': '*' } })).status).toBe(304);
       expect((await send(url, { headers: { 'if-none-match': '"x"' } })).status).toBe(200);
+      const listed = await send(url, { headers: { 'if-none-match': `, "x",, ${etag} ,` } });
+      expect(listed.status).toBe(304);
+      expect((await send(url, { headers: { 'if-none-match': ' , ' } })).status).toBe(400);
+      expect((await send(url, { headers: { 'if-match': String(etag) } })).status).toBe(200);
+      const both = await send(url, { headers: { 'if-match': '"x"', 'if-none-match': String(etag) } });
+      expect([both.status, both.json.code]).toEqual([412, 'precondition_failed']);
     }
   });
 

@@ -1,10 +1,11 @@
 import { type Static, Type } from '@sinclair/typebox';
+import { LAYER_NAME } from '../../../domain/layer-name.ts';
 import type { ProblemCode } from '../../../domain/problem.ts';
 
-/** What of an address names a layer. Nothing of it could be anything but the name of a file. */
+/** What of an address names a layer. */
 export const LayerParams = Type.Object({
   layer: Type.String({
-    pattern: '^[a-z0-9][a-z0-9._-]{0,63}$',
+    pattern: LAYER_NAME,
     description: 'Name of the layer: lower-case letters, digits, dots, dashes and underscores.',
     examples: ['encoder.layer.0'],
   }),

@@ -1,11 +1,12 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { names } from '../../../service/preconditions.ts';
+import { checkPreconditions, names } from '../../../service/preconditions.ts';
 import type { StoredLayer } from '../../../store/store.ts';
 import { entityTag, readPreconditions } from '../../entity-tags.ts';
 
 /**
- * Sends a representation of a layer, or 304 where the caller has it already (RFC 9110, section 13.1.2). It may be kept,
+ * Sends a representation of a layer, or 304 where the caller has it already (RFC 9110, section 13.2.2). It may be kept,
  * and is to be asked for again each time.
+ * @throws {Problem} precondition_failed where If-Match names another one; invalid_header.
  */
 export async function sendUnlessKnown(
   request: FastifyRequest,
@@ -13,7 +14,8 @@ export async function sendUnlessKnown(
   layer: StoredLayer,
   represent: () => Promise<object>,
 ): Promise<FastifyReply> {
-  const { ifNoneMatch } = readPreconditions(request.headers);
+  const { ifMatch, ifNoneMatch } = readPreconditions(request.headers);
+  checkPreconditions({ ifMatch, ifNoneMatch: null }, layer.name, layer.etag);
   reply
     .header('etag', entityTag(layer.etag))
     .header('last-modified', new Date(layer.registered_at).toUTCString())

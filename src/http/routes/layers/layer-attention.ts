@@ -15,7 +15,7 @@ export function layerAttention(layers: Layers): ComputeRoute {
     response: 'AttentionResponse',
     layer: {
       params: LayerParams,
-      of: (request) => layers.open(layerNameOf(request)),
+      of: (request, signal) => layers.open(layerNameOf(request), signal),
       refusals: [...LAYER_REFUSALS, 'layer_damaged'],
     },
   };

@@ -37,7 +37,14 @@ export function addLayerProjections(scope: FastifyInstance, { engine, layers }: 
           layerHeaders,
         ),
         ...problemResponses(
-          [...READ_REFUSALS, 'not_acceptable', 'layer_damaged', 'over_capacity', 'stopping'],
+          [
+            ...READ_REFUSALS,
+            'precondition_failed',
+            'not_acceptable',
+            'layer_damaged',
+            'over_capacity',
+            'stopping',
+          ],
           ADDRESS,
         ),
       },

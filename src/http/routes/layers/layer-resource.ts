@@ -38,7 +38,7 @@ export function addLayerResources(scope: FastifyInstance, layers: Layers): void 
       response: {
         200: response('The layer.', JSON_TYPE, Type.Ref('Layer'), layerHeaders),
         304: emptyResponse('It is the one that If-None-Match names.', layerHeaders),
-        ...problemResponses(READ_REFUSALS, ADDRESS),
+        ...problemResponses([...READ_REFUSALS, 'precondition_failed'], ADDRESS),
       },
     },
     handler: async (request, reply) => {

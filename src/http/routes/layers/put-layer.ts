@@ -2,6 +2,7 @@ import { Type } from '@sinclair/typebox';
 import type { FastifyInstance } from 'fastify';
 import { type LayerUpload, LayerUploadSchema } from '../../../contract/schemas/layer-upload.ts';
 import { Problem } from '../../../domain/problem.ts';
+import { unlessAborted } from '../../../domain/unless-aborted.ts';
 import { describeLayer, type Layers } from '../../../service/layers.ts';
 import { DECODERS } from '../../../wire/registry.ts';
 import { safetensors } from '../../../wire/safetensors/format.ts';
@@ -64,12 +65,10 @@ export function addPutLayer(scope: FastifyInstance, layers: Layers): void {
       const upload = request.query as LayerUpload;
       const isFile = format === safetensors.name;
       if (!isFile) refuseUpload(upload);
-      const { layer, isNew } = await layers.put(
-        name,
-        { format, bytes: request.body as Uint8Array, upload: isFile ? upload : null },
-        ticketOf(request),
-        readPreconditions(request.headers),
-      );
+      const ticket = ticketOf(request);
+      const body = { format, bytes: request.body as Uint8Array, upload: isFile ? upload : null };
+      const registering = layers.put(name, body, ticket, readPreconditions(request.headers));
+      const { layer, isNew } = await unlessAborted(registering, ticket.signal);
       return reply
         .code(isNew ? 201 : 200)
         .header('etag', entityTag(layer.etag))

@@ -49,10 +49,11 @@ export function addBeginSession(scope: FastifyInstance, sessions: Sessions): voi
     validatorCompiler: bodyUnchecked(scope),
     handler: async (request, reply) => {
       const { name } = requestFormat(request);
-      const { envelope } = await ticketOf(request).decode(name, request.body as Uint8Array, {});
+      const ticket = ticketOf(request);
+      const { envelope } = await ticket.decode(name, request.body as Uint8Array, {});
       const fault = faultOf(envelope);
       if (fault !== null) throw fault;
-      const session = await sessions.begin(envelope as SessionBody);
+      const session = await sessions.begin(envelope as SessionBody, ticket.signal);
       return reply.code(201).header('location', `${ADDRESS}/${session.session_id}`).send(session);
     },
   });

@@ -1,6 +1,6 @@
-import { appendFile, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { appendFile, cp, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { FileStore } from '../../src/store/fs/store.ts';
 import type { LayerStore } from '../../src/store/store.ts';
@@ -51,6 +51,44 @@ describe('the file store', () => {
         ['b', first.etag],
       ]);
       expect(told).toEqual([]);
+    });
+  });
+
+  it('lists its layers beside whatever else lies there, and tells of it once', async () => {
+    await withFolder(async (folder) => {
+      const { logger, told } = listener();
+      const store = await FileStore.open({ folder, logger });
+      await put(store, 'a', first);
+      await put(store, 'broken', first);
+      const names = join(folder, 'names');
+      await writeFile(join(names, '.DS_Store'), '');
+      await writeFile(join(names, 'file'), '');
+      await cp(join(names, 'a'), join(names, 'Copy'), { recursive: true });
+      await cp(join(names, 'a'), join(names, 'copy'), { recursive: true });
+      await mkdir(join(names, 'broken', '000000000009.json'));
+      for (let turn = 0; turn < 2; turn++) {
+        expect((await store.list()).map(({ name }) => name)).toEqual(['a']);
+        await store.sweep();
+      }
+      const paths = told.map(({ details }) => Reflect.get(details, 'path') as string);
+      expect(paths.map((path) => relative(names, path)).sort()).toEqual(
+        ['.DS_Store', 'Copy', 'broken/000000000009.json', 'copy/000000000001.json', 'file'].sort(),
+      );
+      expect(await store.find('file')).toEqual({ layer: null, revision: 0 });
+      // What is damaged can be registered again.
+      await put(store, 'broken', second);
+      expect((await store.find('broken')).layer?.etag).toBe(second.etag);
+    });
+  });
+
+  it.each(['..', '../names/a', './a', 'a//', '/etc', 'A', 'a\0b', ''])('has no layer %j', async (name) => {
+    await withFolder(async (folder) => {
+      const store = await FileStore.open({ folder, logger: listener().logger });
+      await put(store, 'a', first);
+      await expect(store.find(name)).rejects.toThrow();
+      await expect(store.replace(name, 0, null)).rejects.toThrow();
+      expect(await readdir(folder)).toEqual(['contents', 'names']);
+      expect(await readdir(join(folder, 'names'))).toEqual(['a']);
     });
   });
 

@@ -133,3 +133,8 @@ export async function unlessMissing<Result>(promise: Promise<Result>): Promise<R
 export function isCode(error: unknown, ...codes: string[]): boolean {
   return error instanceof Error && 'code' in error && codes.includes(String(error.code));
 }
+
+/** Whether something is not the folder or the file that it is to be, or not for this process: others still may be. */
+export function isUnreadable(error: unknown): boolean {
+  return isCode(error, 'ENOTDIR', 'EISDIR', 'EACCES', 'EPERM', 'ELOOP');
+}

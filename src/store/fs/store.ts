@@ -1,5 +1,6 @@
 import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
+import { isLayerName } from '../../domain/layer-name.ts';
 import { Problem } from '../../domain/problem.ts';
 import { isSameContent } from '../hash.ts';
 import type { StoreLogger } from '../logger.ts';
@@ -9,6 +10,7 @@ import {
   type FileSystem,
   isCode,
   isTemporary,
+  isUnreadable,
   readShared,
   syncFolder,
   unlessMissing,
@@ -30,7 +32,7 @@ const AT_A_TIME = 16;
 const RETRY_SECONDS = 1;
 const SWEEP_EVERY_MS = 600_000;
 
-/** What stands under a name; undefined where its entry is damaged. */
+/** What stands under a name; undefined where its entry is damaged or cannot be read. */
 type FoundEntry = Pick<Entry, 'revision'> & { readonly layer: StoredLayer | null | undefined };
 
 /**
@@ -84,7 +86,7 @@ export class FileStore implements LayerStore {
 
   replace(name: string, revision: number, next: StoredLayer | null): Promise<boolean> {
     return this.#guarded(async () => {
-      const folder = join(this.#names, name);
+      const folder = this.#folderOf(name);
       const current = lastRevision(await this.#revisions(folder));
       if (current !== revision) return false;
       if (revision === 0) {
@@ -163,7 +165,11 @@ export class FileStore implements LayerStore {
 
   /** Every name's entry, in no order. */
   async #all(): Promise<FoundEntry[]> {
-    const names = await this.#files.readdir(this.#names);
+    const present = await this.#files.readdir(this.#names);
+    const names = present.filter(isLayerName);
+    for (const other of present) {
+      if (!isLayerName(other)) this.#report(join(this.#names, other), 'This is no layer; it is left alone.');
+    }
     const entries: FoundEntry[] = [];
     for (let at = 0; at < names.length; at += AT_A_TIME) {
       entries.push(...(await Promise.all(names.slice(at, at + AT_A_TIME).map((name) => this.#find(name)))));
@@ -172,14 +178,29 @@ export class FileStore implements LayerStore {
   }
 
   async #find(name: string): Promise<FoundEntry> {
-    const folder = join(this.#names, name);
-    const revision = lastRevision(await this.#revisions(folder));
-    if (revision === 0) return { layer: null, revision };
-    const path = join(folder, entryName(revision));
-    const bytes = await readShared(this.#files, path);
-    const layer = bytes === null ? undefined : readEntry(bytes);
+    const folder = this.#folderOf(name);
+    let revision = 0;
+    let path = folder;
+    let layer: StoredLayer | null | undefined;
+    try {
+      revision = lastRevision(await this.#revisions(folder));
+      if (revision === 0) return { layer: null, revision };
+      path = join(folder, entryName(revision));
+      const bytes = await readShared(this.#files, path);
+      layer = bytes === null ? undefined : readEntry(bytes);
+    } catch (error) {
+      if (!isUnreadable(error)) throw error;
+    }
+    // A copy of another name's folder is not what was registered under this one.
+    if (layer && layer.name !== name) layer = undefined;
     if (layer === undefined) this.#report(path, 'The entry of a layer is damaged; the layer is left out.');
     return { layer, revision };
+  }
+
+  /** Throws a TypeError where the name could lead anywhere else. */
+  #folderOf(name: string): string {
+    if (!isLayerName(name)) throw new TypeError(`Not the name of a layer: ${JSON.stringify(name)}`);
+    return join(this.#names, name);
   }
 
   /** What names have; null where the entry of one is damaged, for it may have had anything. */
@@ -204,7 +225,7 @@ export class FileStore implements LayerStore {
     try {
       return await run();
     } catch (error) {
-      if (isCode(error, 'ENOSPC', 'EDQUOT')) {
+      if (isCode(error, 'ENOSPC', 'EDQUOT', 'EFBIG')) {
         throw new Problem('insufficient_storage', 'The store of the layers is full; nothing was changed.');
       }
       this.#logger.error({ err: error }, 'The file system did not do what the store of the layers asked.');

@@ -1,6 +1,15 @@
 import { join } from 'node:path';
+import { isLayerName } from '../../domain/layer-name.ts';
 import { earlierEntries, entryName, lastRevision, readEntry } from './entry-file.ts';
-import { type FileSystem, isOlder, isTemporary, readShared, syncFolder, unlessMissing } from './files.ts';
+import {
+  type FileSystem,
+  isOlder,
+  isTemporary,
+  isUnreadable,
+  readShared,
+  syncFolder,
+  unlessMissing,
+} from './files.ts';
 import { UNUSED_MS } from './sweep.ts';
 
 /** Nobody takes so long to write an entry. */
@@ -20,7 +29,13 @@ export interface NameSweep {
  * is all that was before it.
  */
 export async function sweepNames({ files, folder, nowMs }: NameSweep): Promise<void> {
-  for (const name of await files.readdir(folder)) await sweepName(join(folder, name));
+  const names = await files.readdir(folder);
+  for (const name of names.filter(isLayerName)) {
+    // What cannot be read is reported by whoever wants to know what the name has, and stays as it is.
+    await sweepName(join(folder, name)).catch((error) => {
+      if (!isUnreadable(error)) throw error;
+    });
+  }
 
   async function sweepName(entries: string): Promise<void> {
     const present = (await unlessMissing(files.readdir(entries))) ?? [];

@@ -2,7 +2,7 @@
 export interface Limits {
   /** Largest request body, before and after decompression. */
   readonly bodyBytes: number;
-  /** Largest part of a JSON body that is not tensor data. */
+  /** What of a body is not tensor data: the rest of the JSON, or the header of a safetensors file that is no layer's. */
   readonly envelopeBytes: number;
   /** Deepest nesting of a JSON body. */
   readonly jsonDepth: number;

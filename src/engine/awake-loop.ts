@@ -1,6 +1,6 @@
 /**
- * For so long the event loop stays awake for the next request: about as long as it takes to fall asleep and be woken.
- * Twice as long wins a tenth more for calls of 4 KB that follow each other, but makes those of 200 KB 4 to 8 % slower.
+ * How long the loop stays awake for the next request: about as long as it takes to fall asleep and be woken. Twice as long
+ * wins a tenth more for calls of 4 KB that follow each other, but makes those of 200 KB 4 to 8 % slower.
  */
 const LONGEST_WAIT_MS = 0.1;
 

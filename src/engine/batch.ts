@@ -24,8 +24,8 @@ let scratch = new SharedArrayBuffer(0);
 /**
  * Does the calls of one layer that have waited for a worker. Those that are alike but for the numbers of their tokens
  * become samples of one call, so that each block of weights passes once through the cache for all of them; a kernel
- * computes a sample to the same bits whatever stands beside it. Whatever is special with a call, it is done alone, and
- * what is wrong with one is no matter of the others.
+ * computes a sample to the same bits whatever stands beside it. A call that is special in any way is computed alone,
+ * and what is wrong with one does not affect the others.
  */
 export function serveBatch(items: readonly RequestItem[]): ItemResult[] {
   const results = new Map<RequestItem, ItemResult>();
@@ -39,9 +39,8 @@ export function serveBatch(items: readonly RequestItem[]): ItemResult[] {
       continue;
     }
     const together = computeTogether(members);
-    for (const [index, member] of members.entries()) {
-      if (together !== null) results.set(member.item, together[index]);
-    }
+    if (together === null) continue;
+    for (const [index, member] of members.entries()) results.set(member.item, together[index]);
   }
   return items.map((item) => results.get(item) ?? outcomeOf(() => serve(item)));
 }

@@ -3,8 +3,9 @@ import { decoderNamed } from '../wire/registry.ts';
 import { weigh } from './counterweight.ts';
 import type { DecodeItem } from './item.ts';
 import { tensorBytes } from './request.ts';
+import { isReadHere } from './sizes.ts';
 import type { Steps } from './steps.ts';
-import { decodeWork, isReadHere } from './work.ts';
+import { decodeWork } from './work.ts';
 
 /** Reads a body, on shared memory where it is not small; on this thread where a worker would take longer to reach. */
 export async function decodeStep(steps: Steps, body: Omit<DecodeItem, 'kind'>): Promise<Decoded> {

@@ -104,7 +104,7 @@ export class Dispatcher {
     return this.#scheduler.workers.filter(({ phase }) => phase === 'idle').length;
   }
 
-  /** Whether requests come one at a time; to be asked once for each. */
+  /** Whether requests come one at a time; to be asked once for each that the loop could compute. */
   isQuiet(): boolean {
     return this.loop.isQuiet(this.#tickets.size);
   }
@@ -145,7 +145,7 @@ export class Dispatcher {
     return this.#scheduler.tickets.has(ticket) ? this.#holdings.departure(ticket) : Promise.resolve();
   }
 
-  /** Into how many parts a job of this kernel is divided; see sharesOf in work.ts. */
+  /** Into how many parts a job of this kernel is divided; see `sharesOf` in work.ts. */
   sharesOf(kernel: string, plan: Plan): number | null {
     return sharesOf(plan, this.idleWorkers, this.#scheduler.workers.length, this.flopsPerMs(kernel));
   }

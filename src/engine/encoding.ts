@@ -2,8 +2,9 @@ import type { Answer } from '../domain/answer.ts';
 import type { Encoded, EncodeOptions } from '../wire/format.ts';
 import { encoderNamed } from '../wire/registry.ts';
 import { lending } from '../wire/shared-memory.ts';
+import { answerRoom, isWrittenHere, SMALL_BODY_BYTES } from './sizes.ts';
 import type { Steps } from './steps.ts';
-import { answerRoom, encodeWork, isWrittenHere, SMALL_BODY_BYTES } from './work.ts';
+import { encodeWork } from './work.ts';
 
 /** Writes an answer, whose tensors lie on shared memory, into memory of the pool; on this thread where it is small. */
 export async function encodeStep(

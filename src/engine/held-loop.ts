@@ -1,6 +1,6 @@
-/** Waiting for something that is there already takes less than this, in milliseconds; for whatever comes later, longer. */
+/** Polling for something that is there already takes less than this, in milliseconds; a real wait takes longer. */
 const LONGEST_POLL_MS = 0.02;
-/** So many requests in a row have come by themselves before one is taken for the only one that will. */
+/** Requests in a row that must have come alone before the next is expected to be alone too. */
 const ENOUGH = 4;
 
 /**
@@ -28,7 +28,7 @@ export class HeldLoop {
     }
   }
 
-  /** Whether requests come one at a time; to be asked once for each, with how many there are now. */
+  /** Whether requests come one at a time; to be asked once for each that the loop could compute, with how many there are. */
   isQuiet(requests: number): boolean {
     this.#alone = requests === 1 ? this.#alone + 1 : 0;
     // Where the loop has not been idle since it was held, this one may have waited, and another client be there.

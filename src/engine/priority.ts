@@ -5,8 +5,8 @@ const NICENESS = 10;
 const NICEST = 19;
 
 /**
- * Has this thread run behind those of the process that are not nice, where the system counts niceness by thread, as Linux
- * does (setpriority(2), "C library/kernel differences"). Workers compute for milliseconds on every core; the event loop
+ * Lowers this thread's priority below that of the process's other threads, where the system counts niceness by thread, as
+ * Linux does (setpriority(2), "C library/kernel differences"). Workers compute for milliseconds on every core; the event loop
  * runs for microseconds, and everybody waits for it, so it is to run as soon as it has something to do. Where the system
  * does not allow it (a sandbox may not), all run alike.
  */

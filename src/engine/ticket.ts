@@ -20,19 +20,11 @@ import { lazily } from './lazily.ts';
 import { answerPrepared, prepare } from './prepared-calls.ts';
 import { type CallRequest, decodeRequest, type ReadRequest, readDecoded, readRequest } from './request.ts';
 import { createProgress } from './shared-job.ts';
+import { isFinishedHere, isReadHere, lentBytes, roomBeside, SMALL_BODY_BYTES } from './sizes.ts';
 import { Steps, type Timings } from './steps.ts';
+import { LONGEST_HERE_MS, wayOf } from './way.ts';
 import { answerWhole, type WholeAnswer } from './whole-call.ts';
-import {
-  computeWork,
-  isFinishedHere,
-  isReadHere,
-  LONGEST_HERE_MS,
-  lentBytes,
-  requestWork,
-  roomBeside,
-  SMALL_BODY_BYTES,
-  wayOf,
-} from './work.ts';
+import { computeWork, requestWork } from './work.ts';
 
 interface PlannedCall {
   readonly call: AttentionCall;

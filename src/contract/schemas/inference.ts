@@ -249,7 +249,7 @@ const ModelStatisticsSchema = Type.Object(
         version,
         last_inference: Type.Integer({ description: 'Milliseconds since the epoch; 0 before the first.' }),
         inference_count: Type.Integer({ description: 'Samples of all successful requests.' }),
-        execution_count: Type.Integer({ description: 'Successful requests: each is computed in one go.' }),
+        execution_count: Type.Integer({ description: 'Successful requests, batched with others or not.' }),
         inference_stats: Type.Object({
           success: duration('Requests that were answered, from their admission on.'),
           fail: duration('Requests that were not.'),

@@ -6,7 +6,7 @@ const bytes = (description: string) => Type.Integer({ minimum: 0, description })
 const LimitsSchema = Type.Object(
   {
     body_bytes: bytes('Largest request body.'),
-    envelope_bytes: bytes('Largest part of a JSON body that is not tensor data.'),
+    envelope_bytes: bytes('Largest part of a body that is not tensor data.'),
     json_depth: Type.Integer({ description: 'Deepest nesting of a JSON body.' }),
     map_bytes: bytes('Attention maps and logits in one response.'),
     request_bytes: bytes('All that one request allocates besides its body.'),

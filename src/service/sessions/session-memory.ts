@@ -68,7 +68,7 @@ export class SessionMemory {
     if (session !== undefined) return session;
     const reason = this.#lost.get(id);
     if (reason !== undefined) throw lostProblem(reason);
-    const detail = `There is no session ${JSON.stringify(id)}. Sessions end with the instance that has begun them.`;
+    const detail = `There is no session ${JSON.stringify(id)}. Sessions live only in the instance that began them.`;
     throw new Problem('not_found', detail);
   }
 

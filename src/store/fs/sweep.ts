@@ -11,7 +11,7 @@ import {
 } from './files.ts';
 
 /**
- * For so long a content is kept that no name has, twice: far longer than a registration takes from finding its content
+ * How long a content without a name is kept, twice over: far longer than a registration takes from finding its content
  * there to naming it, and than a reader takes from reading a name to reading what it has.
  */
 export const UNUSED_MS = 60 * 60 * 1000;

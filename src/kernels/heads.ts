@@ -14,6 +14,14 @@ export function sourceOf(call: AttentionCall, role: Role): HeadSource {
   return call[role];
 }
 
+/**
+ * Whether a number of a role's heads that is not finite is an overflow, whoever sees it: of queries, and of keys and values
+ * that the caller is given. What other keys hold is one for the queries that may see them.
+ */
+export function isHeldToRange(call: AttentionCall, role: Role): boolean {
+  return role === 'query' || call.returns.presentKeyValue;
+}
+
 /** Heads, rows and head size of a role; keys and values without the past ones. */
 export function headShape(call: AttentionCall, role: Role): { heads: number; rows: number; size: number } {
   const { heads, kvHeads, queries, keys, past, headSize, valueHeadSize } = call.sizes;

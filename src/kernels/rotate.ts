@@ -1,10 +1,12 @@
 import type { HeadView, Rope } from '../domain/call.ts';
 import type { RealArray } from '../domain/tensor.ts';
-import { headShape, preparedStrides } from './heads.ts';
+import { headShape, isHeldToRange, preparedStrides } from './heads.ts';
 import type { Job } from './kernel.ts';
+import { roundRow } from './reference/attend.ts';
 import { gradView } from './reference/gradients.ts';
 import { rotateRow, rotateRowBack } from './rope.ts';
 import { Scratch } from './scratch.ts';
+import { reportOverflow } from './status.ts';
 
 const rowScratch = new Scratch();
 
@@ -19,29 +21,40 @@ type Rotation = (
 
 /** Rotates projected heads where they lie; see rotateRow. */
 export function rotateHeads(role: 'query' | 'key') {
-  return rotateRows(role, rotateRow, (job) => ({
-    data: job.memory[role] as RealArray,
-    ...preparedStrides(job.call, role),
-  }));
+  const viewOf = (job: Job) => ({ data: job.memory[role] as RealArray, ...preparedStrides(job.call, role) });
+  return rotateRows(role, rotateRow, viewOf, (job) => isHeldToRange(job.call, role));
 }
 
 /** Rotates the gradients of rotated heads back where they lie; see rotateRowBack. */
 export function rotateGradientsBack(role: 'query' | 'key') {
-  return rotateRows(role, rotateRowBack, (job) => gradView(job, `grad_${role}`));
+  return rotateRows(
+    role,
+    rotateRowBack,
+    (job) => gradView(job, `grad_${role}`),
+    () => true,
+  );
 }
 
-function rotateRows(role: 'query' | 'key', rotate: Rotation, viewOf: (job: Job) => HeadView) {
+/** `reports`: whether a number that is not finite after the rotation is an overflow, whoever sees it. */
+function rotateRows(
+  role: 'query' | 'key',
+  rotate: Rotation,
+  viewOf: (job: Job) => HeadView,
+  reports: (job: Job) => boolean,
+) {
   return (job: Job, batch: number, head: number, from: number, to: number): void => {
     const { rope } = job.call;
     if (rope === null) return;
     const { size } = headShape(job.call, role);
     const { data, batchStride, headStride, rowStride } = viewOf(job);
     const row = rowScratch.take(size);
+    let fits = true;
     for (let i = from; i < to; i++) {
       const at = batch * batchStride + head * headStride + i * rowStride;
       for (let c = 0; c < size; c++) row[c] = data[at + c];
       rotate(rope, role, batch, i, row, 0);
-      for (let c = 0; c < size; c++) data[at + c] = row[c];
+      fits = roundRow(row, 0, size, data, at) && fits;
     }
+    if (!fits && reports(job)) reportOverflow(job.status);
   };
 }

@@ -64,11 +64,22 @@ export function storeHeadRow(
   size: number,
 ): void {
   const at = batch * to.batchStride + head * to.headStride + row * to.rowStride;
+  if (!roundRow(values, valuesAt, size, to.data, at)) reportOverflow(job.status);
+}
+
+/** Rounds `size` numbers of one row into another's elements from `at` on. Returns whether all are finite there. */
+export function roundRow(
+  values: Float64Array,
+  valuesAt: number,
+  size: number,
+  to: RealArray,
+  at: number,
+): boolean {
   // x·0 is 0 for every finite x and NaN for every other.
   let probe = 0;
   for (let c = 0; c < size; c++) {
-    to.data[at + c] = values[valuesAt + c];
-    probe += to.data[at + c] * 0;
+    to[at + c] = values[valuesAt + c];
+    probe += to[at + c] * 0;
   }
-  if (probe !== 0) reportOverflow(job.status);
+  return probe === 0;
 }

@@ -1,10 +1,11 @@
 import type { Linear, Tokens } from '../../domain/call.ts';
 import type { RealArray } from '../../domain/tensor.ts';
-import { headShape, preparedStrides, type Role, sourceOf } from '../heads.ts';
+import { headShape, isHeldToRange, preparedStrides, type Role, sourceOf } from '../heads.ts';
 import type { Job } from '../kernel.ts';
 import { rotateRow } from '../rope.ts';
 import { Scratch } from '../scratch.ts';
-import { concatStrides, storeHeadRow } from './attend.ts';
+import { reportOverflow } from '../status.ts';
+import { concatStrides, roundRow, storeHeadRow } from './attend.ts';
 
 const rowScratch = new Scratch();
 
@@ -37,7 +38,9 @@ export function prepareHeads(role: Role) {
         for (let c = 0; c < size; c++) row[c] = view.data[at + c];
       }
       if (call.rope !== null && role !== 'value') rotateRow(call.rope, role, batch, i, row, 0);
-      storeHeadRow(job, prepared, batch, head, i, row, 0, size);
+      const at = batch * prepared.batchStride + head * prepared.headStride + i * prepared.rowStride;
+      const fits = roundRow(row, 0, size, prepared.data, at);
+      if (!fits && (source.kind === 'projected' || isHeldToRange(call, role))) reportOverflow(job.status);
     }
   };
 }

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import type { AttentionCall, HeadView } from '../../../src/domain/call.ts';
+import type { AttentionCall, HeadView, Rope } from '../../../src/domain/call.ts';
 import type { Kernel, Memory } from '../../../src/kernels/kernel.ts';
 import { overflowed } from '../../../src/kernels/status.ts';
 import {
@@ -169,6 +169,32 @@ export function gradients(kernel: Kernel): void {
       expectSameBits(`head ${head}`, rows(poisoned.memory), rows({ grad_query: clean }));
     }
     expect(overflowed(poisoned.status)).toBe(true);
+  });
+
+  it.each([0, 1, 2, 3, 4, 5])('report what is too large after its rotation back by %d', (first) => {
+    const rope: Rope = {
+      pairing: 'half',
+      theta: 1,
+      dims: 2,
+      queryPositions: { kind: 'from', first: 0 },
+      keyPositions: { kind: 'from', first },
+      table: null,
+    };
+    const sizes = { queries: 1, newKeys: 2, headSize: 2, valueHeadSize: 1 };
+    const call = withGradients(makeCall({ precision, ...sizes, score: { scale: 1 }, rope }));
+    const [large, one] = precision === 'float32' ? [1.2e29, 1e10] : [1.2e298, 1e10];
+    const loud = {
+      ...call,
+      query: overwritten(call.query, () => true, 1e10),
+      key: overwritten(call.key, () => true, 0),
+      value: overwritten(call.value, (row) => row === 1, large),
+      gradOutput: overwrittenView(call.gradOutput!, () => true, one),
+    };
+    const job = run(kernel, { ...loud, value: overwritten(loud.value, (row) => row === 0, 0) });
+    if (overflowed(job.status)) return;
+    forEachGradient(job.memory, (name, values) => {
+      expect(values.every(Number.isFinite), name).toBe(true);
+    });
   });
 
   it('report what is too large for the precision', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { AttentionCall, HeadView } from '../../../src/domain/call.ts';
+import type { AttentionCall, HeadView, Rope } from '../../../src/domain/call.ts';
 import type { Kernel } from '../../../src/kernels/kernel.ts';
 import { overflowed } from '../../../src/kernels/status.ts';
 import { causal, everything, makeCall, randomMask, real } from '../../support/calls.ts';
@@ -26,6 +26,8 @@ const FEW = { ...MANY, queries: 2 } as const;
 export function leakage(kernel: Kernel): void {
   describe('many queries', () => leakageOf(kernel, MANY));
   describe('few queries', () => leakageOf(kernel, FEW));
+  describe('many queries, rotated', () => rotatedLeakage(kernel, MANY));
+  describe('few queries, rotated', () => rotatedLeakage(kernel, FEW));
 }
 
 function leakageOf(kernel: Kernel, sizes: typeof MANY | typeof FEW): void {
@@ -91,6 +93,37 @@ function leakageOf(kernel: Kernel, sizes: typeof MANY | typeof FEW): void {
       },
     );
   }
+}
+
+/** Nor of one that is rotated, which may take it beyond the range. */
+function rotatedLeakage(kernel: Kernel, sizes: typeof MANY | typeof FEW): void {
+  const { precision } = kernel;
+  const { keys } = makeCall({ ...sizes, precision }).sizes;
+  const rope: Rope = {
+    pairing: 'half',
+    theta: 100,
+    dims: sizes.headSize,
+    queryPositions: { kind: 'from', first: sizes.past },
+    keyPositions: { kind: 'from', first: sizes.past },
+    table: null,
+  };
+
+  it.each(POISONS)('keeps a rotated key holding %d out of rows that may not see it', (poison) => {
+    const visibility = { ...causal(2, 60), keyLengths: [keys - 20, 50] };
+    const call = everything(makeCall({ ...sizes, precision, visibility, rope }));
+    const plain = { ...call, returns: { ...call.returns, presentKeyValue: false } };
+    const hidden = (b: number, _g: number, j: number) => j >= visibility.keyLengths[b] && j < keys;
+    const clean = run(kernel, plain);
+    const poisoned = run(kernel, poisoning(plain, poison, hidden));
+    for (const result of ['output', 'weights', 'logits', 'log_sum_exp'])
+      expectSameBits(result, poisoned.memory[result], clean.memory[result]);
+    expect(overflowed(poisoned.status)).toBe(false);
+    const seen = run(
+      kernel,
+      poisoning(plain, Number.POSITIVE_INFINITY, (_b, _g, j) => j === 41),
+    );
+    expect(overflowed(seen.status)).toBe(true);
+  });
 }
 
 /** [samples, keys], 1 for the first keys of each sample. */

@@ -109,6 +109,29 @@ export function softmax(kernel: Kernel): void {
       }
   });
 
+  it.each([1, 40])('takes no overflow for the cap of a softcap: %d queries', (queries) => {
+    const huge = precision === 'float64' ? 1e200 : 1e30;
+    const call = makeCall({ precision, queries, newKeys: 2, headSize: 2, score: { softcap: 5 } });
+    const key = [huge, -2 * huge, 0, 0];
+    const loud = withData(withData(call, 'query', new Array(2 * queries).fill(huge)), 'key', key);
+    const { memory, status } = run(kernel, everything(loud));
+    // q·k is -Infinity, and its cap -5, or more than the precision holds on the way: never the cap of +Infinity.
+    const [weight] = memory.weights;
+    if (!overflowed(status)) expect(weight).toBeCloseTo(1 / (1 + Math.exp(5)), 5);
+  });
+
+  it.each([1, 40])('reports a logit that is too large, though a bias is added: %d queries', (queries) => {
+    const huge = precision === 'float64' ? 1e308 : 3e38;
+    const data = real(precision, [0, 0, 0]);
+    const bias = { data, batchStride: 0, headStride: 0, queryStride: 0 };
+    const call = makeCall({ precision, queries, newKeys: 3, headSize: 2, score: { bias } });
+    for (const key of [huge, -huge]) {
+      const loud = withColumn(withColumn(call, 'query', huge), 'key', key);
+      expect(overflowed(run(kernel, loud).status)).toBe(true);
+    }
+    expect(overflowed(run(kernel, call).status)).toBe(false);
+  });
+
   it('reports logits and log-sum-exps that are too large for the precision', () => {
     const huge = precision === 'float64' ? 1e308 : 3e38;
     const call = makeCall({ precision, queries: 2, newKeys: 3, headSize: 2 });
@@ -126,6 +149,13 @@ export function softmax(kernel: Kernel): void {
 }
 
 /** Sets the last component of every row. */
+function withData(call: AttentionCall, role: 'query' | 'key', numbers: readonly number[]): AttentionCall {
+  const source = call[role];
+  if (source.kind !== 'given') throw new TypeError('given heads expected');
+  const data = real(call.precision, numbers);
+  return { ...call, [role]: { ...source, view: { ...source.view, data } } };
+}
+
 function withColumn(call: AttentionCall, role: 'query' | 'key', value: number): AttentionCall {
   const source = call[role];
   if (source.kind !== 'given') throw new TypeError('given heads expected');

@@ -136,7 +136,8 @@ class QueryRows {
       if (inRange && !hasAddend) continue;
       for (size_t key = block; key < std::min(end, call_.keys); key++) {
         float& logit = s[r * kRowStride + key - block];
-        logit = visible(rows_[r], key) ? std::max(-FLT_MAX, logit + addend(rows_[r], key)) : kForbidden;
+        // In this order NaN stays NaN.
+        logit = visible(rows_[r], key) ? std::max(logit + addend(rows_[r], key), -FLT_MAX) : kForbidden;
       }
     }
   }

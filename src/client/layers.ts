@@ -1,7 +1,8 @@
 import type { LayerUpload } from '../contract/schemas/layer-upload.ts';
 import type { LayerDescription } from '../contract/schemas/layers.ts';
-import { packBody } from './pack.ts';
-import { type CallOptions, SAFETENSORS, type Transport } from './transport.ts';
+import { SAFETENSORS } from './media-types.ts';
+import { type PackedBody, packBody } from './pack.ts';
+import type { CallOptions, Transport } from './transport.ts';
 import type { LayerDefinition } from './types.ts';
 
 /** A layer as the service describes it: its etag, its options, and the shapes of its tensors. */
@@ -32,7 +33,7 @@ export class LayersClient {
   }
 
   /** Registers projections and their options under a name. */
-  put(name: string, layer: LayerDefinition, options?: PutLayerOptions): Promise<RegisteredLayer> {
+  async put(name: string, layer: LayerDefinition, options?: PutLayerOptions): Promise<RegisteredLayer> {
     return this.#put(addressOf(name), packBody(layer), options);
   }
 
@@ -47,7 +48,7 @@ export class LayersClient {
     for (const [option, value] of Object.entries(upload)) {
       if (value !== undefined) query.set(option, String(value));
     }
-    return this.#put(`${addressOf(name)}?${query}`, file, options);
+    return this.#put(`${addressOf(name)}?${query}`, { contentType: SAFETENSORS, bytes: file }, options);
   }
 
   get(name: string, options?: CallOptions): Promise<RegisteredLayer> {
@@ -82,9 +83,12 @@ export class LayersClient {
     );
   }
 
-  #put(path: string, body: Uint8Array, options: PutLayerOptions = {}): Promise<RegisteredLayer> {
-    const conditions = conditionsOf(options);
-    const request = { method: 'PUT', path, contentType: SAFETENSORS, body, ...conditions } as const;
+  #put(
+    path: string,
+    { contentType, bytes }: PackedBody,
+    options: PutLayerOptions = {},
+  ): Promise<RegisteredLayer> {
+    const request = { method: 'PUT', path, contentType, body: bytes, ...conditionsOf(options) } as const;
     return this.#transport.sendForJson(request, options);
   }
 }

@@ -1,5 +1,6 @@
 import type { SessionDescription } from '../contract/schemas/sessions.ts';
-import { type CallOptions, JSON_TYPE, type Transport } from './transport.ts';
+import { JSON_TYPE } from './media-types.ts';
+import type { CallOptions, Transport } from './transport.ts';
 import type { AppendCall, AppendResult, AppendReturns, NumberTensor } from './types.ts';
 
 // biome-ignore lint/complexity/noBannedTypes: it has no members.

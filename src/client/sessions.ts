@@ -1,6 +1,7 @@
 import type { SessionBody, SessionDescription } from '../contract/schemas/sessions.ts';
+import { JSON_TYPE } from './media-types.ts';
 import { AttentionSession } from './session.ts';
-import { type CallOptions, JSON_TYPE, type Transport } from './transport.ts';
+import type { CallOptions, Transport } from './transport.ts';
 
 /** Sessions of a service: sequences of tokens that go through a registered layer piece by piece. */
 export class SessionsClient {

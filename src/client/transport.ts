@@ -11,6 +11,7 @@ import {
   AttentionError,
   AttentionResponseError,
 } from './errors.ts';
+import { JSON_TYPE, SAFETENSORS } from './media-types.ts';
 import { packBody } from './pack.ts';
 import { isRepeatable, pauseBefore, type Repeat, type RetryPolicy, readRetryAfter } from './retry.ts';
 import { unpackAnswer } from './unpack.ts';
@@ -49,9 +50,6 @@ export interface TransportOptions extends RetryPolicy {
   readonly headers: Readonly<Record<string, string>>;
   readonly deadlineMs: number | undefined;
 }
-
-export const SAFETENSORS = 'application/vnd.safetensors';
-export const JSON_TYPE = 'application/json';
 
 /** How much of a body that is not understood is quoted. */
 const QUOTE = 200;
@@ -117,13 +115,14 @@ export class Transport {
     options: CallOptions = {},
     after?: Promise<unknown>,
   ): Promise<Result> {
+    const { contentType, bytes } = packBody(body);
     const answer = await this.send(
       {
         method: 'POST',
         path,
         accept: SAFETENSORS,
-        contentType: SAFETENSORS,
-        body: packBody(body),
+        contentType,
+        body: bytes,
         repeat: 'passing',
         after,
       },

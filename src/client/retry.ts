@@ -1,5 +1,6 @@
 import type { ProblemCode } from '../domain/problem.ts';
 import { AttentionApiError, AttentionConnectionError } from './errors.ts';
+import { parseHttpDate } from './http-date.ts';
 
 /** When and how often a request is repeated. */
 export interface RetryPolicy {
@@ -16,7 +17,6 @@ export interface RetryPolicy {
 export type Repeat = 'passing' | 'refused';
 
 const LONGEST_PAUSE_MS = 10_000;
-const HTTP_DATE = /^[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT$/;
 const PASSING: ReadonlySet<number> = new Set([502, 503, 504]);
 /** Refusals that come before anything is done. */
 const NOT_BEGUN: ReadonlySet<ProblemCode> = new Set(['over_capacity', 'stopping']);
@@ -51,6 +51,6 @@ export function pauseBefore(index: number, error: unknown, { pauseMs }: RetryPol
 export function readRetryAfter(header: string | undefined, nowMs: number): number | undefined {
   if (header === undefined) return undefined;
   if (/^\d+$/.test(header)) return Number(header);
-  const atMs = HTTP_DATE.test(header) ? Date.parse(header) : Number.NaN;
-  return Number.isNaN(atMs) ? undefined : Math.max(0, (atMs - nowMs) / 1000);
+  const atMs = parseHttpDate(header, nowMs);
+  return atMs === undefined ? undefined : Math.max(0, (atMs - nowMs) / 1000);
 }

@@ -11,7 +11,6 @@ import {
   AttentionResponseError,
   type ClientOptions,
 } from '../../src/client/index.ts';
-import { readRetryAfter } from '../../src/client/retry.ts';
 import { writeSafetensors } from '../../src/wire/safetensors/write.ts';
 
 const CALL = { query: [[1, 2]], key: [[1, 2]], value: [[3]] };
@@ -316,17 +315,4 @@ describe('a client meets', () => {
     await expect(sessions.begin({ layer: 'a' })).rejects.toBeInstanceOf(AttentionResponseError);
     await expect(layers.get('a')).rejects.toBeInstanceOf(AttentionApiError);
   });
-});
-
-it.each([
-  [undefined, undefined],
-  ['0', 0],
-  ['120', 120],
-  ['Tue, 24 Nov 2026 08:00:30 GMT', 30],
-  ['Tue, 24 Nov 2026 07:00:00 GMT', 0],
-  ['soon', undefined],
-  ['-1', undefined],
-  ['1.5', undefined],
-])('Retry-After: %s is %s seconds', (header, seconds) => {
-  expect(readRetryAfter(header, Date.parse('2026-11-24T08:00:00Z'))).toBe(seconds);
 });

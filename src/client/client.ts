@@ -32,8 +32,8 @@ type Nothing = {};
 
 /**
  * A client of the service. Tensors travel as bytes in both directions; results are typed arrays. Every call may be
- * given a signal and a deadline, throws an AttentionError where it fails, and is repeated where that is safe and may
- * help: computing is pure, so every call here is.
+ * given a signal and a deadline, throws an AttentionError where it fails (a TypeError or RangeError where it could not
+ * succeed anywhere), and is repeated where that is safe and may help: computing is pure, so every call here is.
  */
 export class AttentionClient {
   /** Registered layers. */
@@ -42,7 +42,10 @@ export class AttentionClient {
   readonly sessions: SessionsClient;
   readonly #transport: Transport;
 
-  /** `baseUrl` may have a path, under which a gateway has the service. */
+  /**
+   * `baseUrl` may have a path, under which a gateway has the service.
+   * @throws {TypeError} where it is no address, or a header has a name or a value that HTTP does not have.
+   */
   constructor(
     baseUrl: string | URL,
     { connections = 16, headers = {}, deadlineMs, retries = 3, pauseMs = 100 }: ClientOptions = {},
@@ -87,16 +90,17 @@ export class AttentionClient {
 
   /** What the instance is, its limits, and what it is doing. */
   info(options?: CallOptions): Promise<Info> {
-    return this.#transport.sendForJson({ method: 'GET', path: '/v1/info', repeat: 'passing' }, options);
+    const request = { method: 'GET', path: '/v1/info', repeat: 'passing' } as const;
+    return this.#transport.sendForJson<Info>(request, { name: 'string', version: 'string' }, options);
   }
 
   /** Whether calls should be sent to the instance. */
   health(options?: CallOptions): Promise<Readiness> {
     const request = { method: 'GET', path: '/health/ready', repeat: 'passing', alsoGood: [503] } as const;
-    return this.#transport.sendForJson(request, options);
+    return this.#transport.sendForJson<Readiness>(request, { status: 'string' }, options);
   }
 
-  /** Lets the calls that are under way finish, and takes no more. */
+  /** Lets the calls that are under way finish, and takes no more. May be called again. */
   close(): Promise<void> {
     return this.#transport.close();
   }

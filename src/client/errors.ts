@@ -4,6 +4,13 @@ import type { Fault, ProblemCode } from '../domain/problem.ts';
 /** Every error that a client throws for a call, except for those about how it was called. */
 export abstract class AttentionError extends Error {}
 
+const LONGEST_QUOTE = 200;
+
+/** What a message quotes of a body that is not understood. */
+export function beginningOf(body: string): string {
+  return body.slice(0, LONGEST_QUOTE);
+}
+
 /** What an `AttentionApiError` is made of. */
 export interface ApiErrorParts {
   readonly status: number;

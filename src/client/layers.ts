@@ -2,6 +2,7 @@ import type { LayerUpload } from '../contract/schemas/layer-upload.ts';
 import type { LayerDescription } from '../contract/schemas/layers.ts';
 import { SAFETENSORS } from './media-types.ts';
 import { type PackedBody, packBody } from './pack.ts';
+import type { Marks } from './read-json.ts';
 import type { CallOptions, Transport } from './transport.ts';
 import type { LayerDefinition } from './types.ts';
 
@@ -19,6 +20,7 @@ export interface PutLayerOptions extends WriteLayerOptions {
 }
 
 const COLLECTION = '/v1/layers';
+const LAYER: Marks<RegisteredLayer> = { name: 'string', etag: 'string' };
 
 /**
  * Registered layers of a service. What is written without a condition is repeated where connections break, as HTTP has it
@@ -52,13 +54,18 @@ export class LayersClient {
   }
 
   get(name: string, options?: CallOptions): Promise<RegisteredLayer> {
-    return this.#transport.sendForJson({ method: 'GET', path: addressOf(name), repeat: 'passing' }, options);
+    const request = { method: 'GET', path: addressOf(name), repeat: 'passing' } as const;
+    return this.#transport.sendForJson(request, LAYER, options);
   }
 
   /** All of them, by name. */
   async list(options?: CallOptions): Promise<readonly RegisteredLayer[]> {
     const request = { method: 'GET', path: COLLECTION, repeat: 'passing' } as const;
-    const { layers } = await this.#transport.sendForJson<{ layers: RegisteredLayer[] }>(request, options);
+    const { layers } = await this.#transport.sendForJson<{ layers: RegisteredLayer[] }>(
+      request,
+      { layers: 'array' },
+      options,
+    );
     return layers;
   }
 
@@ -89,7 +96,7 @@ export class LayersClient {
     options: PutLayerOptions = {},
   ): Promise<RegisteredLayer> {
     const request = { method: 'PUT', path, contentType, body: bytes, ...conditionsOf(options) } as const;
-    return this.#transport.sendForJson(request, options);
+    return this.#transport.sendForJson(request, LAYER, options);
   }
 }
 

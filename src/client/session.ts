@@ -1,7 +1,12 @@
 import type { SessionDescription } from '../contract/schemas/sessions.ts';
+import { AttentionResponseError } from './errors.ts';
 import { JSON_TYPE } from './media-types.ts';
+import type { Marks } from './read-json.ts';
 import type { CallOptions, Transport } from './transport.ts';
 import type { AppendCall, AppendResult, AppendReturns, NumberTensor } from './types.ts';
+
+/** What the description of a session is known by. */
+export const SESSION: Marks<SessionDescription> = { session_id: 'string', position: 'number' };
 
 // biome-ignore lint/complexity/noBannedTypes: it has no members.
 type Nothing = {};
@@ -58,7 +63,7 @@ export class AttentionSession {
     this.#last = answer;
     try {
       const result = await answer;
-      this.#position = result.position;
+      this.#position = positionOf(result);
       return result;
     } finally {
       this.#pending--;
@@ -68,7 +73,8 @@ export class AttentionSession {
 
   /** What the service says of it. Asking does not keep it. */
   describe(options?: CallOptions): Promise<SessionDescription> {
-    return this.#transport.sendForJson({ method: 'GET', path: this.#path, repeat: 'passing' }, options);
+    const request = { method: 'GET', path: this.#path, repeat: 'passing' } as const;
+    return this.#transport.sendForJson(request, SESSION, options);
   }
 
   /** Ends the session, so that its memory is free. */
@@ -84,6 +90,13 @@ export class AttentionSession {
       options,
     );
   }
+}
+
+/** Where the session stands after an append. */
+function positionOf({ position }: AppendResult): number {
+  if (Number.isSafeInteger(position)) return position;
+  const got = JSON.stringify(position);
+  throw new AttentionResponseError(`The answer cannot be read: expected position, an integer; got ${got}`);
 }
 
 /** How many rows there are, of what the service will take. */

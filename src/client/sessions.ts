@@ -1,6 +1,6 @@
-import type { SessionBody, SessionDescription } from '../contract/schemas/sessions.ts';
+import type { SessionBody } from '../contract/schemas/sessions.ts';
 import { JSON_TYPE } from './media-types.ts';
-import { AttentionSession } from './session.ts';
+import { AttentionSession, SESSION } from './session.ts';
 import type { CallOptions, Transport } from './transport.ts';
 
 /** Sessions of a service: sequences of tokens that go through a registered layer piece by piece. */
@@ -13,7 +13,7 @@ export class SessionsClient {
 
   /** Begins a session. Repeated only where the service has not begun one, or it would have two. */
   async begin(body: SessionBody, options?: CallOptions): Promise<AttentionSession> {
-    const description = await this.#transport.sendForJson<SessionDescription>(
+    const description = await this.#transport.sendForJson(
       {
         method: 'POST',
         path: '/v1/sessions',
@@ -21,6 +21,7 @@ export class SessionsClient {
         body: Buffer.from(JSON.stringify(body)),
         repeat: 'refused',
       },
+      SESSION,
       options,
     );
     return new AttentionSession(this.#transport, description);
@@ -30,7 +31,7 @@ export class SessionsClient {
   async find(id: string, options?: CallOptions): Promise<AttentionSession> {
     const path = `/v1/sessions/${encodeURIComponent(id)}`;
     const request = { method: 'GET', path, repeat: 'passing' } as const;
-    const description = await this.#transport.sendForJson<SessionDescription>(request, options);
+    const description = await this.#transport.sendForJson(request, SESSION, options);
     return new AttentionSession(this.#transport, description);
   }
 }

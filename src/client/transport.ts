@@ -1,6 +1,8 @@
+import { validateHeaderName, validateHeaderValue } from 'node:http';
 import { setTimeout } from 'node:timers/promises';
 import { type Dispatcher, errors, Pool } from 'undici';
 import type { ProblemBody } from '../contract/schemas/problem.ts';
+import { REQUEST_ID } from '../domain/request-id.ts';
 import { unlessAborted } from '../domain/unless-aborted.ts';
 import { parseMediaType } from '../wire/media-type.ts';
 import { CallEnd, LONGEST_TIMER_MS } from './call-end.ts';
@@ -10,9 +12,11 @@ import {
   AttentionDeadlineError,
   AttentionError,
   AttentionResponseError,
+  beginningOf,
 } from './errors.ts';
 import { JSON_TYPE, SAFETENSORS } from './media-types.ts';
 import { packBody } from './pack.ts';
+import { type Marks, readJson } from './read-json.ts';
 import { isRepeatable, pauseBefore, type Repeat, type RetryPolicy, readRetryAfter } from './retry.ts';
 import { unpackAnswer } from './unpack.ts';
 
@@ -51,24 +55,28 @@ export interface TransportOptions extends RetryPolicy {
   readonly deadlineMs: number | undefined;
 }
 
-/** How much of a body that is not understood is quoted. */
-const QUOTE = 200;
-
 /** Sends requests over connections that are kept, and repeats what may be repeated. */
 export class Transport {
   readonly #pool: Pool;
   readonly #prefix: string;
   readonly #options: TransportOptions;
+  #closed: Promise<void> | undefined;
 
+  /** Throws a TypeError where the address is none, or a header is one that HTTP does not have. */
   constructor(baseUrl: string | URL, options: TransportOptions) {
     const { origin, pathname } = new URL(baseUrl);
+    for (const [name, value] of Object.entries(options.headers)) {
+      validateHeaderName(name);
+      validateHeaderValue(name, value);
+    }
     this.#pool = new Pool(origin, { connections: options.connections });
     this.#prefix = pathname.replace(/\/+$/, '');
     this.#options = options;
   }
 
-  /** The bytes of the answer. Throws an AttentionError. */
+  /** The bytes of the answer. Throws an AttentionError; a TypeError or RangeError where it is the call that is wrong. */
   async send(request: Outgoing, options: CallOptions): Promise<ArrayBuffer> {
+    checkRequestId(options.requestId);
     const end = new CallEnd(options.deadlineMs ?? this.#options.deadlineMs, options.signal);
     try {
       if (request.after !== undefined)
@@ -95,19 +103,18 @@ export class Transport {
     }
   }
 
-  /** An answer of JSON. Throws an AttentionError. */
-  async sendForJson<Result>(request: Omit<Outgoing, 'accept'>, options: CallOptions = {}): Promise<Result> {
-    const answer = await this.send({ ...request, accept: JSON_TYPE }, options);
-    try {
-      return JSON.parse(Buffer.from(answer).toString()) as Result;
-    } catch (cause) {
-      throw new AttentionResponseError('The answer cannot be read: it is not JSON', { cause });
-    }
+  /** An answer of JSON, an object with these marks. Throws as `send` does. */
+  async sendForJson<Result extends object>(
+    request: Omit<Outgoing, 'accept'>,
+    marks: Marks<Result>,
+    options: CallOptions = {},
+  ): Promise<Result> {
+    return readJson(await this.send({ ...request, accept: JSON_TYPE }, options), marks);
   }
 
   /**
-   * A body whose tensors travel as bytes, and an answer whose tensors do: sent twice, it is computed twice. Throws an
-   * AttentionError.
+   * A body whose tensors travel as bytes, and an answer whose tensors do: sent twice, it is computed twice. Throws as
+   * `send` does.
    */
   async compute<Result>(
     path: string,
@@ -133,7 +140,8 @@ export class Transport {
 
   /** Lets the calls that are under way finish, and takes no more. */
   close(): Promise<void> {
-    return this.#pool.close();
+    this.#closed ??= this.#pool.close();
+    return this.#closed;
   }
 
   async #exchange(request: Outgoing, { requestId }: CallOptions, end: CallEnd): Promise<ArrayBuffer> {
@@ -164,6 +172,7 @@ export class Transport {
     } catch (error) {
       if (error instanceof AttentionError) throw error;
       if (isClosed(error)) throw new Error('The client is closed.', { cause: error });
+      if (isMisuse(error)) throw new TypeError(`${method} ${path}: ${error.message}`, { cause: error });
       const reason = error instanceof Error ? error.message || Reflect.get(error, 'code') : error;
       throw new AttentionConnectionError(`${method} ${path}: ${reason}`, { cause: error });
     }
@@ -183,14 +192,12 @@ async function readAnswer(request: Outgoing, response: Dispatcher.ResponseData):
   if (status === 204 && method === 'DELETE') return body.arrayBuffer();
   const text = await body.text();
   if (isSuccess) {
-    const got = `${type ?? 'no Content-Type'}: ${text.slice(0, QUOTE)}`;
+    const got = `${type ?? 'no Content-Type'}: ${beginningOf(text)}`;
     throw new AttentionResponseError(`${method} ${path}: expected ${accept}; got ${got}`);
   }
   throw new AttentionApiError({
     status,
-    ...(type === 'application/problem+json'
-      ? { problem: parseProblem(text) }
-      : { text: text.slice(0, QUOTE) }),
+    ...(type === 'application/problem+json' ? { problem: parseProblem(text) } : { text: beginningOf(text) }),
     requestId: headerOf(headers, 'x-request-id'),
     retryAfter: readRetryAfter(headerOf(headers, 'retry-after'), Date.now()),
   });
@@ -198,6 +205,21 @@ async function readAnswer(request: Outgoing, response: Dispatcher.ResponseData):
 
 function isClosed(error: unknown): boolean {
   return error instanceof errors.ClientClosedError || error instanceof errors.ClientDestroyedError;
+}
+
+/** Whether undici refuses to send the request as it is; what it refuses so is a header. */
+function isMisuse(error: unknown): error is Error {
+  return (
+    error instanceof errors.InvalidArgumentError ||
+    error instanceof errors.NotSupportedError ||
+    error instanceof errors.RequestContentLengthMismatchError
+  );
+}
+
+function checkRequestId(requestId: string | undefined): void {
+  if (requestId === undefined || REQUEST_ID.test(requestId)) return;
+  const got = JSON.stringify(requestId);
+  throw new RangeError(`requestId: expected 1 to 64 letters, digits, _ and -; got ${got}`);
 }
 
 /** Nothing where it is none after all, so that a gateway's idea of a problem is told as a status at least. */

@@ -1,5 +1,5 @@
 import { readSafetensors, type StoredTensor } from '../wire/safetensors/read.ts';
-import { AttentionResponseError } from './errors.ts';
+import { AttentionResponseError, beginningOf } from './errors.ts';
 import type { ResultTensor } from './types.ts';
 
 type AnyTensor = ResultTensor | ResultTensor<Int32Array>;
@@ -13,8 +13,15 @@ export function unpackAnswer(answer: ArrayBuffer): object {
     const { metadata, tensors } = readSafetensors(new Uint8Array(answer));
     const response = metadata.get('response');
     if (response === undefined) throw new TypeError('Expected __metadata__.response; got none');
-    const result = JSON.parse(response) as Record<string, unknown>;
-    for (const [name, tensor] of tensors) place(result, name.split('.'), typed(tensor));
+    const result: unknown = JSON.parse(response);
+    if (!isObject(result)) {
+      throw new TypeError(`Expected __metadata__.response as an object; got ${beginningOf(response)}`);
+    }
+    if (!tensors.has('output')) {
+      const names = [...tensors.keys()].join(', ');
+      throw new TypeError(`Expected a tensor named output; got ${beginningOf(names) || 'none'}`);
+    }
+    for (const [path, tensor] of tensors) place(result, path, typed(tensor));
     return result;
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
@@ -23,14 +30,19 @@ export function unpackAnswer(answer: ArrayBuffer): object {
 }
 
 /** `weights.indices` is the member `indices` of `weights`. */
-function place(result: Record<string, unknown>, names: readonly string[], tensor: AnyTensor): void {
-  const [name, ...rest] = names;
-  if (rest.length === 0) {
-    result[name] = tensor;
+function place(result: Record<string, unknown>, path: string, tensor: AnyTensor): void {
+  const dot = path.indexOf('.');
+  if (dot < 0) {
+    result[path] = tensor;
     return;
   }
+  const name = path.slice(0, dot);
   result[name] ??= {};
-  place(result[name] as Record<string, unknown>, rest, tensor);
+  place(result[name] as Record<string, unknown>, path.slice(dot + 1), tensor);
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function typed({ dtype, shape, bytes }: StoredTensor): AnyTensor {

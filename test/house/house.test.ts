@@ -19,7 +19,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   kernels: ['node:fs', 'node:module', 'node:url'],
   wire: ['node:buffer', 'node:module', 'node:url'],
   store: ['@redis/client', 'node:crypto', 'node:fs/promises', 'node:path', 'node:timers/promises'],
-  client: ['node:timers/promises', 'undici'],
+  client: ['node:http', 'node:timers/promises', 'undici'],
 };
 
 /** Files that no import leads to: the process, the entry of the worker threads, and what other programs import. */

@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { FastifyServerOptions } from 'fastify';
 import fp from 'fastify-plugin';
+import { REQUEST_ID } from '../../domain/request-id.ts';
 
-const REQUEST_ID = /^[A-Za-z0-9_-]{1,64}$/;
 /** W3C Trace Context: version, trace id, parent id, flags; all-zero ids and version ff are invalid. */
 const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
 

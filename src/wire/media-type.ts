@@ -15,14 +15,14 @@ const QUALITY = /^(?:0(?:\.\d{0,3})?|1(?:\.0{0,3})?)$/;
 
 /** Undefined where the text is not a media type. */
 export const parseMediaType = remembering((text): MediaType | undefined => {
-  const [essence, ...rest] = splitOutsideQuotes(text, ';').map((part) => part.trim());
+  const [essence = '', ...rest] = splitOutsideQuotes(text, ';').map((part) => part.trim());
   if (!ESSENCE.test(essence)) return undefined;
   const parameters = new Map<string, string>();
   for (const part of rest) {
     if (part === '') continue;
     const match = PARAMETER.exec(part);
     if (match === null) return undefined;
-    const [, name, token, quoted] = match;
+    const [, name = '', token, quoted = ''] = match;
     parameters.set(name.toLowerCase(), token ?? quoted.replaceAll(/\\(.)/g, '$1'));
   }
   return { essence: essence.toLowerCase(), parameters };

@@ -35,8 +35,9 @@ export function answerBytes(count: number): Uint8Array {
  * with room for the head before it; else all go to memory for an answer.
  */
 export function headedBytes(head: Uint8Array, tensors: readonly AnswerTensor[]): Uint8Array {
-  if (tensors.length === 1 && (tensors[0].room ?? 0) >= head.length) {
-    const { buffer, byteOffset, byteLength } = tensors[0].data;
+  const only = tensors.length === 1 ? tensors[0] : undefined;
+  if (only !== undefined && (only.room ?? 0) >= head.length) {
+    const { buffer, byteOffset, byteLength } = only.data;
     const bytes = new Uint8Array(buffer, byteOffset - head.length, head.length + byteLength);
     bytes.set(head);
     return bytes;

@@ -78,6 +78,13 @@ export const Bool = (description: string) =>
 /** Tensor fields of a body by their path, such as `query` or `projections.w_q`. */
 export type TensorFields = Readonly<Record<string, ElementKind>>;
 
+/** Where a schema says what else belongs to it. */
+interface Referring {
+  readonly $ref?: string;
+  readonly anyOf?: readonly TSchema[];
+  readonly properties?: Readonly<Record<string, TSchema>>;
+}
+
 /**
  * Finds the tensor fields of a body schema, so that the wire lifts exactly these out of the bytes. Looks into
  * objects and into unions of objects; `named` gives the schemas that are referred to by $id.
@@ -85,14 +92,16 @@ export type TensorFields = Readonly<Record<string, ElementKind>>;
 export function tensorFields(body: TSchema, named: Readonly<Record<string, TSchema>> = {}): TensorFields {
   const fields: Record<string, ElementKind> = {};
   const visit = (schema: TSchema, path: string): void => {
-    const kind = typeof schema.$ref === 'string' ? KIND_BY_ID[schema.$ref] : undefined;
+    const { $ref, anyOf = [], properties = {} } = schema as Referring;
+    const kind = $ref === undefined ? undefined : KIND_BY_ID[$ref];
     if (kind !== undefined) {
       fields[path] = kind;
       return;
     }
-    if (typeof schema.$ref === 'string' && named[schema.$ref] !== undefined) visit(named[schema.$ref], path);
-    for (const option of (schema.anyOf ?? []) as TSchema[]) visit(option, path);
-    for (const [name, property] of Object.entries((schema.properties ?? {}) as Record<string, TSchema>)) {
+    const target = $ref === undefined ? undefined : named[$ref];
+    if (target !== undefined) visit(target, path);
+    for (const option of anyOf) visit(option, path);
+    for (const [name, property] of Object.entries(properties)) {
       visit(property, path === '' ? name : `${path}.${name}`);
     }
   };

@@ -78,10 +78,11 @@ class HeaderReader {
     if (dtype === undefined) throw this.#fault(`Expected ${ENTRY}; got no dtype`);
     if (shape === undefined) throw this.#fault(`Expected ${ENTRY}; got no shape`);
     if (offsets === undefined) throw this.#fault(`Expected ${ENTRY}; got no data_offsets`);
-    if (offsets.length !== 2) {
+    const [from, to] = offsets;
+    if (from === undefined || to === undefined || offsets.length !== 2) {
       throw this.#fault(`Expected data_offsets as [begin, end]; got ${offsets.length} numbers`);
     }
-    return { dtype, shape, from: offsets[0], to: offsets[1] };
+    return { dtype, shape, from, to };
   }
 
   /** An object, whose values `readValue` reads. */

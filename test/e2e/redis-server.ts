@@ -48,6 +48,15 @@ export class RedisServer {
     await Promise.race([ready, ended]);
   }
 
+  /** Has it take no command and give no answer, while its connections stay, until `goOn`. */
+  hang(): void {
+    this.#child?.kill('SIGSTOP');
+  }
+
+  goOn(): void {
+    this.#child?.kill('SIGCONT');
+  }
+
   async kill(): Promise<void> {
     const child = this.#child;
     this.#child = null;

@@ -5,24 +5,9 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { FileStore } from '../../src/store/fs/store.ts';
 import type { LayerStore } from '../../src/store/store.ts';
 import { holdToContract } from './contract.ts';
-import { contentOf, failing, storedLayer, withFolder } from './support.ts';
+import { contentOf, failing, listener, put, storedLayer, withFolder } from './support.ts';
 
 const [first, second] = [contentOf('first', 5000), contentOf('second', 5000)];
-
-/** A logger that keeps what it was told. */
-function listener() {
-  const told: { details: object; message: string }[] = [];
-  return {
-    told,
-    logger: { error: (details: object, message: string) => void told.push({ details, message }) },
-  };
-}
-
-async function put(store: LayerStore, name: string, content: ReturnType<typeof contentOf>): Promise<void> {
-  await store.writeContent(content.etag, [content.bytes]);
-  const { revision } = await store.find(name);
-  await store.replace(name, revision, storedLayer(name, content));
-}
 
 const folders: string[] = [];
 afterAll(async () => {

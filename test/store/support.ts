@@ -3,7 +3,7 @@ import * as fs from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { File, FileSystem } from '../../src/store/fs/files.ts';
-import type { StoredLayer } from '../../src/store/store.ts';
+import type { LayerStore, StoredLayer } from '../../src/store/store.ts';
 
 /** Runs with a folder of its own, which is gone afterwards. */
 export async function withFolder(test: (folder: string) => Promise<void>): Promise<void> {
@@ -31,6 +31,26 @@ export function storedLayer(name: string, { etag, bytes }: ReturnType<typeof con
     tensors: { w_q: { dtype: 'float32', shape: [4, 4] } },
     registered_at: '2026-01-02T03:04:05.678Z',
   };
+}
+
+/** A logger that keeps what it was told. */
+export function listener() {
+  const told: { details: object; message: string }[] = [];
+  return {
+    told,
+    logger: { error: (details: object, message: string) => void told.push({ details, message }) },
+  };
+}
+
+/** Puts a content under a name, whatever stands there. */
+export async function put(
+  store: LayerStore,
+  name: string,
+  content: ReturnType<typeof contentOf>,
+): Promise<void> {
+  await store.writeContent(content.etag, [content.bytes]);
+  const { revision } = await store.find(name);
+  await store.replace(name, revision, storedLayer(name, content));
 }
 
 /** An error as the file system throws it. */

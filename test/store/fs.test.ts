@@ -5,7 +5,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { FileStore } from '../../src/store/fs/store.ts';
 import type { LayerStore } from '../../src/store/store.ts';
 import { holdToContract } from './contract.ts';
-import { contentOf, failing, listener, put, storedLayer, withFolder } from './support.ts';
+import { contentOf, failing, listener, OPENING_CALLS, put, storedLayer, withFolder } from './support.ts';
 
 const [first, second] = [contentOf('first', 5000), contentOf('second', 5000)];
 
@@ -63,6 +63,23 @@ describe('the file store', () => {
       // What is damaged can be registered again.
       await put(store, 'broken', second);
       expect((await store.find('broken')).layer?.etag).toBe(second.etag);
+    });
+  });
+
+  it('refuses to open where it can have no folder', async () => {
+    await withFolder(async (folder) => {
+      const file = join(folder, 'file');
+      await writeFile(file, '');
+      await mkdir(join(folder, 'taken'));
+      await writeFile(join(folder, 'taken', 'contents'), '');
+      for (const [at, code] of [
+        ['/proc/no/layers', 'ENOENT'],
+        [join(file, 'layers'), 'ENOTDIR'],
+        [join(folder, 'taken'), 'ENOTDIR'],
+      ]) {
+        const opening = FileStore.open({ folder: at, logger: listener().logger });
+        await expect(opening, at).rejects.toMatchObject({ code });
+      }
     });
   });
 
@@ -166,14 +183,13 @@ describe.each([
         const { logger } = listener();
         const healthy = await FileStore.open({ folder, logger });
         await put(healthy, 'a', first);
-        // The two calls that open the folders come first.
-        const { files, calls } = failing(at + 2, code);
+        const { files, calls } = failing(at + OPENING_CALLS, code);
         const store = await FileStore.open({ folder, logger, files });
         const failure = await change(store).then(
           () => null,
           (error) => error,
         );
-        const failed = calls[at + 2];
+        const failed = calls[at + OPENING_CALLS];
         // What is left where a file cannot be removed is no failure of the change.
         if (failed !== 'unlink')
           expect(failure, `call ${at}, ${failed}`).toMatchObject({ code: problem, status });

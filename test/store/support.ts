@@ -5,6 +5,9 @@ import { join } from 'node:path';
 import type { File, FileSystem } from '../../src/store/fs/files.ts';
 import type { LayerStore, StoredLayer } from '../../src/store/store.ts';
 
+/** Calls of the file system with which a store opens where its folders are there. */
+export const OPENING_CALLS = 4;
+
 /** Runs with a folder of its own, which is gone afterwards. */
 export async function withFolder(test: (folder: string) => Promise<void>): Promise<void> {
   const folder = await fs.mkdtemp(join(tmpdir(), 'layers-'));
@@ -88,7 +91,7 @@ export function failing(at: number, code: string): { readonly files: FileSystem;
     unlink: guarded('unlink', fs.unlink) as FileSystem['unlink'],
     utimes: guarded('utimes', fs.utimes) as FileSystem['utimes'],
     readdir: guarded('readdir', (path: string) => fs.readdir(path)),
-    mkdir: guarded('mkdir', (path: string, options: { recursive: boolean }) => fs.mkdir(path, options)),
+    mkdir: guarded('mkdir', (path: string) => fs.mkdir(path)),
   };
   return { files, calls };
 }

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { FileStore } from '../../src/store/fs/store.ts';
 import { UNUSED_MS } from '../../src/store/fs/sweep.ts';
 import { UNFINISHED_MS } from '../../src/store/fs/sweep-names.ts';
-import { contentOf, failing, fileError, storedLayer, withFolder } from './support.ts';
+import { contentOf, failing, fileError, OPENING_CALLS, storedLayer, withFolder } from './support.ts';
 
 const [first, second] = [contentOf('first', 5000), contentOf('second', 5000)];
 type Content = typeof first;
@@ -271,7 +271,7 @@ describe('a registration', () => {
       await withPlace(async (place) => {
         await abandon(place);
         const other = await place.open();
-        const files = before(at + 2, () => other.sweep());
+        const files = before(at + OPENING_CALLS, () => other.sweep());
         const store = await place.open(files as never);
         await put(store, 'a', first);
         if ((await place.contents()).includes(unused(first))) met++;
@@ -332,7 +332,8 @@ describe('a sweep', () => {
     for (let at = 0; at < total; at++) {
       await withPlace(async (place) => {
         await prepare(place);
-        const files = how === 'fails' ? failing(at + 2, 'EIO').files : endingAt(at + 2);
+        const files =
+          how === 'fails' ? failing(at + OPENING_CALLS, 'EIO').files : endingAt(at + OPENING_CALLS);
         const store = await place.open(files as never);
         await store.sweep().catch(() => undefined);
         const other = await place.open();

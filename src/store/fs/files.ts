@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 /** The calls on files that the store makes: those of node:fs/promises, or others in tests. */
 export interface FileSystem {
@@ -11,7 +11,7 @@ export interface FileSystem {
   /** Times in seconds. */
   utimes(path: string, accessed: number, modified: number): Promise<void>;
   readdir(path: string): Promise<string[]>;
-  mkdir(path: string, options: { recursive: boolean }): Promise<unknown>;
+  mkdir(path: string): Promise<unknown>;
 }
 
 export type File = Pick<FileHandle, 'write' | 'read' | 'stat' | 'sync' | 'close'>;
@@ -67,6 +67,28 @@ async function writeAndSync(files: FileSystem, path: string, parts: readonly Uin
     await file.sync();
   } finally {
     await file.close();
+  }
+}
+
+/**
+ * Makes a folder where it is missing, and those that it lies in. Not by the `recursive` of Node, which tries without end where
+ * ENOENT is said of a folder whose parent is there: so does /proc, where none can be made.
+ */
+export async function makeFolder(files: FileSystem, path: string): Promise<void> {
+  try {
+    await makeUnlessThere(files, path);
+  } catch (error) {
+    if (!isCode(error, 'ENOENT') || dirname(path) === path) throw error;
+    await makeFolder(files, dirname(path));
+    await makeUnlessThere(files, path);
+  }
+}
+
+async function makeUnlessThere(files: FileSystem, path: string): Promise<void> {
+  try {
+    await files.mkdir(path);
+  } catch (error) {
+    if (!isCode(error, 'EEXIST')) throw error;
   }
 }
 

@@ -11,6 +11,7 @@ import {
   isCode,
   isTemporary,
   isUnreadable,
+  makeFolder,
   readShared,
   syncFolder,
   unlessMissing,
@@ -67,8 +68,11 @@ export class FileStore implements LayerStore {
   /** Makes the folders where they are missing. Throws what the file system says where they cannot be made. */
   static async open(options: FileStoreOptions): Promise<FileStore> {
     const store = new FileStore(options);
-    for (const folder of [store.#contents, store.#names])
-      await store.#files.mkdir(folder, { recursive: true });
+    for (const folder of [store.#contents, store.#names]) {
+      await makeFolder(store.#files, folder);
+      // Another file may have its name.
+      await store.#files.readdir(folder);
+    }
     store.#sweepOften();
     return store;
   }
@@ -90,7 +94,7 @@ export class FileStore implements LayerStore {
       const current = lastRevision(await this.#revisions(folder));
       if (current !== revision) return false;
       if (revision === 0) {
-        await this.#files.mkdir(folder, { recursive: true });
+        await makeFolder(this.#files, folder);
         await syncFolder(this.#files, this.#names);
       }
       try {

@@ -48,7 +48,7 @@ export const EnvironmentSchema = Type.Object({
   MAX_DEADLINE_MS: count(DEFAULT_LIMITS.deadlineMs, 24 * 3600 * 1000),
   /** How long readiness answers 503 before the port closes, for a gateway to notice. */
   SHUTDOWN_DELAY_MS: Type.Integer({ minimum: 0, maximum: 600_000, default: 0 }),
-  /** Addresses or CIDR blocks, separated by commas, whose X-Forwarded-* headers are believed. */
+  /** Addresses or CIDR blocks, separated by commas, whose X-Forwarded-* and X-Session-Id headers are believed. */
   TRUST_PROXY: Type.Optional(Type.String()),
 });
 

@@ -115,21 +115,6 @@ describe.skipIf(!installed)('nginx before two replicas', () => {
       expect(metrics.status).toBe(404);
       expect(await metrics.json()).toMatchObject({ code: 'not_found' });
     });
-
-    it('sends the calls of one session to one replica', async () => {
-      const replicaOf = async (headers: Record<string, string>) => {
-        const response = await fetch(`${gateway.url}/v1/sessions`, { headers });
-        return (await gateway.record(response.headers.get('x-request-id')!)).upstream;
-      };
-      for (const session of ['a', 'b', 'c', 'd']) {
-        const met = new Set<string>();
-        for (let i = 0; i < 4; i++) met.add(await replicaOf({ 'x-session-id': session }));
-        expect(met.size).toBe(1);
-      }
-      const spread = new Set<string>();
-      for (let i = 0; i < 24; i++) spread.add(await replicaOf({}));
-      expect(spread.size).toBe(2);
-    });
   });
 
   describe('of which one goes', () => {

@@ -77,6 +77,11 @@ export class SessionMemory {
     return this.#sessions.has(id) || this.#lost.has(id);
   }
 
+  /** Whether there is a session of that id. */
+  isTaken(id: string): boolean {
+    return this.#sessions.has(id);
+  }
+
   /** Throws a Problem, `session_lost`, where a session that was there is not any more. */
   check(session: Session, nowMs: number): void {
     this.sweep(nowMs);

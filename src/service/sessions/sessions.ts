@@ -50,8 +50,8 @@ export class Sessions {
   }
 
   /**
-   * Throws a Problem: `not_found` where there is no such layer, `invalid_option`, `over_budget`, `over_capacity`; the reason
-   * of the signal.
+   * Throws a Problem: `not_found` where there is no such layer, `invalid_header` where there is a session of that id,
+   * `invalid_option`, `over_budget`, `over_capacity`; the reason of the signal.
    */
   async begin(body: SessionBody, signal?: AbortSignal, id = randomId()): Promise<SessionDescription> {
     const layer = await this.#layers.open(body.layer, signal);
@@ -69,6 +69,9 @@ export class Sessions {
       lost: null,
       quiet: Promise.resolve(),
     };
+    if (this.#memory.isTaken(id)) {
+      throw new Problem('invalid_header', `X-Session-Id: expected an id that no session has; got ${id}.`);
+    }
     this.#memory.add(session, this.#now());
     return this.#describe(session);
   }

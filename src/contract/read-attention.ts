@@ -186,7 +186,9 @@ function readKeyLike(pointer: string, tensor: Tensor<RealArray>, kvHeads: number
   checkBatch(pointer, tensor, key.batch, query.batch, '/query');
   if (key.size !== query.size) {
     const width =
-      key.rank === 4 ? '' : ` (${kvHeads} heads of ${query.size} are ${kvHeads * query.size} wide)`;
+      key.rank === 4
+        ? ''
+        : ` (${kvHeads} head${kvHeads === 1 ? '' : 's'} of ${query.size}: width ${kvHeads * query.size})`;
     throw shapeProblem(
       pointer,
       `head size d_k = ${query.size} as in /query${width}`,

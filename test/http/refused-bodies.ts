@@ -110,6 +110,15 @@ export const REFUSALS: readonly Refusal[] = [
     /1e39/,
   ],
   [
+    'keys of another head size',
+    SDPA,
+    { query: [[1, 2]], key: [[1, 2, 3]], value: [[1]] },
+    422,
+    'shape_mismatch',
+    '/key',
+    /head size d_k = 2 as in \/query \(1 head of 2: width 2\); got \[1, 3\]/,
+  ],
+  [
     'an unknown field',
     SDPA,
     { ...SMALL, hedas: 2 },

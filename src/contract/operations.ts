@@ -27,6 +27,8 @@ export interface CallContext {
   /** The session that is appended to, for operations that append to one. */
   readonly session?: SessionState | undefined;
 }
+  /** Whether that session is a sequence of the Open Inference Protocol. */
+  readonly inSequence?: boolean | undefined;
 
 /** What every body of a call may say. */
 export type CallBody = Omit<AttentionOptions, 'rope'>;
@@ -69,9 +71,9 @@ export const OPERATIONS: readonly Operation[] = [
     },
     { firstFaultOf: fixedOptionOf, tokens: LAYER_TOKENS },
   ),
-  operation('session_append', AppendSchema, (body, { layer, session, limits }) => {
+  operation('session_append', AppendSchema, (body, { layer, session, limits, inSequence }) => {
     if (layer === undefined || session === undefined) throw new TypeError('The append has no session.');
-    return readAppend(body, layer, session, limits);
+    return readAppend(body, layer, session, limits, inSequence);
   }),
 ];
 

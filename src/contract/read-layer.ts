@@ -63,7 +63,14 @@ function ropeOf(
     const detail = `Expected "half" or "interleaved", since layer ${JSON.stringify(name)} has no rope of its own; it is missing.`;
     throw problemAt('invalid_option', '/rope/pairing', detail);
   }
-  return { ...kept, ...given, pairing };
+  return { ...withoutKeptAngles(kept, given), ...given, pairing };
+}
+
+/** Without the angles that the layer keeps, as theta or as tables, where the call brings its own, in whichever form. */
+function withoutKeptAngles(kept: LayerBody['rope'], given: NonNullable<LayerAttentionBody['rope']>) {
+  if (kept === undefined || (given.theta ?? given.cos ?? given.sin) === undefined) return kept;
+  const { theta, cos, sin, ...rest } = kept;
+  return rest;
 }
 
 /** The tokens that a layer reads, by the input that holds them, and the matrix that says how wide they are. */
@@ -89,11 +96,7 @@ function checkWidths(body: LayerAttentionBody, { name, body: layer }: Layer): vo
     const tokens = body[field];
     const width = widthOf(layer, weight);
     if (tokens === undefined || width === undefined || tokens.shape.at(-1) === width) continue;
-    throw shapeProblem(
-      `/${field}`,
-      `${letters} with ${width} numbers a token, as layer ${JSON.stringify(name)} reads`,
-      tokens,
-    );
+    throw widthProblem(field, letters, width, name, tokens);
   }
   for (const [index, { field, weight }] of SOURCES.entries()) {
     const from = SOURCES.slice(0, index + 1).findLast((source) => body[source.field] !== undefined);
@@ -116,6 +119,18 @@ function trialTokens(
   const [embeddings, context, value_context] = SOURCES.map(({ weight }) => tokens(weight));
   return { embeddings, context, value_context };
 }
+/** Tokens that are not as wide as the layer reads them; `letters` names their axes. */
+export function widthProblem(
+  field: string,
+  letters: string,
+  width: number,
+  layer: string,
+  tokens: Tensor,
+): Problem {
+  const expected = `${letters} with ${width} numbers a token, as layer ${JSON.stringify(layer)} reads`;
+  return shapeProblem(`/${field}`, expected, tokens);
+}
+
 
 /**
  * The members of an object with every tensor of real numbers as a call of this precision holds it. A layer holds its

@@ -4,7 +4,7 @@ import type { Limits } from '../domain/limits.ts';
 import { problemAt } from '../domain/problem.ts';
 import { elementTypeOf, type RealArray, type Tensor } from '../domain/tensor.ts';
 import type { Layer } from './layer.ts';
-import { readLayerAttention, widthOf } from './read-layer.ts';
+import { readLayerAttention, widthOf, widthProblem } from './read-layer.ts';
 import type { LayerBody } from './schemas/layers.ts';
 import type { AppendBody, SessionBody } from './schemas/sessions.ts';
 import type { LastAppend, SessionShape, SessionState } from './session.ts';
@@ -64,22 +64,24 @@ function zeroToken(layer: LayerBody): Tensor<RealArray> {
 
 /**
  * Reads an append as a call over the tokens of the session and the new ones. An append that repeats the one before it is
- * read as that one was. Throws a Problem: `position_conflict`, `over_budget`, and those of reading the call of a layer.
+ * read as that one was. Requests `inSequence` may have their tokens as a batch of one, as models declare them, and are
+ * answered in that rank.
+ *
+ * Throws a Problem: `position_conflict`, `over_budget`, and those of reading the call of a layer.
  */
 export function readAppend(
   { expected_position: expected, ...body }: AppendBody,
   layer: Layer,
   session: SessionState,
   limits: Limits,
+  inSequence = false,
 ): AttentionCall {
   const { embeddings } = body;
-  if (embeddings.shape.length !== 2 || embeddings.shape[0] === 0) {
-    throw shapeProblem('/embeddings', 'one token or more of one sequence, [n, D]', embeddings);
-  }
+  const count = countTokens(embeddings, layer, inSequence);
   const digest = digestOf(embeddings.data);
   const repeated =
     session.last?.position === expected && session.last?.digest === digest ? session.last : null;
-  if (repeated === null) checkPosition(session, expected, embeddings.shape[0]);
+  if (repeated === null) checkPosition(session, expected, count);
   const { position, past }: Pick<LastAppend, 'position' | 'past'> = repeated ?? session;
   const whole = {
     ...body,
@@ -91,6 +93,22 @@ export function readAppend(
     ...readLayerAttention(whole, layer, limits, past),
     append: { position, digest, isRepeated: repeated !== null },
   };
+}
+
+/** How many tokens are appended, once they have the shape of such. */
+function countTokens(embeddings: Tensor, { name, body }: Layer, inSequence: boolean): number {
+  const { shape } = embeddings;
+  const letters = inSequence ? '[n, D] or [1, n, D]' : '[n, D]';
+  const isOneSequence = shape.length === 2 || (inSequence && shape.length === 3 && shape[0] === 1);
+  const count = shape[shape.length - 2];
+  if (!isOneSequence || count === 0) {
+    throw shapeProblem('/embeddings', `one token or more of one sequence, ${letters}`, embeddings);
+  }
+  const width = widthOf(body, 'w_q');
+  if (width !== undefined && shape[shape.length - 1] !== width) {
+    throw widthProblem('embeddings', letters, width, name, embeddings);
+  }
+  return count;
 }
 
 function checkPosition({ position, shape }: SessionState, expected: number | undefined, count: number): void {

@@ -53,11 +53,12 @@ export function decodeRequest(request: CallRequest, limits: Limits): Decoded {
 export function readDecoded(request: CallRequest, decoded: Decoded, context: CallContext): ReadRequest {
   const operation = operationNamed(request.operation);
   const { envelope, tensors, reply, timeoutMs } = decoded;
+  const { layer, session, inference } = request;
   const body = graft(envelope, tensors) as AttentionOptions;
   const fault = operation.faultOf(body);
   if (fault !== null) throw fault;
   return {
-    call: operation.read(body, { ...context, layer: request.layer, session: request.session }),
+    call: operation.read(body, { ...context, layer, session, inSequence: inference?.inSequence }),
     options: { ...reply, encoding: body.response?.encoding ?? 'nested' },
     timeoutMs,
     tensorBytes: tensorBytes(tensors, request.bytes.buffer, request.memory),

@@ -74,7 +74,8 @@ export const LayerAttentionSchema = Type.Object(
     title: 'LayerAttentionRequest',
     description:
       'As for multi-head attention, without projections, heads and layout, which are those of the layer. Other ' +
-      "options take the place of the layer's; `rope` does so member by member.",
+      "options take the place of the layer's; `rope` does so member by member, `theta` or `cos` and `sin` in place of " +
+      'whichever of them the layer has.',
   },
 );
 export type LayerAttentionBody = Static<typeof LayerAttentionSchema>;

@@ -250,6 +250,32 @@ describe('calling', () => {
     expect(json.applied).toMatchObject({ causal_offset: null, scale: 0.5 });
   });
 
+  it('takes theta, or tables of cos and sin, of the call in place of either of the layer', async () => {
+    const tables = { cos: Array(3).fill([0.6]), sin: Array(3).fill([0.8]) };
+    const angles = { theta: { theta: 100 }, tables };
+    for (const [name, kept] of Object.entries(angles)) {
+      await put(`${layers}/${name}`, { ...TWO_HEADS, rope: { pairing: 'half', ...kept } });
+      for (const given of Object.values(angles)) {
+        const embeddings = TOKENS;
+        const { status, json } = await post(`${layers}/${name}/attention`, { embeddings, rope: given });
+        expect([status, json.errors]).toEqual([200, undefined]);
+        const rope = { pairing: 'half', ...given };
+        const whole = await post(`${service.url}${MHA}`, { ...TWO_HEADS, embeddings, rope });
+        expect(json.output).toEqual(whole.json.output);
+      }
+      const half = await post(`${layers}/${name}/attention`, {
+        embeddings: TOKENS,
+        rope: { cos: tables.cos },
+      });
+      expect(half.json.errors[0].pointer).toBe('/rope/sin');
+      const both = await post(`${layers}/${name}/attention`, {
+        embeddings: TOKENS,
+        rope: { ...tables, theta: 1 },
+      });
+      expect(both.json.errors[0].pointer).toBe('/rope/theta');
+    }
+  });
+
   it.each([
     ['heads', 2],
     ['kv_heads', 1],

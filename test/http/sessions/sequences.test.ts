@@ -231,6 +231,28 @@ describe('a sequence', () => {
     expect((await infer(second, { expected_position: 2 })).json.parameters.position).toBe(3);
   });
 
+  it('takes its tokens as the batch of one that the metadata declares, and answers in that rank', async () => {
+    const { inputs } = (await send(`${service.url}/v2/models/two-heads`)).json;
+    expect(inputs[0]).toMatchObject({ name: 'embeddings', shape: [-1, -1, -1] });
+    const flat = [await infer(first, START), await infer(second, { 'return.weights': true })];
+    const batched = (tokens: readonly number[][], parameters: object, batch = 1) => {
+      const input = { name: 'embeddings', shape: [batch, tokens.length / batch, tokens[0].length] };
+      const inputs = [{ ...input, datatype: 'FP32', data: tokens.flat() }];
+      return post(inferUrl(), { inputs, parameters: { sequence_id: `batch ${id}`, ...parameters } });
+    };
+    const replies = [await batched(first, START), await batched(second, { 'return.weights': true })];
+    for (const [index, { status, json, text }] of replies.entries()) {
+      expect(status, text).toBe(200);
+      const expected = flat[index].json.outputs.map(({ shape, ...output }: { shape: number[] }) => {
+        return { ...output, shape: [1, ...shape] };
+      });
+      expect(json.outputs).toEqual(expected);
+      expect(json.parameters.position).toBe(flat[index].json.parameters.position);
+    }
+    expectRefused(await batched(first, {}, 2), 422, /\[n, D\] or \[1, n, D\]; got \[2, 1, 4\]/);
+    expectRefused(await batched([[1, 2, 3]], {}), 422, /\[n, D\] or \[1, n, D\] with 4 numbers.*\[1, 1, 3\]/);
+  });
+
   it('gives maps, and takes outputs by name', async () => {
     outputOf(await infer(first, START));
     const body = bodyOf(second, { sequence_id: id, 'return.weights.reduce': 'mean' }, ['weights', 'output']);

@@ -154,7 +154,9 @@ describe('appending', () => {
     const refused = async (body: object) => faultOf(await append(body));
     expect(await refused({ embeddings: [TOKENS] })).toEqual([422, 'shape_mismatch', '/embeddings']);
     expect(await refused({ embeddings: [] })).toEqual([422, 'shape_mismatch', '/embeddings']);
-    expect(await refused({ embeddings: [[1, 2]] })).toEqual([422, 'shape_mismatch', '/embeddings']);
+    const narrow = await append({ embeddings: [[1, 2]] });
+    expect(faultOf(narrow)).toEqual([422, 'shape_mismatch', '/embeddings']);
+    expect(narrow.json.errors[0].detail).toMatch(/^Expected \[n, D\] with 4 numbers a token, .*got \[1, 2\]/);
     expect(await refused({ embeddings: [[1, 2, 3, 1e39]] })).toEqual([
       422,
       'invalid_tensor',

@@ -17,6 +17,7 @@ import type { AttentionOptions } from './schemas/options.ts';
 import { AppendSchema } from './schemas/sessions.ts';
 import type { TensorFields } from './schemas/tensor.ts';
 import type { SessionState } from './session.ts';
+import { suggestLayout } from './suggest-layout.ts';
 import { bodyValidator } from './validation/body-validator.ts';
 
 /** What reading a call needs to know besides the body. Plain data, so that it can be handed to another thread. */
@@ -26,9 +27,9 @@ export interface CallContext {
   readonly layer?: Layer | undefined;
   /** The session that is appended to, for operations that append to one. */
   readonly session?: SessionState | undefined;
-}
   /** Whether that session is a sequence of the Open Inference Protocol. */
   readonly inSequence?: boolean | undefined;
+}
 
 /** What every body of a call may say. */
 export type CallBody = Omit<AttentionOptions, 'rope'>;
@@ -59,9 +60,13 @@ export const OPERATIONS: readonly Operation[] = [
   operation('scaled_dot_product_attention_gradients', GradientsSchema, (body, { limits }) =>
     readGradients(body, limits),
   ),
-  operation('multi_head_attention', MultiHeadAttentionSchema, (body, { limits }) =>
-    readMultiHeadAttention(body, limits),
-  ),
+  operation('multi_head_attention', MultiHeadAttentionSchema, (body, { limits }) => {
+    try {
+      return readMultiHeadAttention(body, limits);
+    } catch (error) {
+      throw suggestLayout(error, body, (other) => readMultiHeadAttention(other, limits));
+    }
+  }),
   operation(
     'layer_attention',
     LayerAttentionSchema,

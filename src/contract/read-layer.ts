@@ -20,7 +20,18 @@ import { shapeProblem, zeros } from './shapes.ts';
  * packs the weights. Throws the Problems of reading a call.
  */
 export function readTrial(layer: LayerBody, limits: Limits): AttentionCall {
+  checkMatrices(layer);
   return readMultiHeadAttention({ ...layer, ...trialTokens(layer) } as MultiHeadAttentionBody, limits);
+}
+
+/** The matrices that tokens go through say how wide these are, so they are looked at before there are any. */
+function checkMatrices({ projections, layout = 'in_out' }: LayerBody): void {
+  for (const name of ['w_qkv', 'w_q', 'w_k', 'w_v'] as const) {
+    const weight = projections[name];
+    if (weight === undefined || (weight.shape.length === 2 && !weight.shape.includes(0))) continue;
+    const axes = layout === 'in_out' ? '[D, output columns]' : '[output columns, D]';
+    throw shapeProblem(`/projections/${name}`, `${axes} with layout "${layout}", both at least 1`, weight);
+  }
 }
 
 /** What a call may not say, since its layer has said it: a Problem `invalid_option`, or null. */
@@ -108,17 +119,6 @@ function checkWidths(body: LayerAttentionBody, { name, body: layer }: Layer): vo
   }
 }
 
-function trialTokens(
-  layer: LayerBody,
-): Pick<MultiHeadAttentionBody, 'embeddings' | 'context' | 'value_context'> {
-  const precision = layer.precision ?? 'float32';
-  const tokens = (weight: 'w_q' | 'w_k' | 'w_v'): Tensor<RealArray> => {
-    const width = widthOf(layer, weight) ?? 1;
-    return { dtype: elementTypeOf(precision), shape: [1, width], data: zeros(precision, width) };
-  };
-  const [embeddings, context, value_context] = SOURCES.map(({ weight }) => tokens(weight));
-  return { embeddings, context, value_context };
-}
 /** Tokens that are not as wide as the layer reads them; `letters` names their axes. */
 export function widthProblem(
   field: string,
@@ -131,6 +131,17 @@ export function widthProblem(
   return shapeProblem(`/${field}`, expected, tokens);
 }
 
+function trialTokens(
+  layer: LayerBody,
+): Pick<MultiHeadAttentionBody, 'embeddings' | 'context' | 'value_context'> {
+  const precision = layer.precision ?? 'float32';
+  const tokens = (weight: 'w_q' | 'w_k' | 'w_v'): Tensor<RealArray> => {
+    const width = widthOf(layer, weight) ?? 1;
+    return { dtype: elementTypeOf(precision), shape: [1, width], data: zeros(precision, width) };
+  };
+  const [embeddings, context, value_context] = SOURCES.map(({ weight }) => tokens(weight));
+  return { embeddings, context, value_context };
+}
 
 /**
  * The members of an object with every tensor of real numbers as a call of this precision holds it. A layer holds its

@@ -3,7 +3,8 @@ import { Problem, problemAt } from '../domain/problem.ts';
 import { formatShape, type Precision, type RealArray, type Tensor } from '../domain/tensor.ts';
 import { notDivisible } from './read-heads.ts';
 import type { MultiHeadAttentionBody, ProjectionsBody } from './schemas/compute.ts';
-import { expectShape, zeros } from './shapes.ts';
+import { expectShape, shapeProblem, zeros } from './shapes.ts';
+import type { Layout } from './suggest-layout.ts';
 
 /** W_Q, W_K, W_V and W_O of a call, with the head sizes that they imply. */
 export interface Projections {
@@ -22,12 +23,13 @@ export interface TokenWidths {
   readonly value: number;
 }
 
-type Layout = 'in_out' | 'out_in';
 type Part = 'query' | 'key' | 'value';
 
 const PARTS: readonly Part[] = ['query', 'key', 'value'];
 const WEIGHT_NAME = { query: 'w_q', key: 'w_k', value: 'w_v' } as const;
 const BIAS_NAME = { query: 'b_q', key: 'b_k', value: 'b_v' } as const;
+/** Columns of w_qkv. */
+const PACKED_LETTERS = '(H + 2G)·d';
 
 /** Reads separate or packed projections in either layout. */
 export function readProjections(
@@ -59,33 +61,46 @@ type Weights = Record<Part, Omit<Linear, 'bias' | 'biasColumn'>> & {
   valueHeadSize: number;
 };
 
-/** The strides of a weight by its layout, once its rank is known to be 2. */
+/** The strides of a weight by its layout, once its rank is known to be 2; `inputs` says what its input numbers are. */
 function matrix(
   pointer: string,
   weight: Tensor<RealArray>,
   layout: Layout,
   inWidth: number,
   letters: string,
+  inputs = 'the width of the tokens that it reads',
 ) {
   const [rows, columns] = weight.shape;
   const inAxis = layout === 'in_out' ? rows : columns;
   const outAxis = layout === 'in_out' ? columns : rows;
   if (weight.shape.length !== 2 || inAxis !== inWidth) {
-    const expected = layout === 'in_out' ? `[${inWidth}, ${letters}]` : `[${letters}, ${inWidth}]`;
-    const transposed = weight.shape.length === 2 && outAxis === inWidth;
-    const hint = transposed
-      ? ` It would fit with layout "${layout === 'in_out' ? 'out_in' : 'in_out'}".`
-      : '';
-    throw problemAt(
-      'shape_mismatch',
-      pointer,
-      `Expected ${expected} with layout "${layout}", ${inWidth} being the width of the tokens that it reads; ` +
-        `got ${formatShape(weight.shape)}.${hint}`,
-    );
+    const expected = `${axes(inWidth, letters, layout)} with layout "${layout}", ${inWidth} being ${inputs}`;
+    throw shapeProblem(pointer, expected, weight);
   }
   const strides =
     layout === 'in_out' ? { inStride: columns, outStride: 1 } : { inStride: 1, outStride: columns };
   return { weight: weight.data, inWidth, outWidth: outAxis, ...strides };
+}
+
+function axes(inWidth: number, letters: string, layout: Layout): string {
+  return layout === 'in_out' ? `[${inWidth}, ${letters}]` : `[${letters}, ${inWidth}]`;
+}
+
+/** Columns of a packed weight that are no whole number for each of its heads. */
+function notPacked(
+  weight: Tensor,
+  layout: Layout,
+  width: { readonly in: number; readonly out: number },
+  heads: number,
+  kvHeads: number,
+): Problem {
+  const sum = `H + 2G = ${heads} + 2·${kvHeads} = ${heads + 2 * kvHeads}`;
+  const expected = `${axes(width.in, PACKED_LETTERS, layout)} with layout "${layout}", ${sum}`;
+  const detail = `Expected ${expected}; got ${formatShape(weight.shape)}.`;
+  return new Problem('shape_mismatch', `/projections/w_qkv: ${detail}`, [
+    { pointer: '/projections/w_qkv', detail },
+    { pointer: '/heads', detail: `Expected an H for which ${width.out} is (H + 2G)·d; got ${sum}.` },
+  ]);
 }
 
 function readSeparate(
@@ -144,10 +159,10 @@ function readPacked(
     const detail = `Expected separate w_q, w_k and w_v, since ${part}s are projected from tokens of width ${widths[part]} and queries from ${widths.query}; got one packed matrix.`;
     throw problemAt('shape_mismatch', '/projections/w_qkv', detail);
   }
-  const { outWidth, ...shared } = matrix('/projections/w_qkv', weight, layout, widths.query, '(H + 2G)·d');
+  const { outWidth, ...shared } = matrix('/projections/w_qkv', weight, layout, widths.query, PACKED_LETTERS);
   const headSize = outWidth / (heads + 2 * kvHeads);
   if (!Number.isInteger(headSize) || headSize === 0) {
-    throw notDivisible('/projections/w_qkv', '/heads', outWidth, heads + 2 * kvHeads);
+    throw notPacked(weight, layout, { in: widths.query, out: outWidth }, heads, kvHeads);
   }
   const columns = packedColumns(body.packed_order ?? 'qkv', heads, kvHeads, headSize, headSize);
   const linear = (part: Part) => ({ ...shared, headSize, headColumn: columns[part] });
@@ -235,7 +250,7 @@ function readBiases(
     throw problemAt('invalid_option', `/projections/${BIAS_NAME[part]}`, detail);
   }
   const width = heads * headSize + kvHeads * (headSize + valueHeadSize);
-  expectShape('/projections/b_qkv', body.b_qkv, [width], '[(H + 2G)·d]');
+  expectShape('/projections/b_qkv', body.b_qkv, [width], `[${PACKED_LETTERS}]`);
   const columns = packedColumns(body.packed_order ?? 'qkv', heads, kvHeads, headSize, valueHeadSize);
   const bias = body.b_qkv.data;
   return {
@@ -250,7 +265,7 @@ function readOutputProjection(body: ProjectionsBody, layout: Layout, inWidth: nu
     if (body.b_o === undefined) return null;
     throw problemAt('invalid_option', '/projections/b_o', 'Expected w_o beside b_o; got the bias alone.');
   }
-  const { outWidth, ...linear } = matrix('/projections/w_o', body.w_o, layout, inWidth, 'D_out');
+  const { outWidth, ...linear } = matrix('/projections/w_o', body.w_o, layout, inWidth, 'D_out', 'H·d_v');
   if (body.b_o !== undefined) expectShape('/projections/b_o', body.b_o, [outWidth], '[D_out]');
   return { ...linear, headSize: outWidth, headColumn: [0], bias: body.b_o?.data ?? null, biasColumn: [0] };
 }

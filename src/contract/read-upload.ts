@@ -5,6 +5,7 @@ import { mappingNamed } from './mappings/registry.ts';
 import { readTrial } from './read-layer.ts';
 import type { LayerUpload } from './schemas/layer-upload.ts';
 import { type LayerBody, type LayerOptions, LayerSchema } from './schemas/layers.ts';
+import { suggestLayout } from './suggest-layout.ts';
 import { bodyValidator } from './validation/body-validator.ts';
 
 export const DEFAULT_MAPPING = 'attention';
@@ -29,8 +30,19 @@ export function readLayer(body: object, upload: LayerUpload | null, limits: Limi
     kv_heads: layer.kv_heads ?? heads,
     layout: layer.layout ?? 'in_out',
   };
-  readTrial(explicit, limits);
+  try {
+    readTrial(explicit, limits);
+  } catch (error) {
+    throw suggestLayout(error, explicit, (other) => readTrial(other, limits), layoutFixedBy(upload));
+  }
   return explicit;
+}
+
+/** The mapping that leaves no choice of the layout, or null. */
+function layoutFixedBy(upload: LayerUpload | null): string | null {
+  if (upload === null) return null;
+  const { name, options } = mappingNamed(upload.mapping ?? DEFAULT_MAPPING);
+  return options.layout === undefined ? null : name;
 }
 
 /** What the mapping says, then the file itself, then the address: the later wins. */
@@ -53,11 +65,14 @@ function headsMissing({ name }: Mapping): Problem {
 
 /** The options that the query of an address gives, members of members in their objects. */
 function optionsOf({ mapping, prefix, ...options }: LayerUpload): LayerOptions {
+  if (options.causal !== undefined && options['causal.offset'] !== undefined) {
+    throw problemAt('invalid_option', '/causal.offset', 'Expected either causal or causal.offset; got both.');
+  }
   const nested: Record<string, unknown> = {};
   for (const [path, value] of Object.entries(options)) {
     const [name, member] = path.split('.');
-    if (member === undefined) nested[name] ??= value;
-    else nested[name] = { ...(typeof nested[name] === 'object' ? nested[name] : {}), [member]: value };
+    nested[name] =
+      member === undefined ? value : { ...(nested[name] as object | undefined), [member]: value };
   }
   return nested as LayerOptions;
 }

@@ -1,4 +1,5 @@
 import { nameInFile } from '../contract/mappings/attention.ts';
+import { inNamesOfFile } from '../contract/mappings/in-file.ts';
 import { mapTensors } from '../contract/mappings/map-tensors.ts';
 import type { Mapping } from '../contract/mappings/mapping.ts';
 import { mappingNamed } from '../contract/mappings/registry.ts';
@@ -47,7 +48,8 @@ export function readLayerFile(bytes: Uint8Array, upload: LayerUpload, limits: Li
   const isWide = (upload.precision ?? envelope.precision) === 'float64';
   const precision: Precision = isWide ? 'float64' : 'float32';
   const tensors: Record<string, Tensor> = { ...given };
-  for (const { source, field, shape } of mapTensors(mapping, upload.prefix ?? '', shapes)) {
+  const mapped = mapTensors(mapping, upload.prefix ?? '', shapes);
+  for (const { source, field, shape } of mapped.tensors) {
     const pointer = `/${pointerToken(source)}`;
     if (Object.hasOwn(tensors, field)) {
       const detail = `Expected one value for this field; got a tensor and, in ${METADATA}.${REQUEST}, another`;
@@ -56,7 +58,11 @@ export function readLayerFile(bytes: Uint8Array, upload: LayerUpload, limits: Li
     const tensor: StoredTensor = { ...stored.get(source)!, shape };
     tensors[field] = callTensor(tensor, { kind: LAYER_FIELDS[field], precision, pointer });
   }
-  return readLayer(graft(envelope, tensors), upload, limits);
+  try {
+    return readLayer(graft(envelope, tensors), upload, limits);
+  } catch (error) {
+    throw inNamesOfFile(error, mapped.names);
+  }
 }
 
 function readOptions(request: string | undefined, { hasOwnOptions }: Mapping, limits: Limits): Decoded {

@@ -12,6 +12,8 @@ export type Shapes = ReadonlyMap<string, readonly number[]>;
 /** One place and way in which the tensors of a layer may be named: `base` in front of each name. */
 export interface Candidate {
   readonly base: string;
+  /** The end of `base` that is no part of the prefix, but where the mapping looks by itself. */
+  readonly module: string;
   readonly naming: Naming;
 }
 
@@ -19,12 +21,12 @@ export interface Candidate {
 export function candidatesOf({ modules, namings }: Mapping, prefix: string): Candidate[] {
   const bases = prefix === '' || prefix.endsWith('.') ? [prefix] : [`${prefix}.`, prefix];
   return bases.flatMap((base) =>
-    modules.flatMap((module) => namings.map((naming) => ({ base: `${base}${module}`, naming }))),
+    modules.flatMap((module) => namings.map((naming) => ({ base: `${base}${module}`, module, naming }))),
   );
 }
 
 /** Names that must be there and are not. */
-export function missingOf({ base, naming }: Candidate, shapes: Shapes): string[] {
+export function missingOf({ base, naming }: Omit<Candidate, 'module'>, shapes: Shapes): string[] {
   return requiredOf(naming)
     .map((name) => `${base}${name}`)
     .filter((name) => !shapes.has(name));
@@ -54,6 +56,39 @@ export function chosenOf({ base, naming }: Candidate, shapes: Shapes): Chosen[] 
     const shape = shapes.get(source);
     return shape === undefined ? [] : [{ source, field: target.field, shape: readShape(target, shape) }];
   });
+}
+
+/** What a candidate names the fields of a layer, whether the file has them or not. */
+export function namesOf({ base, naming }: Candidate): Map<string, string> {
+  return new Map(Object.entries(naming).map(([name, { field }]) => [field, `${base}${name}`]));
+}
+
+/** The places among `names` below which the file has everything that a mapping needs. */
+export function basesThatFit(
+  { namings }: Mapping,
+  shapes: Shapes,
+  names: Iterable<string> = shapes.keys(),
+): string[] {
+  const bases = new Set<string>();
+  const ways = namings.map((naming) => ({ naming, first: requiredOf(naming)[0] }));
+  for (const name of names) {
+    for (const { naming, first } of ways) {
+      if (first === undefined || !name.endsWith(first)) continue;
+      const base = name.slice(0, -first.length);
+      if (missingOf({ base, naming }, shapes).length === 0) bases.add(base);
+    }
+  }
+  return [...bases];
+}
+
+/** Other places that the same prefix could mean, where `base` is one that the mapping looks at by itself, in a module. */
+export function rivalsOf(
+  { base, module }: Pick<Candidate, 'base' | 'module'>,
+  bases: readonly string[],
+): string[] {
+  if (module === '') return [];
+  const prefix = base.slice(0, -module.length);
+  return bases.filter((other) => other !== base && other.startsWith(prefix));
 }
 
 function readShape({ isVector }: Target, shape: readonly number[]): readonly number[] {

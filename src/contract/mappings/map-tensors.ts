@@ -1,7 +1,8 @@
-import { type Fault, Problem, pointerToken } from '../../domain/problem.ts';
+import { type Fault, Problem, pointerToken, problemAt } from '../../domain/problem.ts';
 import { suggest } from '../validation/suggest.ts';
 import { listWords } from '../validation/wording.ts';
 import {
+  basesThatFit,
   bestFit,
   type Candidate,
   type Chosen,
@@ -9,7 +10,9 @@ import {
   chosenOf,
   countOf,
   missingOf,
+  namesOf,
   requiredOf,
+  rivalsOf,
   type Shapes,
 } from './choose.ts';
 import type { Mapping } from './mapping.ts';
@@ -20,19 +23,28 @@ const MOST_NAMES = 2000;
 const MOST_FAULTS = 16;
 const MOST_SHOWN = 4;
 
+/** A layer as it is found in a file. */
+export interface Mapped {
+  readonly tensors: readonly Chosen[];
+  /** What the fields of a layer are named in this file, whether it has them or not. */
+  readonly names: ReadonlyMap<string, string>;
+}
+
 /**
  * Finds the tensors of a layer in a file, by the names that a mapping gives them below a prefix. Tensors of other layers
  * and other parts of the model are passed over; one that stands beside those of the layer and is not known is refused,
- * since it may change what the layer computes.
+ * since it may change what the layer computes; and so is a prefix below which there are several layers of attention.
  * @throws {Problem} mapping_mismatch, saying what was expected, what the file has, and what would fit.
  */
-export function mapTensors(mapping: Mapping, prefix: string, shapes: Shapes): Chosen[] {
+export function mapTensors(mapping: Mapping, prefix: string, shapes: Shapes): Mapped {
   const candidates = candidatesOf(mapping, prefix);
   const fit = bestFit(candidates, shapes);
   if (fit === undefined) throw noFit(mapping, prefix, candidates, shapes);
   const strangers = strangersOf(fit, mapping, shapes);
   if (strangers.length > 0) throw unknownTensors(mapping, fit, strangers);
-  return chosenOf(fit, shapes);
+  const rivals = fit.module === '' ? [] : rivalsOf(fit, basesThatFit(mapping, shapes));
+  if (rivals.length > 0) throw severalFit(mapping, prefix, [fit.base, ...rivals]);
+  return { tensors: chosenOf(fit, shapes), names: namesOf(fit) };
 }
 
 /** Names beside those of the layer that the mapping knows nothing of. */
@@ -61,6 +73,14 @@ function unknownTensors(
   const more = strangers.length === 1 ? '' : ` And ${strangers.length - 1} more.`;
   const hint = base === '' ? ' Say which layer of the file is meant with prefix.' : '';
   return new Problem('mapping_mismatch', `${errors[0].detail}${more}${hint}`, errors);
+}
+
+function severalFit({ name }: Mapping, prefix: string, bases: readonly string[]): Problem {
+  const shown = bases.slice(0, MOST_SHOWN).map((base) => quote(base.replace(/\.$/, '')));
+  const more = bases.length > shown.length ? ` (${bases.length} such prefixes)` : '';
+  const got = prefix === '' ? 'none' : quote(prefix);
+  const detail = `Expected the prefix of one layer of attention, for mapping ${name} ${listWords(shown)}${more}; got ${got}.`;
+  return problemAt('mapping_mismatch', '/prefix', detail);
 }
 
 function noFit(mapping: Mapping, prefix: string, candidates: readonly Candidate[], shapes: Shapes): Problem {
@@ -113,20 +133,15 @@ function advice(mapping: Mapping, prefix: string, shapes: Shapes): string {
   return '';
 }
 
-/** Prefixes below which the file has everything that a mapping needs. */
+/** Prefixes that would do, the shortest for each place. */
 function prefixesThatFit(mapping: Mapping, shapes: Shapes): string[] {
-  const prefixes = new Set<string>();
-  for (const naming of mapping.namings) {
-    const required = requiredOf(naming);
-    for (const name of [...shapes.keys()].slice(0, MOST_NAMES)) {
-      if (required.length === 0 || !name.endsWith(required[0])) continue;
-      const base = name.slice(0, -required[0].length);
-      if (missingOf({ base, naming }, shapes).length > 0) continue;
-      const module = mapping.modules.find((one) => one !== '' && endsWithModule(base, one)) ?? '';
-      prefixes.add(base.slice(0, base.length - module.length).replace(/\.$/, ''));
-    }
-  }
-  return [...prefixes];
+  const bases = basesThatFit(mapping, shapes, [...shapes.keys()].slice(0, MOST_NAMES));
+  const prefixes = bases.map((base) => {
+    const module = mapping.modules.find((one) => one !== '' && endsWithModule(base, one)) ?? '';
+    const isClear = rivalsOf({ base, module }, bases).length === 0;
+    return base.slice(0, isClear ? base.length - module.length : undefined).replace(/\.$/, '');
+  });
+  return [...new Set(prefixes)];
 }
 
 function endsWithModule(base: string, module: string): boolean {

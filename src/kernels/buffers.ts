@@ -1,9 +1,7 @@
 import { type AttentionCall, mapColumns } from '../domain/call.ts';
 import { elementCount, elementTypeOf } from '../domain/tensor.ts';
-import { headShape, isPrepared, type Role } from './heads.ts';
+import { headShape, isPrepared, ROLES } from './heads.ts';
 import type { BufferPlan } from './kernel.ts';
-
-const ROLES: readonly Role[] = ['query', 'key', 'value'];
 
 /**
  * The buffers of the kernels written in TypeScript. Workspace: the prepared heads, the softmax statistics and the

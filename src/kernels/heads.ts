@@ -1,17 +1,31 @@
-import type { AttentionCall, HeadSource, HeadStrides, HeadView } from '../domain/call.ts';
+import type { AttentionCall, HeadStrides, HeadView, Linear } from '../domain/call.ts';
 import type { RealArray } from '../domain/tensor.ts';
 import type { Job } from './kernel.ts';
 
 /** The three inputs of attention, each a [B, heads, rows, d] tensor. */
-export type Role = 'query' | 'key' | 'value';
+export const ROLES = ['query', 'key', 'value'] as const;
+export type Role = (typeof ROLES)[number];
+
+/** Whether the heads of a role are computed from tokens. */
+export function isProjected(call: AttentionCall, role: Role): boolean {
+  return call[role].kind === 'projected';
+}
+
+/** The projection of heads that are computed from tokens. */
+export function linearOf(call: AttentionCall, role: Role): Linear {
+  const source = call[role];
+  if (source.kind !== 'projected') throw new TypeError(`The ${role} heads are given.`);
+  return source.linear;
+}
 
 /** Whether the heads of a role are computed into memory first, or read where the caller's tensor lies. */
 export function isPrepared(call: AttentionCall, role: Role): boolean {
-  return sourceOf(call, role).kind === 'projected' || (call.rope !== null && role !== 'value');
+  return isProjected(call, role) || (call.rope !== null && role !== 'value');
 }
 
-export function sourceOf(call: AttentionCall, role: Role): HeadSource {
-  return call[role];
+/** Whether all that is done to prepare the heads of a role is to rotate those that are given. */
+export function isGivenAndRotated(call: AttentionCall, role: Role): boolean {
+  return isPrepared(call, role) && !isProjected(call, role);
 }
 
 /**
@@ -37,7 +51,7 @@ export function preparedStrides(call: AttentionCall, role: Role): HeadStrides {
 
 /** Where the heads of a role are read from once they are prepared. */
 export function headsOf(job: Job, role: Role): HeadView {
-  const source = sourceOf(job.call, role);
+  const source = job.call[role];
   if (source.kind === 'given' && !isPrepared(job.call, role)) return source.view;
   return { data: job.memory[role] as RealArray, ...preparedStrides(job.call, role) };
 }

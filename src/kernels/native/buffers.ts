@@ -1,10 +1,8 @@
 import type { AttentionCall, Linear } from '../../domain/call.ts';
 import { planBuffers } from '../buffers.ts';
-import { headShape, type Role, sourceOf } from '../heads.ts';
+import { headShape, ROLES, type Role } from '../heads.ts';
 import type { BufferPlan } from '../kernel.ts';
 import { attendsTokens, goesToPanels, readsPanels } from './ways.ts';
-
-const ROLES: readonly Role[] = ['query', 'key', 'value'];
 
 /**
  * Buffers of the native kernel: those that every kernel has, and its panels, `panel` tokens wide, of words that hold one
@@ -22,7 +20,7 @@ export function planNativeBuffers(
   const buffers = planBuffers(call);
 
   for (const role of ROLES) {
-    const source = sourceOf(call, role);
+    const source = call[role];
     if (source.kind !== 'projected') continue;
     const shape = headShape(call, role);
     if (ownsPanels(call, role)) {
@@ -90,10 +88,10 @@ export function isPacked(linear: Linear, kernel: string): boolean {
 
 /** Whether the tokens of a role are turned into panels of their own: not when an earlier role has the same tokens. */
 export function ownsPanels(call: AttentionCall, role: Role): boolean {
-  const source = sourceOf(call, role);
+  const source = call[role];
   if (source.kind !== 'projected') return false;
   return ROLES.slice(0, ROLES.indexOf(role)).every((earlier) => {
-    const other = sourceOf(call, earlier);
+    const other = call[earlier];
     return other.kind !== 'projected' || other.tokens.data !== source.tokens.data;
   });
 }

@@ -1,7 +1,7 @@
 import type { AttentionCall, Broadcast, HeadStrides, HeadView, Indices, Linear } from '../../domain/call.ts';
 import { LOGIT_STAGES } from '../../domain/call.ts';
 import type { RealArray } from '../../domain/tensor.ts';
-import { headsOf, type Role, sourceOf } from '../heads.ts';
+import { headsOf, ROLES, type Role } from '../heads.ts';
 import type { Job, Memory } from '../kernel.ts';
 
 /**
@@ -22,8 +22,6 @@ const REDUCTIONS = [null, 'mean', 'max'] as const;
 
 /** In what form projected heads are in the memory of the job. */
 const KEPT = { rows: 0, panels: 1, nothing: 2 } as const;
-
-const ROLES = ['query', 'key', 'value'] as const;
 
 /** Numbers of the last description of this thread; grows to the longest. */
 let numbers = new Float64Array(256);
@@ -146,7 +144,7 @@ export function describeJob(job: Job): Description {
 }
 
 function writeSource(to: Writer, job: Job, role: Role): void {
-  const source = sourceOf(job.call, role);
+  const source = job.call[role];
   to.boolean(source.kind === 'projected');
   if (source.kind === 'projected') {
     to.number(source.tokens.rows);
@@ -207,7 +205,7 @@ function writeReturns(to: Writer, { returns: { logits, weights } }: AttentionCal
 function writeGradients(to: Writer, call: AttentionCall, gradOutput: HeadView, memory: Memory): void {
   to.view(gradOutput);
   for (const role of ROLES) {
-    const source = sourceOf(call, role);
+    const source = call[role];
     if (source.kind === 'projected')
       throw new TypeError(`There are no gradients of projected ${role} heads.`);
     to.strides(source.view);

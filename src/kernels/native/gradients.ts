@@ -1,6 +1,7 @@
 import type { AttentionCall } from '../../domain/call.ts';
+import { headGrid, rowGrid } from '../grids.ts';
 import { headShape } from '../heads.ts';
-import type { Grid, Part, StageProgram } from '../program.ts';
+import type { Part, StageProgram } from '../program.ts';
 import { rotateGradientsBack } from '../rotate.ts';
 import { GRADIENT_BLOCK, gradientPartials } from './buffers.ts';
 
@@ -14,12 +15,7 @@ const QUERY_PANELS = 2;
  */
 export function gradientStages(part: (name: string) => Part['run'], panel: number): readonly StageProgram[] {
   const applies = (call: AttentionCall) => call.gradOutput !== null;
-  const queryGrid = ({ sizes }: AttentionCall): Grid => ({
-    batch: sizes.batch,
-    heads: sizes.heads,
-    rows: sizes.queries,
-    tileRows: QUERY_PANELS * panel,
-  });
+  const queryGrid = (call: AttentionCall) => headGrid(call, 'query', QUERY_PANELS * panel);
   const allKeys = ({ sizes }: AttentionCall) => sizes.keys + sizes.extras;
   /** A block for each partial sum. */
   const keysPerRound = (call: AttentionCall) =>
@@ -42,12 +38,7 @@ export function gradientStages(part: (name: string) => Part['run'], panel: numbe
       rounds: (call) => Math.ceil(allKeys(call) / keysPerRound(call)),
       parts: [
         {
-          grid: (call) => ({
-            batch: call.sizes.batch,
-            heads: call.sizes.kvHeads,
-            rows: keysPerRound(call),
-            tileRows: GRADIENT_BLOCK,
-          }),
+          grid: (call) => rowGrid(call, call.sizes.kvHeads, keysPerRound(call), GRADIENT_BLOCK),
           flopsPerRow: ({ sizes }) =>
             (sizes.heads / sizes.kvHeads) *
             sizes.queries *
@@ -75,7 +66,7 @@ export function gradientStages(part: (name: string) => Part['run'], panel: numbe
     {
       name: 'rotate_back',
       parts: (['query', 'key'] as const).map((role) => ({
-        grid: (call) => ({ batch: call.sizes.batch, ...headShape(call, role), tileRows: panel }),
+        grid: (call) => headGrid(call, role, panel),
         flopsPerRow: (call) => 8 * headShape(call, role).size,
         applies: (call) => call.rope !== null && applies(call),
         run: rotateGradientsBack(role),

@@ -1,5 +1,5 @@
 import type { AttentionCall, HeadSource } from '../../domain/call.ts';
-import { headShape, sourceOf } from '../heads.ts';
+import { headShape, ROLES } from '../heads.ts';
 import type { Grid } from '../program.ts';
 
 /*
@@ -8,8 +8,6 @@ import type { Grid } from '../program.ts';
  */
 
 type Projected = Extract<HeadSource, { kind: 'projected' }>;
-
-const ROLES = ['query', 'key', 'value'] as const;
 
 /** Panels of tokens that a projection takes at a time; addon/call.h. */
 export const BLOCK_PANELS = 4;
@@ -73,7 +71,7 @@ function commonDivisor(a: number, b: number): number {
 /** Operations of the projections to queries, keys and values. */
 export function projectionFlops(call: AttentionCall): number {
   return ROLES.reduce((sum, role) => {
-    const source = sourceOf(call, role);
+    const source = call[role];
     if (source.kind === 'given') return sum;
     const { heads, size } = headShape(call, role);
     return sum + 2 * call.sizes.batch * source.tokens.rows * source.linear.inWidth * heads * size;
@@ -85,7 +83,7 @@ export function projectionFlops(call: AttentionCall): number {
  * bring their values with them, which are then read where they lie.
  */
 export function goesToPanels(call: AttentionCall, role: 'query' | 'key', panel: number): boolean {
-  const source = sourceOf(call, role);
+  const source = call[role];
   if (source.kind !== 'projected' || call.precision !== 'float32' || call.rope !== null) return false;
   if (hasFewQueries(call) || !isBestInPanels(source, panel)) return false;
   if (role === 'query') return true;

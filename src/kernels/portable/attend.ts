@@ -1,5 +1,4 @@
 import { roundAllToBfloat16 } from '../../domain/bfloat16.ts';
-import type { AttentionCall } from '../../domain/call.ts';
 import { hasMasks, maskAllows, visibleFrom, visibleTo } from '../../domain/visibility.ts';
 import { headsOf, type KeyRun, keyRuns, kvHeadOf, rowIndex } from '../heads.ts';
 import type { Job } from '../kernel.ts';
@@ -167,7 +166,7 @@ function finishLogits(
         }
       }
       let logit = capped(logits[at] * score.scale, score.softcap);
-      if (isBiased && !isExtra) logit += addedBias(call as AttentionCall, batch, head, query, key);
+      if (isBiased && !isExtra) logit += addedBias(call, batch, head, query, key);
       probe += logit * 0;
       logits[at] = logit;
     }

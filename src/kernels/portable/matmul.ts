@@ -1,6 +1,6 @@
 /**
- * C += A·Bᵀ on float64 panels: c[i·cStride + j] += Σ_k a[i·k + …]·b[j·k + …] for i < m, j < n, with A [m, depth] and
- * B [n, depth] contiguous. Each element is one sum over k in ascending order, whatever block it falls into, so the
+ * C += A·Bᵀ on float64 panels: c[i·cStride + j] += Σ_k a[i·depth + k]·b[j·depth + k] for i < m, j < n, with A [m, depth]
+ * and B [n, depth] contiguous. Each element is one sum over k in ascending order, whatever block it falls into, so the
  * result does not depend on how rows are grouped. 4 x 2 accumulators stay in registers.
  */
 export function multiplyAddTransposed(

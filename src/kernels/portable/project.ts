@@ -1,7 +1,7 @@
 import { roundAllToBfloat16 } from '../../domain/bfloat16.ts';
 import type { AttentionCall, Linear, Tokens } from '../../domain/call.ts';
 import type { RealArray } from '../../domain/tensor.ts';
-import { headShape, preparedStrides, type Role, sourceOf } from '../heads.ts';
+import { headShape, preparedStrides, type Role } from '../heads.ts';
 import type { Job } from '../kernel.ts';
 import { storeHeadRow } from '../reference/attend.ts';
 import { concatTokens, prepareHeads as copyHeads } from '../reference/project.ts';
@@ -9,7 +9,7 @@ import { rotateRow } from '../rope.ts';
 import { Scratch } from '../scratch.ts';
 import { multiplyAddTransposed } from './matmul.ts';
 
-/** Depth of a block of the sum over k, so that the block of W (d columns x 256) stays in the cache. */
+/** Depth of a block of the sum over k, so that the block of W (64 columns x 256) stays in the cache. */
 const BLOCK_DEPTH = 256;
 /** Output columns made at a time. */
 const BLOCK_COLUMNS = 64;
@@ -31,12 +31,9 @@ function projectBlock(
   const { weight, inStride, outStride, inWidth, headSize, bias } = linear;
   const rows = to - from;
   const y = resultScratch.take(rows * headSize);
-  for (let i = 0; i < rows; i++) {
-    for (let c = 0; c < headSize; c++) y[i * headSize + c] = 0;
-  }
+  y.fill(0, 0, rows * headSize);
   const x = tokenScratch.take(rows * BLOCK_DEPTH);
   const w = weightScratch.take(BLOCK_COLUMNS * BLOCK_DEPTH);
-  const result = y;
   for (let k0 = 0; k0 < inWidth; k0 += BLOCK_DEPTH) {
     const depth = Math.min(BLOCK_DEPTH, inWidth - k0);
     for (let i = 0; i < rows; i++) {
@@ -48,7 +45,7 @@ function projectBlock(
       const columns = Math.min(BLOCK_COLUMNS, headSize - c0);
       packColumns(weight, linear.headColumn[head] + c0, columns, k0, depth, inStride, outStride, w);
       if (precision === 'bfloat16') roundAllToBfloat16(w, 0, columns * depth);
-      multiplyAddTransposed(x, rows, w, columns, depth, result.subarray(c0), headSize);
+      multiplyAddTransposed(x, rows, w, columns, depth, y.subarray(c0), headSize);
     }
   }
   if (bias !== null) {
@@ -88,7 +85,7 @@ function packColumns(
 export function prepareHeads(role: Role) {
   const copy = copyHeads(role);
   return (job: Job, batch: number, head: number, from: number, to: number): void => {
-    const source = sourceOf(job.call, role);
+    const source = job.call[role];
     if (source.kind === 'given') {
       copy(job, batch, head, from, to);
       return;

@@ -1,11 +1,11 @@
-import type { AttentionCall, HeadView } from '../../domain/call.ts';
+import { type AttentionCall, type HeadView, mapColumns } from '../../domain/call.ts';
 import type { RealArray } from '../../domain/tensor.ts';
 import { keyRuns, kvHeadOf, rowIndex } from '../heads.ts';
 import type { Job } from '../kernel.ts';
 import { Scratch } from '../scratch.ts';
 import { reportEmptyRow, reportOverflow } from '../status.ts';
 import { addWeightedValues, logitRow } from './scores.ts';
-import { logitsToWeights, rowLength, rowStatistics, sinkOf, storeRow } from './softmax.ts';
+import { logitsToWeights, rowStatistics, sinkOf, storeRow } from './softmax.ts';
 
 const logitScratch = new Scratch();
 const sumScratch = new Scratch();
@@ -16,7 +16,7 @@ const sumScratch = new Scratch();
  */
 export function attend(job: Job, batch: number, head: number, from: number, to: number): void {
   const { call } = job;
-  const columns = rowLength(call);
+  const columns = mapColumns(call.sizes);
   const size = call.sizes.valueHeadSize;
   const values = keyRuns(job, 'value', batch, kvHeadOf(call, head));
   const logits = logitScratch.take(columns);

@@ -1,4 +1,4 @@
-import type { AttentionCall, HeadView } from '../../domain/call.ts';
+import { type AttentionCall, type HeadView, mapColumns } from '../../domain/call.ts';
 import type { RealArray } from '../../domain/tensor.ts';
 import {
   hasMasks,
@@ -14,7 +14,7 @@ import { rotateRowBack } from '../rope.ts';
 import { Scratch } from '../scratch.ts';
 import { storeHeadRow } from './attend.ts';
 import { addedBias, capped, dot, logitRow } from './scores.ts';
-import { logitsToWeights, rowLength, storedRow } from './softmax.ts';
+import { logitsToWeights, storedRow } from './softmax.ts';
 
 /*
  * The vector-Jacobian product of attention (FlashAttention, arXiv 2205.14135, appendix B.2). With the weights
@@ -50,7 +50,7 @@ export function gradQuery(job: Job, batch: number, head: number, from: number, t
   const { call } = job;
   const { headSize, valueHeadSize } = call.sizes;
   const { scale, softcap } = call.score;
-  const columns = rowLength(call);
+  const columns = mapColumns(call.sizes);
   const weights = weightScratch.take(columns);
   const sum = keySumScratch.take(headSize);
   const gradOutput = call.gradOutput!;

@@ -1,10 +1,11 @@
+import { mapColumns } from '../../domain/call.ts';
 import type { RealArray } from '../../domain/tensor.ts';
 import { rowIndex } from '../heads.ts';
 import type { Job } from '../kernel.ts';
 import { Scratch } from '../scratch.ts';
 import { reportOverflow } from '../status.ts';
 import { logitRow } from './scores.ts';
-import { logitsToWeights, rowLength, storedRow } from './softmax.ts';
+import { logitsToWeights, storedRow } from './softmax.ts';
 
 const rowScratch = new Scratch();
 const reducedScratch = new Scratch();
@@ -12,7 +13,7 @@ const reducedScratch = new Scratch();
 /** Logits of the queries [from, to) of one head at the stage asked for, [B, H, L, S + E]. */
 export function writeLogits(job: Job, batch: number, head: number, from: number, to: number): void {
   const { call } = job;
-  const columns = rowLength(call);
+  const columns = mapColumns(call.sizes);
   const row = rowScratch.take(columns);
   for (let query = from; query < to; query++) {
     logitRow(job, batch, head, query, call.returns.logits!, row);
@@ -35,7 +36,7 @@ export function writeLogits(job: Job, batch: number, head: number, from: number,
 export function writeWeights(job: Job, batch: number, slot: number, from: number, to: number): void {
   const { call, memory } = job;
   const selection = call.returns.weights!;
-  const columns = rowLength(call);
+  const columns = mapColumns(call.sizes);
   const firstHead = selection.reduce === null ? slot : 0;
   const lastHead = selection.reduce === null ? slot + 1 : selection.heads.length;
   const slots = selection.reduce === null ? selection.heads.length : 1;

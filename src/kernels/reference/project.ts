@@ -1,6 +1,6 @@
 import type { Linear, Tokens } from '../../domain/call.ts';
 import type { RealArray } from '../../domain/tensor.ts';
-import { headShape, isHeldToRange, preparedStrides, type Role, sourceOf } from '../heads.ts';
+import { headShape, isHeldToRange, preparedStrides, type Role } from '../heads.ts';
 import type { Job } from '../kernel.ts';
 import { rotateRow } from '../rope.ts';
 import { Scratch } from '../scratch.ts';
@@ -24,7 +24,7 @@ export function projectRow(linear: Linear, x: RealArray, xAt: number, head: numb
 export function prepareHeads(role: Role) {
   return (job: Job, batch: number, head: number, from: number, to: number): void => {
     const { call } = job;
-    const source = sourceOf(call, role);
+    const source = call[role];
     const { size } = headShape(call, role);
     const prepared = { data: job.memory[role] as RealArray, ...preparedStrides(call, role) };
     const row = rowScratch.take(size);

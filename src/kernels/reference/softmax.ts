@@ -1,4 +1,4 @@
-import { type AttentionCall, mapColumns } from '../../domain/call.ts';
+import type { AttentionCall } from '../../domain/call.ts';
 import { rowIndex } from '../heads.ts';
 import type { Job } from '../kernel.ts';
 import { reportOverflow } from '../status.ts';
@@ -54,9 +54,4 @@ export function storeRow(job: Job, batch: number, head: number, query: number, r
 export function storedRow(job: Job, batch: number, head: number, query: number): RowStatistics {
   const at = rowIndex(job.call, batch, head, query);
   return { max: job.memory.row_max[at], sum: job.memory.row_sum[at] };
-}
-
-/** Length of a row of logits: the keys and the extra keys. */
-export function rowLength(call: AttentionCall): number {
-  return mapColumns(call.sizes);
 }

@@ -1,7 +1,8 @@
 import type { AttentionCall } from '../../domain/call.ts';
-import { headShape, isPrepared, type Role, sourceOf } from '../heads.ts';
+import { headGrid, headsOfWeightRow, rowGrid, weightGrid } from '../grids.ts';
+import { headShape, isPrepared, ROLES, type Role } from '../heads.ts';
 import { presentParts } from '../present.ts';
-import type { Grid, Part, StageProgram } from '../program.ts';
+import type { Part, StageProgram } from '../program.ts';
 import { gradKeyValue, gradQuery } from './gradients.ts';
 import { writeLogits, writeWeights } from './maps.ts';
 
@@ -20,20 +21,15 @@ export interface RowWork {
  */
 export function attentionStages(work: RowWork): readonly StageProgram[] {
   const { tileRows } = work;
-  const queryGrid = ({ sizes }: AttentionCall): Grid => ({
-    batch: sizes.batch,
-    heads: sizes.heads,
-    rows: sizes.queries,
-    tileRows,
-  });
+  const queryGrid = (call: AttentionCall) => headGrid(call, 'query', tileRows);
   const always = () => true;
   const withGradients = (call: AttentionCall) => call.gradOutput !== null;
 
   return [
     {
       name: 'heads',
-      parts: (['query', 'key', 'value'] as const).map((role) => ({
-        grid: (call) => ({ batch: call.sizes.batch, ...headShape(call, role), tileRows }),
+      parts: ROLES.map((role) => ({
+        grid: (call) => headGrid(call, role, tileRows),
         flopsPerRow: (call) => preparationFlops(call, role),
         applies: (call) => isPrepared(call, role),
         run: work.prepareHeads(role),
@@ -47,20 +43,14 @@ export function attentionStages(work: RowWork): readonly StageProgram[] {
       name: 'results',
       parts: [
         {
-          grid: ({ sizes }) => ({ batch: sizes.batch, heads: 1, rows: sizes.queries, tileRows }),
+          grid: (call) => rowGrid(call, 1, call.sizes.queries, tileRows),
           flopsPerRow: ({ outputProjection: linear }) => 2 * linear!.inWidth * linear!.headSize,
           applies: (call) => call.outputProjection !== null,
           run: work.projectOutput,
         },
         {
-          grid: ({ sizes, returns }) => ({
-            batch: sizes.batch,
-            heads: returns.weights!.reduce === null ? returns.weights!.heads.length : 1,
-            rows: returns.weights!.queries.length,
-            tileRows,
-          }),
-          flopsPerRow: ({ sizes, returns: { weights } }) =>
-            (weights!.reduce === null ? 1 : weights!.heads.length) * logitFlops(sizes),
+          grid: (call) => weightGrid(call, tileRows),
+          flopsPerRow: (call) => headsOfWeightRow(call) * logitFlops(call.sizes),
           applies: (call) => call.returns.weights !== null,
           run: writeWeights,
         },
@@ -81,7 +71,7 @@ export function attentionStages(work: RowWork): readonly StageProgram[] {
       name: 'grad_key_value',
       parts: [
         {
-          grid: (call) => ({ batch: call.sizes.batch, ...headShape(call, 'key'), tileRows }),
+          grid: (call) => headGrid(call, 'key', tileRows),
           flopsPerRow: ({ sizes }) =>
             (sizes.heads / sizes.kvHeads) * sizes.queries * 4 * (sizes.headSize + sizes.valueHeadSize),
           applies: withGradients,
@@ -109,7 +99,7 @@ function gradientFlops({ sizes }: AttentionCall): number {
 }
 
 function preparationFlops(call: AttentionCall, role: Role): number {
-  const source = sourceOf(call, role);
+  const source = call[role];
   const { size } = headShape(call, role);
   return source.kind === 'projected' ? 2 * source.linear.inWidth * size : 4 * size;
 }

@@ -34,7 +34,7 @@ export function attend(machineOf: () => Machine) {
   return (job: Job, batch: number, kvHead: number, from: number, to: number): void => {
     const machine = machineOf();
     const { code } = machine;
-    const { score, sizes } = job.call as AttentionCall;
+    const { score, sizes } = job.call;
     const { queries, heads, kvHeads, valueHeadSize: size } = sizes;
     const firstHead = (kvHead * heads) / kvHeads;
     const headOf = (row: number) => firstHead + Math.floor((from + row) / queries);

@@ -1,5 +1,6 @@
 import type { AttentionCall, Linear } from '../../domain/call.ts';
-import { headShape, isPrepared, type Role, sourceOf } from '../heads.ts';
+import { attentionFlops, headGrid, headsOfWeightRow, rowGrid, weightGrid } from '../grids.ts';
+import { headShape, isGivenAndRotated, isProjected, linearOf, ROLES } from '../heads.ts';
 import type { Kernel } from '../kernel.ts';
 import { presentParts } from '../present.ts';
 import { defineKernel, type Grid, type Part, type StageProgram } from '../program.ts';
@@ -19,8 +20,6 @@ const WIDEST_ROW = 2 ** 16;
 
 /** Rows of a tile of the work that is done outside of the module. */
 const TILE_ROWS = 32;
-
-const ROLES = ['query', 'key', 'value'] as const;
 
 /** float32 in WebAssembly SIMD, fastest variant first: fused attention on panels of queries, packed projections. */
 export const wasmKernels: readonly Kernel[] = availableVariants().map(wasmKernel);
@@ -44,30 +43,12 @@ function wasmKernel(variant: Variant): Kernel {
 }
 
 function stages(machine: () => Machine): readonly StageProgram[] {
-  const isProjected = (call: AttentionCall, role: Role) => sourceOf(call, role).kind === 'projected';
-  const linearOf = (call: AttentionCall, role: Role): Linear => {
-    const source = sourceOf(call, role);
-    if (source.kind !== 'projected') throw new TypeError(`The ${role} heads are given.`);
-    return source.linear;
-  };
-  const projectionGrid = ({ sizes }: AttentionCall, linear: Linear, rows: number): Grid => ({
-    batch: sizes.batch,
-    heads: columnBlocks(linear).blocks,
-    rows,
-    tileRows: tileTokens(rows),
-  });
+  const projectionGrid = (call: AttentionCall, linear: Linear, rows: number): Grid =>
+    rowGrid(call, columnBlocks(linear).blocks, rows, tileTokens(rows));
   const projectionFlops = (linear: Linear) => {
     const { panels, blocks } = columnBlocks(linear);
     return (2 * linear.inWidth * LANES * panels) / blocks;
   };
-  const rowGrid = ({ sizes }: AttentionCall, heads: number, rows: number, tileRows: number): Grid => ({
-    batch: sizes.batch,
-    heads,
-    rows,
-    tileRows,
-  });
-  const attentionFlops = ({ sizes }: AttentionCall) =>
-    2 * sizes.keys * (sizes.headSize + sizes.valueHeadSize + 10);
 
   return [
     {
@@ -80,9 +61,9 @@ function stages(machine: () => Machine): readonly StageProgram[] {
           run: projectHeads(machine, role),
         },
         {
-          grid: (call) => rowGrid(call, headShape(call, role).heads, headShape(call, role).rows, TILE_ROWS),
+          grid: (call) => headGrid(call, role, TILE_ROWS),
           flopsPerRow: (call) => 4 * headShape(call, role).size,
-          applies: (call) => isPrepared(call, role) && !isProjected(call, role),
+          applies: (call) => isGivenAndRotated(call, role),
           run: prepareHeads(role),
         },
       ]),
@@ -90,7 +71,7 @@ function stages(machine: () => Machine): readonly StageProgram[] {
     {
       name: 'rotate',
       parts: (['query', 'key'] as const).map((role) => ({
-        grid: (call) => rowGrid(call, headShape(call, role).heads, headShape(call, role).rows, TILE_ROWS),
+        grid: (call) => headGrid(call, role, TILE_ROWS),
         flopsPerRow: (call) => 8 * headShape(call, role).size,
         applies: (call) => call.rope !== null && isProjected(call, role),
         run: rotateHeads(role),
@@ -120,19 +101,13 @@ function stages(machine: () => Machine): readonly StageProgram[] {
           run: projectOutput(machine),
         },
         {
-          grid: (call) => {
-            const { heads, queries, reduce } = call.returns.weights!;
-            return rowGrid(call, reduce === null ? heads.length : 1, queries.length, attentionRows(call));
-          },
-          flopsPerRow: (call) => {
-            const { heads, reduce } = call.returns.weights!;
-            return (reduce === null ? 1 : heads.length) * attentionFlops(call);
-          },
+          grid: (call) => weightGrid(call, attentionRows(call)),
+          flopsPerRow: (call) => headsOfWeightRow(call) * attentionFlops(call),
           applies: (call) => call.returns.weights !== null,
           run: writeWeights(machine),
         },
         {
-          grid: (call) => rowGrid(call, call.sizes.heads, call.sizes.queries, attentionRows(call)),
+          grid: (call) => headGrid(call, 'query', attentionRows(call)),
           flopsPerRow: attentionFlops,
           applies: (call) => call.returns.logits !== null,
           run: writeLogits(machine),

@@ -50,7 +50,7 @@ export function loadKeys(
   rows: number,
 ): number {
   const { code } = machine;
-  const { sizes, visibility } = job.call as AttentionCall;
+  const { sizes, visibility } = job.call;
   const { keys, extras, kvHeads, headSize, valueHeadSize } = sizes;
   const chunk = chunkKeys(job.call);
   const count = Math.min(chunk, keys + extras - first);

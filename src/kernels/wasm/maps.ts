@@ -1,4 +1,4 @@
-import type { AttentionCall, LOGIT_STAGES } from '../../domain/call.ts';
+import type { LOGIT_STAGES } from '../../domain/call.ts';
 import type { RealArray } from '../../domain/tensor.ts';
 import { rowIndex } from '../heads.ts';
 import type { Job } from '../kernel.ts';
@@ -29,7 +29,7 @@ const REDUCTIONS = { none: 0, mean: 1, max: 2 } as const;
 export function writeLogits(machineOf: () => Machine) {
   return (job: Job, batch: number, head: number, from: number, to: number): void => {
     const machine = machineOf();
-    const { sizes, score, returns } = job.call as AttentionCall;
+    const { sizes, score, returns } = job.call;
     const stage = returns.logits!;
     const all = sizes.keys + sizes.extras;
     const tile = beginTile(machine, job, batch, to - from, (row) => from + row);
@@ -55,7 +55,7 @@ export function writeLogits(machineOf: () => Machine) {
 export function writeWeights(machineOf: () => Machine) {
   return (job: Job, batch: number, slot: number, from: number, to: number): void => {
     const machine = machineOf();
-    const { sizes, score, returns } = job.call as AttentionCall;
+    const { sizes, score, returns } = job.call;
     const { heads, queries, reduce, topK } = returns.weights!;
     const all = sizes.keys + sizes.extras;
     const chunk = chunkKeys(job.call);

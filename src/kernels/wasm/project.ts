@@ -1,6 +1,6 @@
-import type { AttentionCall, HeadView, Linear, Tokens } from '../../domain/call.ts';
+import type { HeadView, Linear, Tokens } from '../../domain/call.ts';
 import type { RealArray } from '../../domain/tensor.ts';
-import { preparedStrides, type Role, sourceOf } from '../heads.ts';
+import { preparedStrides, type Role } from '../heads.ts';
 import type { Job } from '../kernel.ts';
 import { concatTokens } from '../reference/project.ts';
 import { reportOverflow } from '../status.ts';
@@ -32,7 +32,7 @@ export function tileTokens(rows: number): number {
 /** Q = X·W_Q + b_Q (likewise K, V) for the tokens [from, to) and a block of columns. */
 export function projectHeads(machine: () => Machine, role: Role) {
   return (job: Job, batch: number, block: number, from: number, to: number): void => {
-    const source = sourceOf(job.call, role);
+    const source = job.call[role];
     if (source.kind !== 'projected') throw new TypeError(`The ${role} heads are given.`);
     const heads = { data: job.memory[role] as RealArray, ...preparedStrides(job.call, role) };
     projectBlock(machine(), job, role, source.linear, source.tokens, heads, batch, block, from, to);
@@ -42,7 +42,7 @@ export function projectHeads(machine: () => Machine, role: Role) {
 /** output = Concat(head_1 … head_H)·W_O + b_O for the tokens [from, to) and a block of columns. */
 export function projectOutput(machine: () => Machine) {
   return (job: Job, batch: number, block: number, from: number, to: number): void => {
-    const { outputProjection, results } = job.call as AttentionCall;
+    const { outputProjection, results } = job.call;
     const output = { data: job.memory.output as RealArray, ...results.output.strides };
     const tokens = concatTokens(job);
     projectBlock(machine(), job, 'output', outputProjection!, tokens, output, batch, block, from, to);

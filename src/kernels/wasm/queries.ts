@@ -50,7 +50,7 @@ export function beginTile(
   rows: number,
   queryOf: RowMap,
 ): QueryTile {
-  const call = job.call as AttentionCall;
+  const call = job.call;
   const { sizes, score } = call;
   const softcap = score.softcap ?? 0;
   const hasAlibi = score.alibiSlopes !== null;
@@ -112,7 +112,7 @@ function describeLanes(
   lanes: number,
 ): void {
   const { floats, ints } = machine;
-  const { visibility, score } = job.call as AttentionCall;
+  const { visibility, score } = job.call;
   const at = panel / 4;
   let anyFrom = Number.MAX_SAFE_INTEGER;
   let anyTo = 0;
@@ -155,7 +155,7 @@ export function loadChunk(tile: QueryTile, headOf: RowMap, first: number): numbe
 
 function loadAddends(tile: QueryTile, headOf: RowMap, first: number, count: number): void {
   const { machine, batch, rows, queryOf, addends } = tile;
-  const { score, visibility } = tile.job.call as AttentionCall;
+  const { score, visibility } = tile.job.call;
   const stride = count + ADDEND_SLACK;
   const copy = <Data extends RealArray | Uint8Array>(
     tensor: Broadcast<Data> | null,

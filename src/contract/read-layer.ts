@@ -13,7 +13,7 @@ import { readMultiHeadAttention } from './read-attention.ts';
 import type { MultiHeadAttentionBody } from './schemas/compute.ts';
 import { FIXED_OPTIONS, type LayerAttentionBody, type LayerBody } from './schemas/layers.ts';
 import type { PastTokens } from './session.ts';
-import { shapeProblem, zeros } from './shapes.ts';
+import { shapeProblem } from './shapes.ts';
 
 /**
  * One token, of zeros, through a layer: reading it checks that everything of the layer fits together, and computing it
@@ -137,7 +137,7 @@ function trialTokens(
   const precision = layer.precision ?? 'float32';
   const tokens = (weight: 'w_q' | 'w_k' | 'w_v'): Tensor<RealArray> => {
     const width = widthOf(layer, weight) ?? 1;
-    return { dtype: elementTypeOf(precision), shape: [1, width], data: zeros(precision, width) };
+    return { dtype: elementTypeOf(precision), shape: [1, width], data: allocateReal(precision, width) };
   };
   const [embeddings, context, value_context] = SOURCES.map(({ weight }) => tokens(weight));
   return { embeddings, context, value_context };

@@ -1,9 +1,9 @@
 import type { ExtraKey, Linear } from '../domain/call.ts';
 import { Problem, problemAt } from '../domain/problem.ts';
-import { formatShape, type Precision, type RealArray, type Tensor } from '../domain/tensor.ts';
+import { allocateReal, formatShape, type Precision, type RealArray, type Tensor } from '../domain/tensor.ts';
 import { notDivisible } from './read-heads.ts';
 import type { MultiHeadAttentionBody, ProjectionsBody } from './schemas/compute.ts';
-import { expectShape, shapeProblem, zeros } from './shapes.ts';
+import { expectShape, shapeProblem } from './shapes.ts';
 import type { Layout } from './suggest-layout.ts';
 
 /** W_Q, W_K, W_V and W_O of a call, with the head sizes that they imply. */
@@ -292,7 +292,7 @@ export function readExtras(
     );
   }
   if (body.zero_attention === true) {
-    extras.push({ key: zeros(precision, keyWidth), value: zeros(precision, valueWidth) });
+    extras.push({ key: allocateReal(precision, keyWidth), value: allocateReal(precision, valueWidth) });
   }
   return extras;
 }

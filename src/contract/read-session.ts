@@ -2,13 +2,13 @@ import { createHash } from 'node:crypto';
 import type { AttentionCall } from '../domain/call.ts';
 import type { Limits } from '../domain/limits.ts';
 import { problemAt } from '../domain/problem.ts';
-import { elementTypeOf, type RealArray, type Tensor } from '../domain/tensor.ts';
+import { allocateReal, elementTypeOf, type RealArray, type Tensor } from '../domain/tensor.ts';
 import type { Layer } from './layer.ts';
 import { readLayerAttention, widthOf, widthProblem } from './read-layer.ts';
 import type { LayerBody } from './schemas/layers.ts';
 import type { AppendBody, SessionBody } from './schemas/sessions.ts';
 import type { LastAppend, SessionShape, SessionState } from './session.ts';
-import { shapeProblem, zeros } from './shapes.ts';
+import { shapeProblem } from './shapes.ts';
 
 /**
  * What a session on a layer is like. Throws a Problem: `invalid_option` where the layer is not one of tokens that attend
@@ -59,7 +59,7 @@ function checkSelfAttention({ name, body }: Layer): void {
 function zeroToken(layer: LayerBody): Tensor<RealArray> {
   const precision = layer.precision ?? 'float32';
   const width = widthOf(layer, 'w_q') ?? 1;
-  return { dtype: elementTypeOf(precision), shape: [1, width], data: zeros(precision, width) };
+  return { dtype: elementTypeOf(precision), shape: [1, width], data: allocateReal(precision, width) };
 }
 
 /**

@@ -1,5 +1,5 @@
 import { type Problem, problemAt } from '../domain/problem.ts';
-import { allocateReal, formatShape, type Precision, type RealArray, type Tensor } from '../domain/tensor.ts';
+import { formatShape, type Tensor } from '../domain/tensor.ts';
 
 /** A tensor of a shape that does not fit: says what was expected, in the contract's letters, and what came. */
 export function shapeProblem(pointer: string, expected: string, got: Tensor, hint = ''): Problem {
@@ -31,8 +31,4 @@ export function sharedIndices(count: number, valueAt: (index: number) => number)
   const indices = new Int32Array(new SharedArrayBuffer(count * 4));
   for (let index = 0; index < count; index++) indices[index] = valueAt(index);
   return indices;
-}
-
-export function zeros(precision: Precision, count: number): RealArray {
-  return allocateReal(precision, count);
 }

@@ -155,7 +155,7 @@ inline void attendFewQueries(const Call& call, size_t batch, size_t kvHead) {
   static thread_local Scratch scoreScratch, outputScratch;
   const size_t size = call.valueHeadSize;
   const std::vector<QueryRow> rows = rowsOfGroup(call, batch, kvHead);
-  const QueryRows queries(call, batch, kvHead, rows, call.scale);
+  const QueryRows queries(call, batch, rows, call.scale);
   float* s = scoreScratch.take(rows.size() * kRowStride);
   float* o = outputScratch.take(rows.size() * size);
   std::vector<float> top(rows.size(), kForbidden), sum(rows.size(), 0.0f), shrink(rows.size());

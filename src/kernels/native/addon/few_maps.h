@@ -15,7 +15,7 @@ inline void logitRow(const Call& call, size_t batch, size_t head, size_t query, 
   static thread_local Scratch scratch;
   float* s = scratch.take(kRowStride);
   const std::vector<QueryRow> rows{{head, query, rangeOf(call, batch, query)}};
-  const QueryRows one(call, batch, call.kvHeadOf(head), rows, stage == LogitStage::kRaw ? 1 : call.scale);
+  const QueryRows one(call, batch, rows, stage == LogitStage::kRaw ? 1 : call.scale);
   const RowPieces keys = keyPieces(call, batch, call.kvHeadOf(head));
   const size_t all = call.allKeys();
   for (size_t block = 0; block < all; block += kBlock) {

@@ -71,8 +71,8 @@ struct QueryRow {
 /// Queries of the heads that share one key/value head, and their logits by blocks of keys.
 class QueryRows {
  public:
-  QueryRows(const Call& call, size_t batch, size_t kvHead, const std::vector<QueryRow>& rows, float scale)
-      : call_(call), batch_(batch), kvHead_(kvHead), rows_(rows) {
+  QueryRows(const Call& call, size_t batch, const std::vector<QueryRow>& rows, float scale)
+      : call_(call), batch_(batch), rows_(rows) {
     static thread_local Scratch scratch;
     q_ = scratch.take(rows.size() * paddedSize());
     for (size_t r = 0; r < rows.size();) {
@@ -142,8 +142,6 @@ class QueryRows {
     }
   }
 
-  size_t count() const { return rows_.size(); }
-
  private:
   template <int kRows, typename Asks>
   void dotRows(size_t r, const Rows& keys, float* s, Asks& ahead) const {
@@ -178,7 +176,7 @@ class QueryRows {
   }
 
   const Call& call_;
-  const size_t batch_, kvHead_;
+  const size_t batch_;
   const std::vector<QueryRow>& rows_;
   float* q_;
 };

@@ -7,9 +7,6 @@
 
 namespace attention::ISA {
 
-/// A vector, of which `left` numbers are there: zeros beyond.
-inline Vec loadUpTo(const float* p, size_t left) { return left < kLanes ? loadFirst(p, left) : load(p); }
-
 /// Copies a row: too few numbers for a call of memmove to pay.
 inline void copyRow(const float* from, size_t count, float* to) {
   const size_t whole = count - count % kLanes;

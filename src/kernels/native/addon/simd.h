@@ -72,7 +72,6 @@ inline Vec loadFirst(const float* p, size_t count) {
 }
 inline Mask less(Vec a, Vec b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ); }
 inline Mask both(Mask a, Mask b) { return a & b; }
-inline Mask either(Mask a, Mask b) { return a | b; }
 inline bool any(Mask m) { return m != 0; }
 inline Vec select(Mask m, Vec yes, Vec no) { return {_mm512_mask_blend_ps(m, no.v, yes.v)}; }
 /// Lanes 0, 1, 2, ...
@@ -165,7 +164,6 @@ inline Vec loadFirst(const float* p, size_t count) {
 }
 inline Mask less(Vec a, Vec b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_LT_OQ)}; }
 inline Mask both(Mask a, Mask b) { return {_mm256_and_ps(a.m, b.m)}; }
-inline Mask either(Mask a, Mask b) { return {_mm256_or_ps(a.m, b.m)}; }
 inline bool any(Mask m) { return _mm256_movemask_ps(m.m) != 0; }
 inline Vec select(Mask m, Vec yes, Vec no) { return {_mm256_blendv_ps(no.v, yes.v, m.m)}; }
 /// Lanes 0, 1, 2, ...
@@ -247,7 +245,6 @@ inline Vec loadFirst(const float* p, size_t count) {
 }
 inline Mask less(Vec a, Vec b) { return {vcltq_f32(a.v, b.v)}; }
 inline Mask both(Mask a, Mask b) { return {vandq_u32(a.m, b.m)}; }
-inline Mask either(Mask a, Mask b) { return {vorrq_u32(a.m, b.m)}; }
 inline bool any(Mask m) { return vmaxvq_u32(m.m) != 0; }
 inline Vec select(Mask m, Vec yes, Vec no) { return {vbslq_f32(m.m, yes.v, no.v)}; }
 /// Lanes 0, 1, 2, ...

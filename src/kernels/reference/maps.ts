@@ -2,21 +2,43 @@ import { mapColumns } from '../../domain/call.ts';
 import type { RealArray } from '../../domain/tensor.ts';
 import { rowIndex } from '../heads.ts';
 import type { Job } from '../kernel.ts';
+import type { Part } from '../program.ts';
 import { Scratch } from '../scratch.ts';
 import { reportOverflow } from '../status.ts';
-import { logitRow } from './scores.ts';
+import { headsAsOperands, logitRow, type Operands } from './scores.ts';
 import { logitsToWeights, storedRow } from './softmax.ts';
 
 const rowScratch = new Scratch();
 const reducedScratch = new Scratch();
 
+/** Finds what is multiplied for the logits of a head. */
+export type OperandsOf = (job: Job, batch: number, head: number) => Operands;
+
+/** The parts that write logits and weights, which multiply the heads themselves where nothing else is said. */
+export function mapWriters(
+  operandsOf: OperandsOf = headsAsOperands,
+): Record<'logits' | 'weights', Part['run']> {
+  return {
+    logits: (job, batch, head, from, to) =>
+      writeLogits(job, batch, head, from, to, operandsOf(job, batch, head)),
+    weights: (job, batch, slot, from, to) => writeWeights(job, batch, slot, from, to, operandsOf),
+  };
+}
+
 /** Logits of the queries [from, to) of one head at the stage asked for, [B, H, L, S + E]. */
-export function writeLogits(job: Job, batch: number, head: number, from: number, to: number): void {
+function writeLogits(
+  job: Job,
+  batch: number,
+  head: number,
+  from: number,
+  to: number,
+  operands: Operands,
+): void {
   const { call } = job;
   const columns = mapColumns(call.sizes);
   const row = rowScratch.take(columns);
   for (let query = from; query < to; query++) {
-    logitRow(job, batch, head, query, call.returns.logits!, row);
+    logitRow(job, batch, head, query, call.returns.logits!, row, operands);
     const at = rowIndex(call, batch, head, query) * columns;
     const logits = job.memory.logits;
     let beyondRange = false;
@@ -33,7 +55,14 @@ export function writeLogits(job: Job, batch: number, head: number, from: number,
  * Weights of the selected queries [from, to) (positions in the selection) of one selected head, or reduced over
  * them, from the logits and the statistics that the output was made with: exp(logit - max) / sum.
  */
-export function writeWeights(job: Job, batch: number, slot: number, from: number, to: number): void {
+function writeWeights(
+  job: Job,
+  batch: number,
+  slot: number,
+  from: number,
+  to: number,
+  operandsOf: OperandsOf,
+): void {
   const { call, memory } = job;
   const selection = call.returns.weights!;
   const columns = mapColumns(call.sizes);
@@ -48,7 +77,7 @@ export function writeWeights(job: Job, batch: number, slot: number, from: number
     reduced.fill(0, 0, columns);
     for (let at = firstHead; at < lastHead; at++) {
       const head = selection.heads[at];
-      logitRow(job, batch, head, query, 'masked', row);
+      logitRow(job, batch, head, query, 'masked', row, operandsOf(job, batch, head));
       logitsToWeights(row, columns, storedRow(job, batch, head, query));
       for (let key = 0; key < columns; key++) {
         if (selection.reduce === 'max') reduced[key] = Math.max(reduced[key], row[key]);

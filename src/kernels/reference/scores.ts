@@ -1,21 +1,19 @@
-import { roundAllToBfloat16 } from '../../domain/bfloat16.ts';
-import { type AttentionCall, LOGIT_STAGES, type LogitStage } from '../../domain/call.ts';
+import { type AttentionCall, type HeadView, LOGIT_STAGES, type LogitStage } from '../../domain/call.ts';
 import type { RealArray } from '../../domain/tensor.ts';
 import { hasMasks, maskAllows, visibleFrom, visibleTo } from '../../domain/visibility.ts';
 import { headsOf, type KeyRun, keyRuns, kvHeadOf } from '../heads.ts';
 import type { Job } from '../kernel.ts';
-import { Scratch } from '../scratch.ts';
 import { reportOverflow } from '../status.ts';
 
-const queryScratch = new Scratch();
-const keyScratch = new Scratch();
+/** What is multiplied for the logits of one head of one sample. */
+export interface Operands {
+  readonly query: HeadView;
+  readonly keys: readonly KeyRun[];
+}
 
-/** A row as operands in bfloat16. */
-function rounded(x: RealArray, at: number, n: number, scratch: Scratch): Float64Array {
-  const row = scratch.take(n);
-  for (let c = 0; c < n; c++) row[c] = x[at + c];
-  roundAllToBfloat16(row, 0, n);
-  return row;
+/** Queries and keys as they are. */
+export function headsAsOperands(job: Job, batch: number, head: number): Operands {
+  return { query: headsOf(job, 'query'), keys: keyRuns(job, 'key', batch, kvHeadOf(job.call, head)) };
 }
 
 /** a·b over n elements, summed in float64. */
@@ -61,15 +59,14 @@ export function logitRow(
   query: number,
   stage: LogitStage,
   logits: Float64Array,
+  { query: q, keys }: Operands = headsAsOperands(job, batch, head),
 ): void {
   const { call } = job;
   const { sizes, score, visibility } = call;
   const reached = LOGIT_STAGES.indexOf(stage);
   const masked = stage === 'masked';
-  const q = headsOf(job, 'query');
   const queryAt = batch * q.batchStride + head * q.headStride + query * q.rowStride;
   const size = sizes.headSize;
-  const roundedQuery = call.precision === 'bfloat16' ? rounded(q.data, queryAt, size, queryScratch) : null;
 
   const from = masked ? visibleFrom(visibility, batch, query) : 0;
   const to = masked ? visibleTo(visibility, batch, query) : sizes.keys;
@@ -77,17 +74,14 @@ export function logitRow(
   if (masked) logits.fill(Number.NEGATIVE_INFINITY, 0, sizes.keys);
 
   let finite = true;
-  for (const run of keyRuns(job, 'key', batch, kvHeadOf(call, head))) {
+  for (const run of keys) {
     const isExtra = run.from >= sizes.keys;
     const first = isExtra ? run.from : Math.max(run.from, from);
     const last = isExtra ? run.to : Math.min(run.to, to);
     for (let key = first; key < last; key++) {
       if (!isExtra && looksAtMasks && !maskAllows(visibility, sizes.keys, batch, head, query, key)) continue;
       const keyAt = run.base + (key - run.from) * run.stride;
-      let logit =
-        roundedQuery === null
-          ? dot(q.data, queryAt, run.data, keyAt, size)
-          : dot(roundedQuery, 0, rounded(run.data, keyAt, size, keyScratch), 0, size);
+      let logit = dot(q.data, queryAt, run.data, keyAt, size);
       if (reached >= 1) logit *= score.scale;
       if (reached >= 2) logit = capped(logit, score.softcap);
       if (reached >= 3 && !isExtra) logit += addedBias(call, batch, head, query, key);

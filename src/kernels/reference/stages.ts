@@ -4,7 +4,7 @@ import { headShape, isPrepared, ROLES, type Role } from '../heads.ts';
 import { presentParts } from '../present.ts';
 import type { Part, StageProgram } from '../program.ts';
 import { gradKeyValue, gradQuery } from './gradients.ts';
-import { writeLogits, writeWeights } from './maps.ts';
+import { mapWriters, type OperandsOf } from './maps.ts';
 
 /** The work that a kernel does its own way; the rest of the way is the same for all. */
 export interface RowWork {
@@ -13,6 +13,8 @@ export interface RowWork {
   readonly prepareHeads: (role: Role) => Part['run'];
   readonly attend: Part['run'];
   readonly projectOutput: Part['run'];
+  /** What maps and logits multiply; the heads where not given. */
+  readonly operandsOf?: OperandsOf;
 }
 
 /**
@@ -21,6 +23,7 @@ export interface RowWork {
  */
 export function attentionStages(work: RowWork): readonly StageProgram[] {
   const { tileRows } = work;
+  const write = mapWriters(work.operandsOf);
   const queryGrid = (call: AttentionCall) => headGrid(call, 'query', tileRows);
   const always = () => true;
   const withGradients = (call: AttentionCall) => call.gradOutput !== null;
@@ -52,13 +55,13 @@ export function attentionStages(work: RowWork): readonly StageProgram[] {
           grid: (call) => weightGrid(call, tileRows),
           flopsPerRow: (call) => headsOfWeightRow(call) * logitFlops(call.sizes),
           applies: (call) => call.returns.weights !== null,
-          run: writeWeights,
+          run: write.weights,
         },
         {
           grid: queryGrid,
           flopsPerRow: ({ sizes }) => logitFlops(sizes),
           applies: (call) => call.returns.logits !== null,
-          run: writeLogits,
+          run: write.logits,
         },
         ...presentParts(tileRows),
       ],

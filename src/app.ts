@@ -4,6 +4,7 @@ import type { Config } from './config.ts';
 import { NAMED_SCHEMAS } from './contract/schemas/index.ts';
 import type { Engine } from './engine/engine.ts';
 import { answerClientError } from './http/client-errors.ts';
+import type { ConnectionTimes } from './http/connections.ts';
 import { compression } from './http/plugins/compression.ts';
 import { documentation } from './http/plugins/documentation.ts';
 import { leaveTogether } from './http/plugins/leave-together.ts';
@@ -32,12 +33,15 @@ export interface AppOptions {
   readonly engine: Engine;
   readonly store: LayerStore;
   readonly logger?: FastifyBaseLogger | undefined;
+  /** Where they are not the usual ones. */
+  readonly connectionTimes?: Partial<ConnectionTimes> | undefined;
 }
 
 const SECOND = 1000;
 
 /** The HTTP service around an engine and a store. It does not listen yet, and leaves both open when it closes. */
-export async function buildApp({ config, engine, store, logger }: AppOptions): Promise<FastifyInstance> {
+export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
+  const { config, engine, store, logger, connectionTimes } = options;
   const { limits, trustProxy } = config;
   const { name, version } = packageJson;
   const app = Fastify({
@@ -68,7 +72,7 @@ export async function buildApp({ config, engine, store, logger }: AppOptions): P
   await app.register(requestLog);
   await app.register(requestMetrics);
   await app.register(securityHeaders);
-  await app.register(lifecycle);
+  await app.register(lifecycle, { times: connectionTimes });
   await app.register(problems);
   await app.register(compression);
   await app.register(documentation, { version });

@@ -5,8 +5,10 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'undici';
 import { describe, expect, it } from 'vitest';
+import { LARGE_ANSWER, LARGE_ANSWER_BYTES, RawConnection } from '../support/raw-connection.ts';
 import { type ServiceProcess, startService } from '../support/service-process.ts';
 import { filled, post, SDPA, SMALL, send } from './support.ts';
 
@@ -84,6 +86,36 @@ describe('the process', () => {
     expect(reply.headers.connection).toBe('close');
     expect(await service.exited).toEqual({ code: 0, signal: null });
     await service.line('"stopped"');
+  });
+
+  it('sends answers to their ends when it is told to stop, to slow readers too', async () => {
+    const service = await startService();
+    const connections = await Promise.all(Array.from({ length: 3 }, () => RawConnection.open(service.url)));
+    for (const connection of connections) connection.write(LARGE_ANSWER);
+    await Promise.all(connections.map((connection) => once(connection.socket, 'readable')));
+    service.kill('SIGTERM');
+    await service.line('"stopping"');
+    // Long enough for whatever closes connections to have looked at these.
+    await sleep(300);
+    const answers = await Promise.all(connections.map((connection) => connection.answer()));
+    expect(answers.map((answer) => answer?.body.length)).toEqual(Array(3).fill(LARGE_ANSWER_BYTES));
+    expect(await service.exited).toEqual({ code: 0, signal: null });
+  });
+
+  it('does not wait for clients that have not asked for anything when it is told to stop', async () => {
+    const service = await startService();
+    const refused = await RawConnection.open(service.url);
+    refused.write(`POST ${SDPA} HTTP/1.1`, 'Host: a', 'Content-Type: text/csv', 'Content-Length: 9', '', '');
+    expect((await refused.answer())?.status).toBe(415);
+    const halfway = await RawConnection.open(service.url);
+    halfway.write('GET /health/live HTTP/1.1', 'Host: a', 'X-');
+    const silent = await RawConnection.open(service.url);
+    await sleep(100);
+    const startMs = performance.now();
+    service.kill('SIGTERM');
+    expect(await service.exited).toEqual({ code: 0, signal: null });
+    expect(performance.now() - startMs).toBeLessThan(5000);
+    for (const { socket } of [refused, halfway, silent]) socket.destroy();
   });
 
   it('loses nothing under load when it is told to stop', async () => {

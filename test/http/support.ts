@@ -1,9 +1,11 @@
+import type { Server } from 'node:http';
 import { setImmediate } from 'node:timers/promises';
 import type { FastifyBaseLogger } from 'fastify';
 import { type Dispatcher, request } from 'undici';
 import { buildApp } from '../../src/app.ts';
 import { DEFAULT_LIMITS, type Limits } from '../../src/domain/limits.ts';
 import { Engine, type EngineStats } from '../../src/engine/engine.ts';
+import type { ConnectionTimes } from '../../src/http/connections.ts';
 import { MemoryStore } from '../../src/store/memory.ts';
 import type { LayerStore } from '../../src/store/store.ts';
 
@@ -46,12 +48,14 @@ export interface ServiceOptions {
   readonly logger?: FastifyBaseLogger;
   readonly trustProxy?: readonly string[];
   readonly store?: LayerStore;
+  readonly connectionTimes?: Partial<ConnectionTimes>;
 }
 
 /** The service in this process, listening on a free port; `close` waits for every response. */
 export interface TestService {
   readonly url: string;
   readonly engine: Engine;
+  readonly server: Server;
   close(): Promise<void>;
 }
 
@@ -61,15 +65,17 @@ export async function listen({
   logger,
   trustProxy = [],
   store = new MemoryStore(),
+  connectionTimes,
 }: ServiceOptions = {}): Promise<TestService> {
   const config = { limits: { ...DEFAULT_LIMITS, ...limits }, trustProxy };
   const engine = new Engine({ threads, limits: config.limits });
   await engine.ready();
-  const app = await buildApp({ config, engine, store, logger });
+  const app = await buildApp({ config, engine, store, logger, connectionTimes });
   const url = await app.listen({ host: '127.0.0.1', port: 0 });
   return {
     url,
     engine,
+    server: app.server,
     close: async () => {
       await app.close();
       await engine.close();

@@ -1,8 +1,5 @@
-import type { Server } from 'node:http';
 import fp from 'fastify-plugin';
-
-/** How often connections that have become idle are looked for while stopping. */
-const IDLE_CHECK_MS = 50;
+import { CONNECTION_TIMES, Connections, type ConnectionTimes } from '../connections.ts';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -23,27 +20,25 @@ export class Lifecycle {
   }
 }
 
+export interface LifecycleOptions {
+  readonly times?: Partial<ConnectionTimes> | undefined;
+}
+
 /**
  * While stopping, every response asks its client to open no further request on this connection; otherwise a kept-alive
  * connection would hold up the close, or lose a request that crosses it.
  */
-export const lifecycle = fp(async (app) => {
+export const lifecycle = fp<LifecycleOptions>(async (app, { times }) => {
   app.decorate('lifecycle', new Lifecycle());
+  const connections = new Connections(app.server, { ...CONNECTION_TIMES, ...times }, ({ remoteAddress }) => {
+    app.log.info({ remote_address: remoteAddress }, 'client does not read its answer');
+  });
   app.addHook('preClose', async () => {
     app.lifecycle.stop();
-    closeWhatBecomesIdle(app.server);
+    connections.startClosing();
   });
   app.addHook('onSend', (_request, reply, _payload, done) => {
     if (app.lifecycle.stopping) reply.header('connection', 'close');
     done();
   });
 });
-
-/**
- * Node looks for idle connections once, when a server is told to close. One whose answer is out already, while the last
- * bytes of its refused body are still coming, becomes idle later and would hold up the close for as long as it is kept.
- */
-function closeWhatBecomesIdle(server: Server): void {
-  const timer = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS).unref();
-  server.once('close', () => clearInterval(timer));
-}

@@ -10,6 +10,7 @@ import { documentation } from './http/plugins/documentation.ts';
 import { leaveTogether } from './http/plugins/leave-together.ts';
 import { lifecycle } from './http/plugins/lifecycle.ts';
 import { problems, refuseUnroutable } from './http/plugins/problems.ts';
+import { requestHead } from './http/plugins/request-head.ts';
 import { childLoggerFactory, requestIdentity, requestIdOf } from './http/plugins/request-identity.ts';
 import { requestLog } from './http/plugins/request-log.ts';
 import { requestMetrics } from './http/plugins/request-metrics.ts';
@@ -55,7 +56,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     requestTimeout: 30 * SECOND,
     // Longer than gateways keep their side of an idle connection (60 s), or a request could cross its closing.
     keepAliveTimeout: 72 * SECOND,
-    http: { headersTimeout: 10 * SECOND, connectionsCheckingInterval: SECOND },
+    http: { headersTimeout: 10 * SECOND, connectionsCheckingInterval: SECOND, requireHostHeader: false },
     // What comes on a connection while the service stops has been accepted, and is answered.
     return503OnClosing: false,
     clientErrorHandler: answerClientError,
@@ -74,6 +75,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(securityHeaders);
   await app.register(lifecycle, { times: connectionTimes });
   await app.register(problems);
+  await app.register(requestHead);
   await app.register(compression);
   await app.register(documentation, { version });
   await app.register(computeRoutes, { engine, limits });

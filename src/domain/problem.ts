@@ -17,6 +17,7 @@ const CATALOGUE = {
   precondition_failed: { status: 412, title: 'A condition of the request does not hold' },
   body_too_large: { status: 413, title: 'The body is larger than this service takes' },
   unsupported_media_type: { status: 415, title: 'The body is in a format that this operation does not read' },
+  expectation_failed: { status: 417, title: 'The request expects what this service does not do' },
   invalid_tensor: { status: 422, title: 'A tensor cannot be used' },
   shape_mismatch: { status: 422, title: 'Shapes do not fit together' },
   mapping_mismatch: { status: 422, title: 'The file does not have the tensors of this mapping' },

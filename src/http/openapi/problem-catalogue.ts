@@ -19,7 +19,7 @@ function plain(meaning: string, remedy: string, detail: string): ProblemExplanat
 
 export const PROBLEM_EXPLANATIONS: Readonly<Record<ProblemCode, ProblemExplanation>> = {
   malformed_request: plain(
-    'The request could not be parsed: broken HTTP syntax, or an address with broken escapes.',
+    'The request could not be parsed: broken HTTP syntax, no Host, or an address with broken escapes.',
     'Use an HTTP/1.1 client library, and percent-encode the address.',
     'The request cannot be parsed as HTTP/1.1.',
   ),
@@ -89,6 +89,11 @@ export const PROBLEM_EXPLANATIONS: Readonly<Record<ProblemCode, ProblemExplanati
     'The body is in a format, or has a Content-Encoding, that this operation does not read.',
     'Send one of the types that the detail lists.',
     'Content-Type: expected one of application/json; got "text/csv".',
+  ),
+  expectation_failed: plain(
+    'The Expect header asks for something other than to be told when to send the body.',
+    'Leave Expect out, or send `Expect: 100-continue`.',
+    'Expect: expected "100-continue", or no such header; got "200-ok".',
   ),
   invalid_tensor: fault(
     'A tensor is ragged, or holds a number that cannot be used, such as NaN or one beyond the range of its type.',

@@ -44,9 +44,17 @@ export function emptyResponse(description: string, headers: object = {}) {
   return { description, type: 'null', headers: { ...requestIdHeader, ...headers } };
 }
 
-/** Problem responses by status, with an example of each code. */
+/** How every request may be refused before it comes to its route. */
+const HEAD_REFUSALS: readonly ProblemCode[] = [
+  'malformed_request',
+  'request_timeout',
+  'expectation_failed',
+  'headers_too_large',
+];
+
+/** Problem responses by status, with an example of each code; those of every route besides the ones that are named. */
 export function problemResponses(codes: readonly ProblemCode[], path: string): Record<number, object> {
-  const byStatus = Map.groupBy(codes, (code) => new Problem(code, '').status);
+  const byStatus = Map.groupBy([...HEAD_REFUSALS, ...codes], (code) => new Problem(code, '').status);
   return Object.fromEntries(
     [...byStatus].map(([status, group]) => [
       status,

@@ -10,7 +10,7 @@ import { readinessOf } from '../readiness.ts';
 import type { KserveContext } from './kserve.ts';
 import { MODEL_ADDRESSES, PLAIN, TAG } from './kserve-route.ts';
 
-const LIST_REFUSALS: readonly ProblemCode[] = ['headers_too_large', 'store_unavailable'];
+const LIST_REFUSALS: readonly ProblemCode[] = ['store_unavailable'];
 const REFUSALS: readonly ProblemCode[] = ['invalid_request', 'not_found', ...LIST_REFUSALS];
 
 /** What models there are, what each takes and gives, whether it takes requests, and what it has done. */

@@ -27,7 +27,7 @@ export async function serverRoutes(app: FastifyInstance, { engine, identity }: K
       description: 'The Open Inference Protocol, version 2, with the extensions that the answer lists.',
       response: {
         200: response('The description.', [INFERENCE_JSON], Type.Ref('ServerMetadata')),
-        ...inferenceErrors(['headers_too_large'], '/v2'),
+        ...inferenceErrors([], '/v2'),
       },
     },
     handler: async (_request, reply) =>
@@ -43,7 +43,7 @@ export async function serverRoutes(app: FastifyInstance, { engine, identity }: K
       description: 'Always 200: what does not answer is to be restarted.',
       response: {
         200: response('It does.', [INFERENCE_JSON], Type.Ref('ServerLive')),
-        ...inferenceErrors(['headers_too_large'], '/v2/health/live'),
+        ...inferenceErrors([], '/v2/health/live'),
       },
     },
     handler: async (_request, reply) =>
@@ -60,7 +60,7 @@ export async function serverRoutes(app: FastifyInstance, { engine, identity }: K
       response: {
         200: response('They should.', [INFERENCE_JSON], Type.Ref('ServerReady')),
         503: response('They should not, at the moment.', [INFERENCE_JSON], Type.Ref('ServerReady')),
-        ...inferenceErrors(['headers_too_large'], '/v2/health/ready'),
+        ...inferenceErrors([], '/v2/health/ready'),
       },
     },
     handler: async (_request, reply) => {

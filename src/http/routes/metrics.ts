@@ -74,7 +74,7 @@ export async function metricsRoutes(
         'hold, in the text format of Prometheus. Of this instance alone: scrape each of several.',
       response: {
         200: response('The metrics.', ['text/plain'], Type.String()),
-        ...problemResponses(['headers_too_large', 'internal_error'], '/metrics'),
+        ...problemResponses(['internal_error'], '/metrics'),
       },
     },
     handler: async (_request, reply) =>

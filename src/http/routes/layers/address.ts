@@ -24,7 +24,6 @@ export const READ_REFUSALS: readonly ProblemCode[] = [
   'invalid_request',
   'invalid_header',
   ...LAYER_REFUSALS,
-  'headers_too_large',
   'internal_error',
 ];
 

@@ -15,8 +15,4 @@ export function sessionIdOf({ params }: { readonly params: unknown }): string {
 export const SESSION_REFUSALS: readonly ProblemCode[] = ['not_found', 'session_lost', 'store_unavailable'];
 
 /** How a route without a body about one session may be refused. */
-export const READ_REFUSALS: readonly ProblemCode[] = [
-  ...SESSION_REFUSALS,
-  'headers_too_large',
-  'internal_error',
-];
+export const READ_REFUSALS: readonly ProblemCode[] = [...SESSION_REFUSALS, 'internal_error'];

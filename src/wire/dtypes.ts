@@ -140,9 +140,14 @@ export function unravel(element: number, shape: readonly number[]): number[] {
   return [rest, ...index];
 }
 
-/** What is wrong with a shape that a tensor says of itself, or undefined. Ranks run from 1 to 4. */
+/** Most axes that a tensor has. */
+export const MAX_RANK = 4;
+
+/** What is wrong with a shape that a tensor says of itself, or undefined. Ranks run from 1 to MAX_RANK. */
 export function faultOfShape(shape: readonly number[]): string | undefined {
-  if (shape.length < 1 || shape.length > 4) return `Expected 1 to 4 sizes; got ${shape.length}`;
+  if (shape.length < 1 || shape.length > MAX_RANK) {
+    return `Expected 1 to ${MAX_RANK} sizes; got ${shape.length}`;
+  }
   const wrong = shape.find((size) => !Number.isSafeInteger(size) || size < 0);
   if (wrong !== undefined) return `Expected sizes that are integers, 0 or more; got ${wrong}`;
   if (elementCount(shape) === undefined) return 'Expected a product of the sizes below 2^53; got more';

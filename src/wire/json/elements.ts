@@ -46,7 +46,7 @@ export class ElementReader {
   readonly #cursor: Cursor;
   readonly #numbers: DecimalScanner;
   readonly #locate: Locate;
-  readonly #native: NativeReader | null;
+  #native: NativeReader | null;
 
   /** Reads with `addon` what it reads, the rest and what has a fault in TypeScript; all of it where there is none. */
   constructor(
@@ -73,14 +73,21 @@ export class ElementReader {
     else this.#readFloat64Row(dtype);
   }
 
+  /** Reads a short row of float64; behind the first element that is more than `most` it stops, wherever the row ends. */
+  readFew(most: number): void {
+    this.#readFloat64Row('float64', most);
+  }
+
   /**
-   * Reads all rows at once, from the first bracket of nested arrays to after the last one. Returns their shape;
-   * undefined, with nothing read, where that is to be done row by row.
+   * Reads all rows at once, from the first bracket of nested arrays to after the last one; they have shape `known` where
+   * one is given. Returns their shape; undefined, with nothing read, where that is to be done row by row. Rows are then
+   * read in TypeScript: many short ones take less time than the way to the addon and back for each.
    */
-  readNested(dtype: DType): readonly number[] | undefined {
+  readNested(dtype: DType, known?: readonly number[]): readonly number[] | undefined {
     const scratch = NATIVE_SCRATCH[dtype];
-    const shape = scratch === undefined ? undefined : this.#native?.readNested(scratch);
-    if (shape !== undefined) this.count = elementCount(shape) ?? 0;
+    const shape = scratch === undefined ? undefined : this.#native?.readNested(scratch, known);
+    if (shape === undefined) this.#native = null;
+    else this.count = elementCount(shape) ?? 0;
     return shape;
   }
 
@@ -126,7 +133,7 @@ export class ElementReader {
     this.count = count;
   }
 
-  #readFloat64Row(dtype: Exclude<DType, 'float32' | 'bool'>): void {
+  #readFloat64Row(dtype: Exclude<DType, 'float32' | 'bool'>, most = Number.POSITIVE_INFINITY): void {
     const numbers = this.#numbers;
     const first = this.count;
     let out = float64Scratch.array;
@@ -143,7 +150,7 @@ export class ElementReader {
           : dtype === 'bfloat16'
             ? this.#narrow(BFLOAT16, start, position, ordinal, dtype)
             : this.#float64(start, position, ordinal, dtype);
-      position = this.#nextInRow(position, ordinal + 1);
+      position = ordinal < most ? this.#nextInRow(position, ordinal + 1) : 0;
     }
   }
 

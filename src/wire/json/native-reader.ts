@@ -1,3 +1,4 @@
+import { MAX_RANK } from '../dtypes.ts';
 import { type CodecAddon, Expected, ReadPlace, ReadStop } from '../native/addon.ts';
 import type { Cursor } from './cursor.ts';
 import type { DecimalScanner } from './decimal-scanner.ts';
@@ -5,7 +6,6 @@ import { nearestFloat64, nearestNarrow } from './nearest.ts';
 import { FLOAT32 } from './rounding.ts';
 import type { ElementScratch } from './scratch.ts';
 
-const MAX_RANK = 4;
 const place = new Float64Array(ReadPlace.length);
 
 /**
@@ -35,20 +35,25 @@ export class NativeReader {
     return this.#read(scratch, count) ? place[ReadPlace.count] : -1;
   }
 
-  /** Reads nested arrays from the first bracket to after the last one. Returns their shape, or undefined. */
-  readNested(scratch: ElementScratch): number[] | undefined {
+  /**
+   * Reads nested arrays from the first bracket to after the last one, of shape `known` where one is given. Returns their
+   * shape, or undefined.
+   */
+  readNested(scratch: ElementScratch, known: readonly number[] = []): number[] | undefined {
     place.fill(0);
-    if (!this.#read(scratch, 0)) return undefined;
+    place[ReadPlace.rank] = known.length;
+    if (!this.#read(scratch, 0, known)) return undefined;
     return Array.from(place.subarray(ReadPlace.sizes, ReadPlace.sizes + place[ReadPlace.rank]));
   }
 
-  #read(scratch: ElementScratch, count: number): boolean {
+  #read(scratch: ElementScratch, count: number, sizes: readonly number[] = []): boolean {
     const { bytes, end, position } = this.#cursor;
     place[ReadPlace.position] = position;
     place[ReadPlace.count] = count;
     place[ReadPlace.rowStart] = count;
     place[ReadPlace.expected] = Expected.value;
     place.fill(-1, ReadPlace.sizes, ReadPlace.sizes + MAX_RANK);
+    place.set(sizes, ReadPlace.sizes);
     for (;;) {
       const stop = this.#addon.readElements(bytes, end, place, scratch.array);
       if (stop === ReadStop.done) {

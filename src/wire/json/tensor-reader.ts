@@ -1,5 +1,5 @@
 import { type DType, type ElementKind, formatShape } from '../../domain/tensor.ts';
-import { onSharedMemory } from '../dtypes.ts';
+import { MAX_RANK, onSharedMemory } from '../dtypes.ts';
 import type { CodecAddon } from '../native/addon.ts';
 import { readArrays } from './arrays.ts';
 import { OPEN_BRACE, OPEN_BRACKET } from './ascii.ts';
@@ -10,7 +10,6 @@ import { ElementReader } from './elements.ts';
 import { DEFAULT_DTYPE, type LiftedTensor } from './lifted-tensor.ts';
 import { TensorObjectReader } from './tensor-object.ts';
 
-const MAX_RANK = 4;
 const FORMS = 'nested arrays of numbers or {"dtype", "shape", "data"}';
 
 /** Reads the tensors of one body, whichever form they have. */

@@ -87,11 +87,12 @@ class DataReader {
   read(): Elements {
     const cursor = this.#cursor;
     const { dtype } = this.#datatype;
+    const start = cursor.position;
     cursor.position++;
     cursor.skipWhitespace();
     this.#isNested = this.#shape.length > 1 && cursor.peek() === OPEN_BRACKET;
     if (this.#isNested) {
-      this.#readLevel(0);
+      this.#readNested(start);
     } else {
       this.#elements.readRow(dtype, true);
       this.#checkCount();
@@ -99,6 +100,15 @@ class DataReader {
     const elements = this.#elements.elements(dtype);
     this.#checkRange(elements);
     return onSharedMemory(elements);
+  }
+
+  /** Nested arrays from their first bracket on: all at once, or row by row where that cannot be done. */
+  #readNested(start: number): void {
+    const cursor = this.#cursor;
+    cursor.position = start;
+    if (this.#elements.readNested(this.#datatype.dtype, this.#shape) !== undefined) return;
+    cursor.position = start + 1;
+    this.#readLevel(0);
   }
 
   /** One array of the nesting, from after its opening bracket to after its closing one. */

@@ -27,7 +27,11 @@ export const EnvironmentSchema = Type.Object({
   DATA_DIR: Type.String({ minLength: 1, default: './data' }),
   /** Where registered layers are kept. */
   STORE: Type.Unsafe<StoreKind>({ type: 'string', enum: [...STORE_KINDS], default: STORE_KINDS[0] }),
-  REDIS_URL: Type.String({ pattern: '^rediss?://', default: 'redis://localhost:6379' }),
+  REDIS_URL: Type.String({
+    pattern: '^rediss?://',
+    description: 'a URL that begins with redis:// or rediss://',
+    default: 'redis://localhost:6379',
+  }),
   /** Worker threads; as many as there are processors for this process where not given. */
   THREADS: Type.Optional(Type.Integer({ minimum: 1, maximum: 1024 })),
   /** Name of a kernel that is preferred to all others for the calls that it computes. */
@@ -130,7 +134,7 @@ function expectation(setting: TObject['properties'][string]): string {
   if (setting.type === 'integer' && setting.maximum !== undefined) {
     return `an integer from ${setting.minimum} to ${setting.maximum}`;
   }
-  return 'a text that is not empty';
+  return setting.description ?? 'a text that is not empty';
 }
 
 function readAddresses(name: string, list: string): string[] {

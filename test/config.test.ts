@@ -87,6 +87,7 @@ describe('the configuration', () => {
     ['PORT', 'Infinity', 'expected an integer from 0 to 65535; got "Infinity".'],
     ['PORT', '', 'expected an integer from 0 to 65535; got "".'],
     ['HOST', '', 'expected a text that is not empty; got "".'],
+    ['REDIS_URL', 'http://x', 'expected a URL that begins with redis:// or rediss://; got "http://x".'],
     ['LOG_LEVEL', 'loud', 'expected one of fatal, error, warn, info, debug, trace, silent; got "loud".'],
     ['THREADS', '0', 'expected an integer from 1 to 1024; got "0".'],
     ['KERNEL', 'cuda', 'expected one of portable, native; got "cuda".'],

@@ -70,7 +70,8 @@ const LARGEST: Readonly<Partial<Record<DType, string>>> = {
 
 export function overflow(where: Location, dtype: DType, got: string): Problem {
   const largest = `Expected a number of magnitude at most ${LARGEST[dtype]} (${dtype}) at ${place(where)}`;
-  const advice = dtype === 'float64' ? '' : ' For larger ones send dtype "float64" with precision "float64".';
+  // In words that are true of every format, and of a float64 in a call of float32 too.
+  const advice = dtype === 'float64' ? '' : ' Elements of float64 with precision "float64" may be larger.';
   return invalidTensor(where.pointer, `${largest}; got ${got}.${advice}`);
 }
 

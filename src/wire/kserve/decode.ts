@@ -36,7 +36,7 @@ export function decodeInference(bytes: Uint8Array, options: DecodeOptions): Deco
       timeoutMs,
     } = readParameters(request.parameters ?? {}, fields, limits, inference?.inSequence);
     const outputs = readOutputs(request.outputs, envelope, fields, byDefault);
-    const placed = placeInputs(request.inputs, places, binary, fields);
+    const placed = placeInputs(request.inputs, places, binary, fields, inference?.inSequence);
     const precision: Precision = envelope.precision === 'float64' ? 'float64' : 'float32';
     const tensors: Record<string, Tensor> = {};
     for (const one of placed) {

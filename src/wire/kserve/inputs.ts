@@ -3,6 +3,7 @@ import type { TensorFields } from '../../contract/schemas/tensor.ts';
 import { suggest } from '../../contract/validation/suggest.ts';
 import { listWords } from '../../contract/validation/wording.ts';
 import { type Problem, type ProblemCode, problemAt } from '../../domain/problem.ts';
+import { quoted } from '../../domain/quoted.ts';
 import { type ElementKind, elementCount, formatShape } from '../../domain/tensor.ts';
 import { faultOfShape } from '../dtypes.ts';
 import { DATATYPE_NAMES, type Datatype, datatypeNamed } from './datatypes.ts';
@@ -33,6 +34,7 @@ export function placeInputs(
   places: DataPlaces,
   binary: Uint8Array | undefined,
   fields: TensorFields,
+  inSequence = false,
 ): readonly PlacedInput[] {
   const names = inputNames(fields);
   const taken = new Map<string, number>();
@@ -40,7 +42,7 @@ export function placeInputs(
   const placed = inputs.map((input, ordinal): PlacedInput => {
     const pointer = `/inputs/${ordinal}`;
     const path = names.get(input.name);
-    if (path === undefined) throw unknownInput(`${pointer}/name`, input.name, [...names.keys()]);
+    if (path === undefined) throw unknownInput(`${pointer}/name`, input.name, [...names.keys()], inSequence);
     const before = taken.get(path);
     if (before !== undefined) {
       const detail = `Expected each input once; got "${input.name}" again, after /inputs/${before}`;
@@ -112,8 +114,8 @@ function readDatatype(name: string, kind: ElementKind, pointer: string): Datatyp
   const datatype = datatypeNamed(name);
   if (datatype === undefined) {
     const strings = name === 'BYTES' ? ': strings are no input of any model' : '';
-    const got = JSON.stringify(name.slice(0, 64));
-    throw invalid(pointer, `Expected a datatype among ${DATATYPE_NAMES.join(', ')}; got ${got}${strings}`);
+    const expected = `Expected a datatype among ${DATATYPE_NAMES.join(', ')}`;
+    throw invalid(pointer, `${expected}; got ${quoted(name)}${strings}`);
   }
   if ((kind === 'bool') === (datatype.dtype === 'bool')) return datatype;
   const detail =
@@ -123,11 +125,14 @@ function readDatatype(name: string, kind: ElementKind, pointer: string): Datatyp
   throw invalid(pointer, detail, 'invalid_tensor');
 }
 
-function unknownInput(pointer: string, name: string, known: readonly string[]): Problem {
+function unknownInput(pointer: string, name: string, known: readonly string[], inSequence: boolean): Problem {
+  // The metadata lists what a call by itself takes.
+  const expected = inSequence
+    ? `Expected ${known.join(', ')} only, as a request of a sequence takes it`
+    : 'Expected an input of the model, which its metadata lists';
   const near = suggest(name, known);
   const hint = near.length === 0 ? '' : `; did you mean ${listWords(near.map((one) => `"${one}"`))}?`;
-  const got = JSON.stringify(name.slice(0, 64));
-  return invalid(pointer, `Expected an input of the model, which its metadata lists; got ${got}${hint}`);
+  return invalid(pointer, `${expected}; got ${quoted(name)}${hint}`);
 }
 
 function invalid(pointer: string, detail: string, code: ProblemCode = 'invalid_request'): Problem {

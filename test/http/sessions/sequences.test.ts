@@ -253,6 +253,16 @@ describe('a sequence', () => {
     expectRefused(await batched([[1, 2, 3]], {}), 422, /\[n, D\] or \[1, n, D\] with 4 numbers.*\[1, 1, 3\]/);
   });
 
+  it('takes embeddings only, whatever its model lists', async () => {
+    outputOf(await infer(first, START));
+    const [input] = (bodyOf(second, {}) as { inputs: object[] }).inputs;
+    const mask = { name: 'allow_mask', shape: [1, 3], datatype: 'BOOL', data: [true, true, true] };
+    const body = { inputs: [input, mask], parameters: { sequence_id: id } };
+    const words =
+      /^\/inputs\/1\/name: Expected embeddings only, as a request of a sequence takes it; got "allow_mask"/;
+    expectRefused(await post(inferUrl(), body), 400, words);
+  });
+
   it('gives maps, and takes outputs by name', async () => {
     outputOf(await infer(first, START));
     const body = bodyOf(second, { sequence_id: id, 'return.weights.reduce': 'mean' }, ['weights', 'output']);

@@ -10,7 +10,7 @@ const TRACEPARENT = `00-${TRACE}-00f067aa0ba902b7-01`;
 
 describe('headers', () => {
   let service: TestService;
-  const { logger, logged, lines } = recordLog();
+  const { logger, logged } = recordLog();
 
   beforeAll(async () => {
     service = await listen({ logger });
@@ -72,18 +72,6 @@ describe('headers', () => {
       expect(headers['content-security-policy'], path).toMatch(/default-src 'none'|default-src 'self'/);
       expect(headers['content-security-policy'], path).toContain('frame-ancestors');
     }
-  });
-
-  it('and bodies with secrets never reach the log', async () => {
-    const secret = 'CANARY-7d1f';
-    await post(
-      `${service.url}${SDPA}?key=${secret}`,
-      { ...SMALL, [secret]: secret },
-      { authorization: `Bearer ${secret}`, 'x-request-id': 'secret' },
-    );
-    await logged('secret');
-    expect(lines.filter((line) => JSON.stringify(line).includes(`Bearer ${secret}`))).toEqual([]);
-    expect(lines.filter((line) => String(line.path).includes(secret))).toEqual([]);
   });
 });
 

@@ -16,6 +16,7 @@ import {
 import type { FastifyReply } from 'fastify';
 import fp from 'fastify-plugin';
 import { Problem } from '../../domain/problem.ts';
+import { quoted } from '../../domain/quoted.ts';
 import { parseMediaType } from '../../wire/media-type.ts';
 import { RESPONSE_CODINGS, type ResponseCoding, readAcceptEncoding } from '../accept-encoding.ts';
 
@@ -69,7 +70,7 @@ export const compression = fp(async (app) => {
   app.addHook('onRequest', (request, _reply, done) => {
     const { best, identity } = readAcceptEncoding(request.headers['accept-encoding']);
     if (best !== undefined || identity) return done();
-    const got = JSON.stringify(request.headers['accept-encoding']?.slice(0, 80));
+    const got = quoted(String(request.headers['accept-encoding']));
     const detail = `Expected Accept-Encoding to allow identity or one of ${RESPONSE_CODINGS.join(', ')}; got ${got}.`;
     throw new Problem('not_acceptable', detail);
   });

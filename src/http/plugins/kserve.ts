@@ -2,6 +2,7 @@ import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import type { Limits } from '../../domain/limits.ts';
 import { Problem } from '../../domain/problem.ts';
+import { quoted } from '../../domain/quoted.ts';
 import type { Engine } from '../../engine/engine.ts';
 import type { Statistics } from '../../service/model-statistics.ts';
 import type { Model, Models } from '../../service/models.ts';
@@ -69,7 +70,7 @@ export function headerLengthOf({ headers }: FastifyRequest): number | undefined 
   if (header === undefined) return undefined;
   const length = typeof header === 'string' && /^\d{1,15}$/.test(header) ? Number(header) : undefined;
   if (length !== undefined) return length;
-  const got = JSON.stringify(String(header).slice(0, 40));
+  const got = quoted(String(header));
   throw new Problem(
     'invalid_header',
     `Inference-Header-Content-Length: expected a number of bytes, 0 or more; got ${got}.`,
@@ -80,7 +81,7 @@ function checkContentType(header: string): void {
   const mediaType = parseMediaType(header.trim());
   const charset = mediaType?.parameters.get('charset') ?? 'utf-8';
   if (MEDIA_TYPES.includes(mediaType?.essence ?? '') && /^utf-?8$/i.test(charset)) return;
-  const got = JSON.stringify(header.slice(0, 80));
+  const got = quoted(header);
   const detail = `Content-Type: expected ${MEDIA_TYPES.join(' or ')}, in UTF-8, or none; got ${got}.`;
   throw new Problem('unsupported_media_type', detail);
 }

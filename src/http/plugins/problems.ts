@@ -1,10 +1,14 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
-import { Problem } from '../../domain/problem.ts';
+import { Problem, type ProblemCode } from '../../domain/problem.ts';
+import { cut } from '../../domain/quoted.ts';
 import { INFERENCE_JSON, inferenceError, isInferencePath } from '../kserve-reply.ts';
 import { PROBLEM_MEDIA_TYPE, problemBody } from '../problem-details.ts';
 import { pathOf } from './request-log.ts';
 import { RouteTable } from './route-table.ts';
+
+/** Expected under load and while stopping, and speaking of the service alone; nothing has failed. */
+const TURNED_AWAY: ReadonlySet<ProblemCode> = new Set(['over_capacity', 'stopping', 'deadline_exceeded']);
 
 /**
  * Answers every refusal and failure, of routes, of unknown addresses and of wrong methods: as an RFC 9457 problem, or
@@ -20,8 +24,7 @@ export const problems = fp(async (app) => {
       return reply.hijack();
     }
     const problem = toProblem(error);
-    if (problem.status >= 500) request.log.error({ err: error, code: problem.code }, 'request failed');
-    else request.log.info({ code: problem.code, detail: problem.message }, 'request refused');
+    logProblem(problem, error, request);
     return sendProblem(problem, request, reply);
   });
 
@@ -29,7 +32,7 @@ export const problems = fp(async (app) => {
     const path = pathOf(request.url);
     const methods = routes.methodsAt(path);
     if (methods.length === 0) {
-      const detail = `There is nothing at ${path}; /docs and /openapi.json list every address.`;
+      const detail = `There is nothing at ${cut(path)}; /docs and /openapi.json list every address.`;
       return sendProblem(new Problem('not_found', detail), request, reply);
     }
     reply.header('allow', methods.join(', '));
@@ -43,6 +46,17 @@ export const problems = fp(async (app) => {
 export function refuseUnroutable(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
   reply.header('x-request-id', request.id);
   sendProblem(toProblem(error), request, reply);
+}
+
+/**
+ * What an operator is to know. Only the code of what is wrong with a request: its detail and pointers quote the body,
+ * which is not for the log; the caller has them, under the same request_id.
+ */
+function logProblem(problem: Problem, error: Error, request: FastifyRequest): void {
+  const { code, message: detail } = problem;
+  if (problem.status < 500) request.log.info({ code }, 'request refused');
+  else if (TURNED_AWAY.has(code)) request.log.warn({ code, detail }, 'request turned away');
+  else request.log.error({ err: error, code }, 'request failed');
 }
 
 function sendProblem(problem: Problem, request: FastifyRequest, reply: FastifyReply): FastifyReply {

@@ -1,6 +1,6 @@
 import fp from 'fastify-plugin';
 
-/** One line a request, when its response is out. Bodies and credentials are never logged. */
+/** One line a request, when its response is out. Bodies, queries and credentials are never logged, here or elsewhere. */
 export const requestLog = fp(async (app) => {
   app.addHook('onResponse', (request, reply, done) => {
     request.log.info(

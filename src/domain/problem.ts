@@ -1,3 +1,5 @@
+import { cut } from './quoted.ts';
+
 /**
  * Every way in which the service refuses or fails a request, in one table: the HTTP status and the title
  * of the RFC 9457 problem that the caller reads.
@@ -53,17 +55,30 @@ export interface ProblemData {
   readonly retryAfterSeconds?: number | undefined;
 }
 
-/** A request refused or failed in a way that the caller is told about. */
+/** Faults that a problem names at most. */
+export const MOST_FAULTS = 16;
+/** Characters of a detail, far more than our own words ever take, of a pointer, and of a name in it. */
+const LONGEST_DETAIL = 2048;
+const LONGEST_POINTER = 512;
+const LONGEST_TOKEN = 128;
+
+/**
+ * A request refused or failed in a way that the caller is told about. Its size is bounded, whatever the request holds:
+ * what is longer is cut, and faults beyond the first MOST_FAULTS are left out.
+ */
 export class Problem extends Error {
   readonly code: ProblemCode;
   readonly errors: readonly Fault[];
   readonly retryAfterSeconds: number | undefined;
 
   constructor(code: ProblemCode, detail: string, errors: readonly Fault[] = [], retryAfterSeconds?: number) {
-    super(detail);
+    super(cut(detail, LONGEST_DETAIL));
     this.name = 'Problem';
     this.code = code;
-    this.errors = errors;
+    this.errors = errors.slice(0, MOST_FAULTS).map((fault) => ({
+      pointer: cut(fault.pointer, LONGEST_POINTER),
+      detail: cut(fault.detail, LONGEST_DETAIL),
+    }));
     this.retryAfterSeconds = retryAfterSeconds;
   }
 
@@ -94,7 +109,7 @@ export function problemAt(code: ProblemCode, pointer: string, detail: string): P
   return new Problem(code, pointer === '' ? detail : `${pointer}: ${detail}`, [{ pointer, detail }]);
 }
 
-/** One part of a JSON Pointer, escaped by RFC 6901. */
+/** One part of a JSON Pointer, escaped by RFC 6901. A name longer than any of ours is cut. */
 export function pointerToken(key: string | number): string {
-  return String(key).replaceAll('~', '~0').replaceAll('/', '~1');
+  return cut(String(key), LONGEST_TOKEN).replaceAll('~', '~0').replaceAll('/', '~1');
 }

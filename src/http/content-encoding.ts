@@ -8,6 +8,7 @@ import {
   createZstdDecompress,
 } from 'node:zlib';
 import { Problem } from '../domain/problem.ts';
+import { quoted } from '../domain/quoted.ts';
 import type { BodyBudget } from './body.ts';
 
 /** What is decompressed in one go on zlib's threads. */
@@ -41,7 +42,7 @@ export function readContentEncoding(header: string | undefined): ContentCoding |
   if (codings.length === 0) return null;
   const coding = CONTENT_CODINGS.find((known) => known === codings[0]);
   if (coding !== undefined && codings.length === 1) return coding;
-  const got = coding === undefined ? JSON.stringify(header.slice(0, 40)) : 'several in a row';
+  const got = coding === undefined ? quoted(header) : 'several in a row';
   const expected = `one of ${CONTENT_CODINGS.join(', ')}, or "identity"`;
   throw new Problem('unsupported_media_type', `Content-Encoding: expected ${expected}; got ${got}.`);
 }

@@ -1,4 +1,5 @@
 import { Problem } from '../domain/problem.ts';
+import { quoted } from '../domain/quoted.ts';
 
 /**
  * The caller's deadline, in milliseconds from now; undefined where it names none. The engine caps it.
@@ -8,6 +9,6 @@ export function readDeadline(header: string | readonly string[] | undefined): nu
   if (header === undefined) return undefined;
   const deadline = typeof header === 'string' && /^\d{1,15}$/.test(header) ? Number(header) : 0;
   if (deadline > 0) return deadline;
-  const got = JSON.stringify(String(header).slice(0, 40));
+  const got = quoted(String(header));
   throw new Problem('invalid_header', `X-Deadline-Ms: expected a positive integer; got ${got}.`);
 }

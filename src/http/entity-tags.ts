@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { Problem } from '../domain/problem.ts';
+import { quoted } from '../domain/quoted.ts';
 import type { EntityTags, Preconditions } from '../service/preconditions.ts';
 
 /** One entity tag of a list, weak or strong (RFC 9110, section 8.8.3), behind elements that are empty (5.6.1.2). */
@@ -30,7 +31,7 @@ function readEntityTags(name: string, header: string | undefined, takesWeak: boo
   do {
     const match = TAG.exec(rest);
     if (match === null) {
-      const got = JSON.stringify(header.slice(0, 80));
+      const got = quoted(header);
       throw new Problem('invalid_header', `${name}: expected * or entity tags in double quotes; got ${got}.`);
     }
     if (takesWeak || match[1] === undefined) tags.push(match[2]);

@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import { Problem } from '../domain/problem.ts';
+import { quoted } from '../domain/quoted.ts';
 import { MODEL_VERSION, type Model } from '../service/models.ts';
 
 interface ModelParams {
@@ -18,7 +19,7 @@ export async function modelOf(
   const { model: name, version } = request.params as ModelParams;
   const found = await find(name);
   if (version === undefined || version === MODEL_VERSION) return found;
-  const shown = JSON.stringify(version.slice(0, 64));
+  const shown = quoted(version);
   if (!/^\d+$/.test(version)) {
     throw new Problem('invalid_request', `Expected a version that is an integer; got ${shown}.`);
   }

@@ -3,6 +3,7 @@ import { operationNamed } from '../contract/operations.ts';
 import type { ModelMetadata } from '../contract/schemas/inference.ts';
 import { isLayerName } from '../domain/layer-name.ts';
 import { Problem } from '../domain/problem.ts';
+import { quoted } from '../domain/quoted.ts';
 import type { ElementKind } from '../domain/tensor.ts';
 import { outputNames } from '../wire/kserve/outputs.ts';
 import type { Layers } from './layers.ts';
@@ -60,7 +61,7 @@ export class Models {
     } catch (error) {
       if (!(error instanceof Problem && error.code === 'not_found')) throw error;
     }
-    const shown = JSON.stringify(name.slice(0, 64));
+    const shown = quoted(name);
     throw new Problem('not_found', `There is no model ${shown}; GET /v2/models lists all.`);
   }
 

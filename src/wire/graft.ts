@@ -1,4 +1,5 @@
 import { pointerToken, problemAt } from '../domain/problem.ts';
+import { cut } from '../domain/quoted.ts';
 import type { Tensor } from '../domain/tensor.ts';
 import { isForbiddenName } from './names.ts';
 
@@ -46,7 +47,7 @@ function place(envelope: Record<string, unknown>, names: readonly string[], tens
       throw problemAt(
         'invalid_request',
         pointer,
-        `Expected an object, which holds the tensor ${names.at(-1)}`,
+        `Expected an object, which holds the tensor ${cut(names[names.length - 1])}`,
       );
     }
     parent = child as Record<string, unknown>;

@@ -1,4 +1,5 @@
 import { Problem } from '../domain/problem.ts';
+import { cut } from '../domain/quoted.ts';
 import { remembering } from '../domain/remembering.ts';
 import type { WireFormat } from './format.ts';
 import { json } from './json/format.ts';
@@ -59,12 +60,12 @@ export function formatForContentType(
   const format = decoders.find((candidate) => candidate.mediaType === mediaType?.essence);
   const supported = decoders.map((candidate) => candidate.mediaType).join(', ');
   if (format === undefined) {
-    const got = contentType === undefined ? 'no Content-Type' : `Content-Type ${contentType}`;
+    const got = contentType === undefined ? 'no Content-Type' : `Content-Type ${cut(contentType)}`;
     throw new Problem('unsupported_media_type', `Expected a body of ${supported}; got ${got}.`);
   }
   const charset = mediaType?.parameters.get('charset');
   if (charset !== undefined && !/^utf-?8$/i.test(charset)) {
-    const detail = `Expected ${format.mediaType} in UTF-8; got charset ${charset}.`;
+    const detail = `Expected ${format.mediaType} in UTF-8; got charset ${cut(charset)}.`;
     throw new Problem('unsupported_media_type', detail);
   }
   return format;
@@ -82,7 +83,7 @@ export function formatForAccept(
   const format = isAmongAll ? bestOfAll(accept) : bestFor(accept, encoders);
   if (format === undefined) {
     const offered = encoders.map(({ mediaType }) => mediaType).join(', ');
-    const detail = `Expected Accept to allow one of ${offered}; got ${accept}.`;
+    const detail = `Expected Accept to allow one of ${offered}; got ${cut(String(accept))}.`;
     throw new Problem('not_acceptable', detail);
   }
   return format;

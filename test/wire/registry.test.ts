@@ -43,6 +43,14 @@ describe('Content-Type', () => {
     expect(problem.message).toMatch(contentType ?? 'no Content-Type');
   });
 
+  test('is cut in the refusal where it is long', () => {
+    for (const start of ['text/', 'application/json; charset=']) {
+      const { message } = problemOf(() => formatForContentType(start + 'x'.repeat(14_000)));
+      expect(message).toMatch(/x…\.$/);
+      expect(message.length).toBeLessThan(250);
+    }
+  });
+
   test('another charset is a 415', () => {
     const problem = problemOf(() => formatForContentType('application/json; charset=latin1'));
     expect(problem.status).toBe(415);
@@ -67,4 +75,10 @@ describe('Accept', () => {
       expect(problem.message).toMatch(accept);
     },
   );
+
+  test('is cut in the refusal where it is long', () => {
+    const { message } = problemOf(() => formatForAccept(`text/${'x'.repeat(14_000)}`));
+    expect(message).toMatch(/x…\.$/);
+    expect(message.length).toBeLessThan(300);
+  });
 });

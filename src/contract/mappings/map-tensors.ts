@@ -1,4 +1,5 @@
-import { type Fault, Problem, pointerToken, problemAt } from '../../domain/problem.ts';
+import { type Fault, MOST_FAULTS, Problem, pointerToken, problemAt } from '../../domain/problem.ts';
+import { quoted } from '../../domain/quoted.ts';
 import { suggest } from '../validation/suggest.ts';
 import { listWords } from '../validation/wording.ts';
 import {
@@ -20,7 +21,6 @@ import { MAPPINGS } from './registry.ts';
 
 /** Looking for what was meant costs no more than this, whatever is sent. */
 const MOST_NAMES = 2000;
-const MOST_FAULTS = 16;
 const MOST_SHOWN = 4;
 
 /** A layer as it is found in a file. */
@@ -63,11 +63,11 @@ function unknownTensors(
 ): Problem {
   const known = Object.keys(naming);
   const errors = strangers.slice(0, MOST_FAULTS).map((name): Fault => {
-    const near = suggest(name.slice(base.length), known).map((one) => quote(`${base}${one}`));
+    const near = suggest(name.slice(base.length), known).map((one) => quoted(`${base}${one}`));
     const meant = near.length === 0 ? `it has ${known.join(', ')}` : `did you mean ${listWords(near)}?`;
     return {
       pointer: pointerTo(name),
-      detail: `Mapping ${mapping.name} computes nothing with ${quote(name)}; ${meant}`,
+      detail: `Mapping ${mapping.name} computes nothing with ${quoted(name)}; ${meant}`,
     };
   });
   const more = strangers.length === 1 ? '' : ` And ${strangers.length - 1} more.`;
@@ -92,13 +92,13 @@ function noFit(mapping: Mapping, prefix: string, candidates: readonly Candidate[
     const meant = near.get(name);
     return {
       pointer: pointerTo(name),
-      detail: `Missing; expected a tensor.${meant === undefined ? '' : ` The file has ${quote(meant)}.`}`,
+      detail: `Missing; expected a tensor.${meant === undefined ? '' : ` The file has ${quoted(meant)}.`}`,
     };
   });
-  const among = prefix === '' ? '' : ` at prefix ${quote(prefix)}`;
+  const among = prefix === '' ? '' : ` at prefix ${quoted(prefix)}`;
   const detail =
     `Mapping ${mapping.name} expects ${expectation(mapping)}${among}. ` +
-    `The file has ${wordNames(shapes)}, but not ${listWords(expected.slice(0, MOST_SHOWN).map(quote))}. `;
+    `The file has ${wordNames(shapes)}, but not ${listWords(expected.slice(0, MOST_SHOWN).map(quoted))}. `;
   return new Problem('mapping_mismatch', `${detail}${advice(mapping, prefix, shapes)}`.trim(), errors);
 }
 
@@ -112,7 +112,7 @@ function expectation({ namings }: Mapping): string {
 }
 
 function wordNames(shapes: Shapes): string {
-  const names = [...shapes.keys()].slice(0, MOST_SHOWN).map(quote);
+  const names = [...shapes.keys()].slice(0, MOST_SHOWN).map(quoted);
   if (shapes.size === 0) return 'no tensors';
   return `${shapes.size} ${shapes.size === 1 ? 'tensor' : 'tensors'}, ${names.join(', ')}${shapes.size > MOST_SHOWN ? ', …' : ''}`;
 }
@@ -125,7 +125,7 @@ function advice(mapping: Mapping, prefix: string, shapes: Shapes): string {
     if (prefixes.length === 0) continue;
     const near = suggest(prefix, prefixes);
     const shown = (near.length > 0 ? near : prefixes.slice(0, MOST_SHOWN)).map((one) =>
-      one === '' ? 'no prefix' : `prefix ${quote(one)}`,
+      one === '' ? 'no prefix' : `prefix ${quoted(one)}`,
     );
     const more = prefixes.length > shown.length ? ` (${prefixes.length} such prefixes)` : '';
     return `It would fit ${other === mapping ? '' : `mapping ${other.name} `}with ${listWords(shown)}${more}.`;
@@ -158,8 +158,6 @@ function nearNames(missing: readonly string[], shapes: Shapes): Map<string, stri
   }
   return near;
 }
-
-const quote = (name: string) => JSON.stringify(name.length > 96 ? `${name.slice(0, 96)}…` : name);
 
 function pointerTo(name: string): string {
   return `/${pointerToken(name)}`;

@@ -1,9 +1,8 @@
 import type { ErrorObject } from 'ajv';
-import { type Fault, pointerToken } from '../../domain/problem.ts';
+import { type Fault, MOST_FAULTS, pointerToken } from '../../domain/problem.ts';
+import { quoted } from '../../domain/quoted.ts';
 import { suggest } from './suggest.ts';
 import { listWords, type SchemaNode, wordSchema, wordValue } from './wording.ts';
-
-const MOST_FAULTS = 16;
 
 /**
  * Says in plain words where a body does not fit its schema. The errors must come from an Ajv with `verbose`, which
@@ -44,13 +43,13 @@ function below(error: ErrorObject, name: string): string {
 
 /** `Unknown field "scal"; did you mean "scale"?`, or what there is where none is near. */
 export function unknownName(what: 'field' | 'tensor', name: string, known: readonly string[]): string {
-  const shown = JSON.stringify(name.length > 64 ? `${name.slice(0, 64)}…` : name);
   const near = suggest(name, known);
-  if (near.length > 0) return `Unknown ${what} ${shown}; did you mean ${listWords(near.map(quote))}?`;
-  return `Unknown ${what} ${shown}; the ${what}s are ${known.join(', ')}.`;
+  const hint =
+    near.length > 0
+      ? `did you mean ${listWords(near.map(quoted))}?`
+      : `the ${what}s are ${known.join(', ')}.`;
+  return `Unknown ${what} ${quoted(name)}; ${hint}`;
 }
-
-const quote = (name: string) => JSON.stringify(name);
 
 /**
  * Ajv reports a failed union once for each of its branches and once for the whole. One message is enough: the

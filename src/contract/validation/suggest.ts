@@ -1,7 +1,7 @@
 /** Known names that were probably meant by an unknown one, nearest first. */
 export function suggest(unknown: string, known: readonly string[]): string[] {
-  const limit = Math.max(2, Math.floor(unknown.length / 3));
   const asked = fold(unknown);
+  const limit = Math.max(2, Math.floor(asked.length / 3));
   return known
     .map((name) => ({ name, distance: editDistance(asked, fold(name)) }))
     .filter(({ distance }) => distance <= limit)

@@ -1,3 +1,5 @@
+import { quoted } from '../../domain/quoted.ts';
+
 /** The part of JSON Schema that our schemas use and that messages speak of. */
 export interface SchemaNode {
   readonly $ref?: string;
@@ -76,7 +78,7 @@ function wordObject({ properties }: SchemaNode): string {
 /** What came, in words, cut short: `"2" (a string)`, `an array of 3`. */
 export function wordValue(value: unknown): string {
   if (typeof value === 'string') {
-    return `${JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value)} (a string)`;
+    return `${quoted(value)} (a string)`;
   }
   if (Array.isArray(value)) return `an array of ${value.length}`;
   if (typeof value !== 'object' || value === null) return String(value);

@@ -6,6 +6,7 @@ import {
 } from '../../contract/schemas/inference.ts';
 import { bodyValidator } from '../../contract/validation/body-validator.ts';
 import { Problem, type ProblemCode } from '../../domain/problem.ts';
+import { quoted } from '../../domain/quoted.ts';
 import { MODEL_VERSION } from '../../service/models.ts';
 import { json } from '../../wire/json/format.ts';
 import { modelOf } from '../kserve-model.ts';
@@ -104,7 +105,7 @@ export async function repositoryRoutes(
       const { parameters = {} } = readModelRequest<{ parameters: object }>(request);
       const [given] = Object.keys(parameters);
       if (given !== undefined) {
-        const detail = `Expected no parameters to load a model with; got ${JSON.stringify(given.slice(0, 64))}.`;
+        const detail = `Expected no parameters to load a model with; got ${quoted(given)}.`;
         throw new Problem('invalid_request', detail);
       }
       await open?.();

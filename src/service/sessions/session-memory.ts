@@ -1,4 +1,5 @@
 import { Problem } from '../../domain/problem.ts';
+import { quoted } from '../../domain/quoted.ts';
 import { bytesOf, type Session } from './session.ts';
 
 /** What a session without a token counts for, so that there is an end to them too. */
@@ -68,7 +69,7 @@ export class SessionMemory {
     if (session !== undefined) return session;
     const reason = this.#lost.get(id);
     if (reason !== undefined) throw lostProblem(reason);
-    const detail = `There is no session ${JSON.stringify(id)}. Sessions live only in the instance that began them.`;
+    const detail = `There is no session ${quoted(id)}. Sessions live only in the instance that began them.`;
     throw new Problem('not_found', detail);
   }
 

@@ -14,7 +14,7 @@ import { TensorReader } from './tensor-reader.ts';
  * the bytes into typed arrays on shared memory; the rest goes through JSON.parse.
  *
  * Throws `malformed_body` (400) for what is not JSON or nests too deep, `invalid_request` (400) for an envelope
- * above the limit, and `invalid_tensor` (422), each with a JSON Pointer.
+ * above the limit or a name longer than any, and `invalid_tensor` (422), each with a JSON Pointer.
  *
  * What comes out is the same, to the bit and to the word, with the addon and without.
  */

@@ -61,7 +61,7 @@ export class EnvelopeScanner<Kind, Lifted> {
 
   /**
    * Throws `malformed_body` (not JSON, nested too deep, a forbidden name), `invalid_request` (an envelope
-   * larger than the limit) and what `read` throws.
+   * larger than the limit, a name longer than any) and what `read` throws.
    */
   scan(fields: FieldNode<Kind>): ScannedBody<Lifted> {
     const cursor = this.#cursor;

@@ -1,8 +1,10 @@
+import { quoted } from '../../domain/quoted.ts';
 import { DTYPES, type DType, type ElementKind, elementCount, formatShape } from '../../domain/tensor.ts';
 import {
   ELEMENT_BYTES,
   type Elements,
   faultOfShape,
+  MAX_RANK,
   onSharedMemory,
   readLittleEndian,
   unravel,
@@ -15,7 +17,7 @@ import type { DecimalScanner } from './decimal-scanner.ts';
 import { describeValue, invalidTensor, type Location } from './element-faults.ts';
 import { ElementReader } from './elements.ts';
 import { DEFAULT_DTYPE, type LiftedTensor } from './lifted-tensor.ts';
-import { enterMember, peekString, readString, skipString } from './strings.ts';
+import { enterMember, LONGEST_WORD, peekString, readString, readWord, skipString } from './strings.ts';
 
 const MEMBERS = '{"dtype", "shape", "data"}';
 
@@ -98,10 +100,13 @@ export class TensorObjectReader {
     const accepted = DTYPES.filter((dtype) => (dtype === 'bool') === (kind === 'bool'));
     const expected = `Expected a dtype among ${accepted.join(', ')}`;
     if (cursor.peek() !== QUOTE) throw this.#notA(expected);
-    const dtype = readString(cursor);
+    const dtype = readWord(cursor);
+    if (dtype === undefined) {
+      throw invalidTensor(cursor.pointer(), `${expected}; got a string of more than ${LONGEST_WORD} bytes`);
+    }
     const known = accepted.find((candidate) => candidate === dtype);
     if (known !== undefined) return known;
-    let detail = `${expected}; got ${JSON.stringify(dtype)}`;
+    let detail = `${expected}; got ${quoted(dtype)}`;
     if (kind === 'bool') {
       detail += '. Numbers here could be meant as an additive bias, which goes in `bias`';
     } else if (dtype === 'bool') {
@@ -117,7 +122,11 @@ export class TensorObjectReader {
     const locate = (ordinal: number) => ({ pointer: cursor.pointer(ordinal), index: [ordinal] });
     // A few numbers take less time than the way to the addon and back.
     const sizes = new ElementReader(cursor, this.#numbers, locate, null);
-    sizes.readRow('float64', false);
+    sizes.readFew(MAX_RANK);
+    if (sizes.count > MAX_RANK) {
+      const detail = `Expected 1 to ${MAX_RANK} sizes; got more than ${MAX_RANK}`;
+      throw invalidTensor(cursor.pointer(), detail);
+    }
     const shape = Array.from(sizes.elements('float64'), (size) => size + 0);
     const fault = faultOfShape(shape);
     if (fault !== undefined) throw invalidTensor(cursor.pointer(), fault);

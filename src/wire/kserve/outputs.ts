@@ -3,6 +3,7 @@ import type { TensorFields } from '../../contract/schemas/tensor.ts';
 import { suggest } from '../../contract/validation/suggest.ts';
 import { listWords } from '../../contract/validation/wording.ts';
 import { type Problem, problemAt } from '../../domain/problem.ts';
+import { quoted } from '../../domain/quoted.ts';
 import type { RequestedOutput } from './inference.ts';
 
 /** Outputs, and the member of `return` that has each computed; undefined for what always is. */
@@ -77,7 +78,7 @@ function checkWeights(name: string, asked: unknown, pointer: string): void {
 function unknownOutput(name: string, known: readonly string[]): string {
   const near = suggest(name, known);
   const hint = near.length === 0 ? '' : `; did you mean ${listWords(near.map((one) => `"${one}"`))}?`;
-  return `Expected an output among ${known.join(', ')}; got ${JSON.stringify(name.slice(0, 64))}${hint}`;
+  return `Expected an output among ${known.join(', ')}; got ${quoted(name)}${hint}`;
 }
 
 function invalid(pointer: string, detail: string): Problem {

@@ -1,4 +1,5 @@
 import type { TensorFields } from '../../contract/schemas/tensor.ts';
+import { wordValue } from '../../contract/validation/wording.ts';
 import type { Limits } from '../../domain/limits.ts';
 import { type Problem, pointerToken, problemAt } from '../../domain/problem.ts';
 import { decodeJson } from '../json/decode.ts';
@@ -50,14 +51,13 @@ function isReserved(name: string): boolean {
 
 function readBinary({ binary_data_output: binary = false }: Readonly<Record<string, unknown>>): boolean {
   if (typeof binary === 'boolean') return binary;
-  throw invalid(`${POINTER}/binary_data_output`, `Expected true or false; got ${JSON.stringify(binary)}`);
+  throw invalid(`${POINTER}/binary_data_output`, `Expected true or false; got ${wordValue(binary)}`);
 }
 
 /** The protocol counts in microseconds; 0 is no timeout. */
 function readTimeout({ timeout = 0 }: Readonly<Record<string, unknown>>): number | undefined {
   if (typeof timeout !== 'number' || !Number.isSafeInteger(timeout) || timeout < 0) {
-    const got = JSON.stringify(timeout);
-    throw invalid(`${POINTER}/timeout`, `Expected microseconds, an integer >= 0; got ${got}`);
+    throw invalid(`${POINTER}/timeout`, `Expected microseconds, an integer >= 0; got ${wordValue(timeout)}`);
   }
   return timeout === 0 ? undefined : timeout / 1000;
 }

@@ -1,5 +1,7 @@
+import { wordValue } from '../../contract/validation/wording.ts';
 import type { Limits } from '../../domain/limits.ts';
 import { problemAt } from '../../domain/problem.ts';
+import { cut } from '../../domain/quoted.ts';
 import type { InferenceTarget } from '../format.ts';
 import { scanRequest, splitRequest } from './scan.ts';
 
@@ -85,8 +87,7 @@ function readId(given: unknown): bigint | string | null {
 }
 
 function described(value: unknown): string {
-  const text = value instanceof Written ? value.text : JSON.stringify(value);
-  return text.length > LONGEST_ID ? `${text.slice(0, LONGEST_ID)}…` : text;
+  return value instanceof Written ? cut(value.text) : wordValue(value);
 }
 
 function invalid(name: string, detail: string) {

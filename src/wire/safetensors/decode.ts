@@ -1,6 +1,7 @@
 import { unknownName } from '../../contract/validation/faults.ts';
 import { suggest } from '../../contract/validation/suggest.ts';
 import { Problem, pointerToken, problemAt } from '../../domain/problem.ts';
+import { quoted } from '../../domain/quoted.ts';
 import type { Precision, Tensor } from '../../domain/tensor.ts';
 import type { Decoded, DecodeOptions } from '../format.ts';
 import { json } from '../json/format.ts';
@@ -44,7 +45,7 @@ function decodeRequest(metadata: ReadonlyMap<string, string>, options: DecodeOpt
   if (request === undefined) {
     const [near] = [...metadata.keys()].filter((name) => suggest(name, [REQUEST]).length > 0);
     if (near === undefined) return { envelope: {}, tensors: {} };
-    const detail = `Expected the rest of the body as ${METADATA}.${REQUEST}; got ${JSON.stringify(near)}`;
+    const detail = `Expected the rest of the body as ${METADATA}.${REQUEST}; got ${quoted(near)}`;
     throw problemAt('invalid_request', `/${METADATA}/${pointerToken(near)}`, detail);
   }
   try {

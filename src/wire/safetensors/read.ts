@@ -1,4 +1,5 @@
 import { pointerToken, problemAt } from '../../domain/problem.ts';
+import { quoted } from '../../domain/quoted.ts';
 import { RecentMap } from '../../domain/recent-map.ts';
 import { elementCount, formatShape } from '../../domain/tensor.ts';
 import { type HeaderEntry, readHeader } from './header.ts';
@@ -127,7 +128,7 @@ function checkCoverage(entries: ReadonlyMap<string, HeaderEntry>, dataBytes: num
       throw malformed(`${expected}; got [${from}, ${to}]`, pointerTo(name, 'data_offsets'));
     }
     if (from !== covered) {
-      const after = covered === 0 ? '' : `, where the data of ${quote(previous)} ends`;
+      const after = covered === 0 ? '' : `, where the data of ${quoted(previous)} ends`;
       const expected = `Expected data that begins at byte ${covered}${after}: every byte belongs to one tensor`;
       throw malformed(`${expected}; got [${from}, ${to}]`, pointerTo(name, 'data_offsets'));
     }
@@ -141,7 +142,7 @@ function checkCoverage(entries: ReadonlyMap<string, HeaderEntry>, dataBytes: num
 
 function placeOf(name: string, { dtype, shape, from, to }: HeaderEntry): Place {
   if (!isStoredDType(dtype)) {
-    const got = quote(dtype);
+    const got = quoted(dtype);
     const expected = `Expected a dtype among ${STORED_DTYPES.join(', ')}`;
     throw malformed(`${expected}; got ${got}`, pointerTo(name, 'dtype'));
   }
@@ -165,12 +166,7 @@ function pointerTo(name: string, member: string): string {
   return `/${pointerToken(name)}/${member}`;
 }
 
-const LONGEST_NAME = 64;
 const MOST_SIZES = 8;
-
-function quote(name: string): string {
-  return JSON.stringify(name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME)}…` : name);
-}
 
 function wordShape(shape: readonly number[]): string {
   return formatShape(shape.length > MOST_SIZES ? [...shape.slice(0, MOST_SIZES), '…'] : shape);

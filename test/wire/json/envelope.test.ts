@@ -193,9 +193,29 @@ describe('nesting', () => {
   });
 });
 
+describe('a name longer than any field has', () => {
+  test.each([
+    ['letters', 'x'],
+    ['escapes', '\\u0041'],
+    ['other than ASCII', 'é'],
+  ])('of %s is refused before it is read', (_what, letter) => {
+    const name = letter.repeat(Math.ceil(257 / Buffer.byteLength(letter)));
+    const detail = 'Expected the name of a field; got one of more than 256 bytes at byte';
+    // The quote that is to end it is not even looked for.
+    refused(() => decode(`{"${name}}`), 'invalid_request', '', detail);
+    refused(() => decode(`{"projections":{"${name}":1}}`), 'invalid_request', '/projections', detail);
+    refused(() => decode(`{"query":{"${name}":1}}`), 'invalid_request', '/query', detail);
+  });
+
+  test('of 256 bytes is a name', () => {
+    const name = 'x'.repeat(256);
+    expect(decode(`{"${name}":1}`).envelope).toEqual({ [name]: 1 });
+  });
+});
+
 describe('an envelope above the limit', () => {
   const limits = { envelopeBytes: 1000 };
-  const large = (body: string, pointer: string, detail: RegExp) =>
+  const large = (body: string, pointer: string | RegExp, detail: RegExp) =>
     refused(() => decode(body, limits), 'invalid_request', pointer, detail);
   const numbers = `[${'0.5,'.repeat(500)}1]`;
 
@@ -209,7 +229,8 @@ describe('an envelope above the limit', () => {
     large(`{"a":[{"b":${numbers}}]}`, '/a', /at most 1000 bytes/);
     large(`{"tokens":"${'x'.repeat(990)}","b":1}`, '/tokens', /at least 992 bytes/);
     large(`{"a":"${'x'.repeat(800)}","b":"${'x'.repeat(300)}"}`, '/a', /at least 802 bytes/);
-    large(`{"${'x'.repeat(1001)}":1}`, `/${'x'.repeat(1001)}`, /at most 1000 bytes/);
+    const name = 'x'.repeat(250);
+    large(`{"${name}a":1,"${name}b":1,"${name}c":2,"${name}d":3}`, /^\/x{128}…$/, /at most 1000 bytes/);
     large(`{${' '.repeat(1000)}}`, '', /at most 1000 bytes/);
   });
 

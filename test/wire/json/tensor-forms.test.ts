@@ -179,7 +179,7 @@ describe('what is not a number', () => {
 
 describe('too large a number', () => {
   test('for float32: float64 is suggested', () => {
-    invalid('[[1,1e39]]', '/query/0/1', /at index \[0, 1\]; got 1e39\..*"float64" with precision "float64"/);
+    invalid('[[1,1e39]]', '/query/0/1', /at index \[0, 1\]; got 1e39\..*float64 with precision "float64"/);
     invalid('[-1e39]', '/query/0', 'got -1e39');
     invalid('[1e999]', '/query/0', 'got 1e999');
     invalid('[340282356779733661637539395458142568448]', '/query/0', '3.4028235e+38');
@@ -350,7 +350,10 @@ describe('{"dtype", "shape", "data"}', () => {
     invalid(object('float32', '[4294967296,4294967296]', '[]'), '/query/shape', 'below 2^53');
     invalid(object('float32', '[1e300]', '[]'), '/query/shape', 'got 1e+300');
     invalid(object('float32', '[]', '[1]'), '/query/shape', 'Expected 1 to 4 sizes; got 0');
-    invalid(object('float32', '[1,1,1,1,1]', '[1]'), '/query/shape', 'got 5');
+    invalid(object('float32', '[1,1,1,1,1]', '[1]'), '/query/shape', 'got more than 4');
+    // It stops at the fifth, whatever follows.
+    invalid('{"shape":[1,1,1,1,1,"x",}', '/query/shape', 'Expected 1 to 4 sizes; got more than 4');
+    malformed('{"shape":[1,1,1,1,],"data":[1]}', '/query/shape/4', "got ']'");
     invalid(object('float32', '[1,"2"]', '[1]'), '/query/shape/1', 'got a string');
     invalid(object('float32', '2', '[1,2]'), '/query/shape', 'Expected a shape, such as [2, 3]; got 2');
     invalid(object('float32', '[[1]]', '[1]'), '/query/shape/0', 'got an array');
@@ -381,6 +384,11 @@ describe('{"dtype", "shape", "data"}', () => {
     invalid('{"shape":[1],"data":[1],"data":[1]}', '/query/data', 'got it twice');
     invalid(object('float128', '[1]', '[1]'), '/query/dtype', /among float32, float64.*; got "float128"/);
     invalid('{"dtype":null}', '/query/dtype', 'got null');
+    const long = 'got a string of more than 256 bytes';
+    // The quote that is to end it is not even looked for.
+    invalid(`{"dtype":"${'x'.repeat(257)},}`, '/query/dtype', long);
+    invalid(`{"dtype":"${'\\"'.repeat(129)}"}`, '/query/dtype', long);
+    invalid(object('x'.repeat(256), '[1]', '[1]'), '/query/dtype', /got "x{96}…"$/);
     refused(() => decodeTensor('{"__proto__":[1]}'), 'malformed_body', '/query/__proto__', '__proto__');
     for (const text of [
       '{"shape":[1],"data":[1],}',

@@ -160,7 +160,7 @@ describe('inputs', () => {
       one({ datatype: 'FP64', data: [1, 1e39] }),
       'invalid_tensor',
       '/inputs/0/data/1',
-      /float64/,
+      /got 1e\+39\. Elements of float64 with precision "float64" may be larger\.$/,
     ],
     [
       'a fraction',
@@ -340,6 +340,20 @@ describe('parameters', () => {
       /only registered layers/,
     ],
     ['a timeout in words', { timeout: '1s' }, 'invalid_request', at('timeout'), /microseconds.*"1s"/],
+    [
+      'a timeout in many words',
+      { timeout: 's'.repeat(200_000) },
+      'invalid_request',
+      at('timeout'),
+      /got "s{96}…" \(a string\)$/,
+    ],
+    [
+      'binary_data_output in many words',
+      { binary_data_output: 's'.repeat(200_000) },
+      'invalid_request',
+      at('binary_data_output'),
+      /got "s{96}…" \(a string\)$/,
+    ],
     ['a negative timeout', { timeout: -1 }, 'invalid_request', at('timeout'), /microseconds.*-1/],
     [
       'a form in words',

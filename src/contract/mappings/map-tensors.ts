@@ -76,9 +76,9 @@ function unknownTensors(
 }
 
 function severalFit({ name }: Mapping, prefix: string, bases: readonly string[]): Problem {
-  const shown = bases.slice(0, MOST_SHOWN).map((base) => quote(base.replace(/\.$/, '')));
+  const shown = bases.slice(0, MOST_SHOWN).map((base) => quoted(base.replace(/\.$/, '')));
   const more = bases.length > shown.length ? ` (${bases.length} such prefixes)` : '';
-  const got = prefix === '' ? 'none' : quote(prefix);
+  const got = prefix === '' ? 'none' : quoted(prefix);
   const detail = `Expected the prefix of one layer of attention, for mapping ${name} ${listWords(shown)}${more}; got ${got}.`;
   return problemAt('mapping_mismatch', '/prefix', detail);
 }

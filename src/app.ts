@@ -1,3 +1,4 @@
+import { maxHeaderSize } from 'node:http';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import packageJson from '../package.json' with { type: 'json' };
 import type { Config } from './config.ts';
@@ -15,6 +16,7 @@ import { childLoggerFactory, requestIdentity, requestIdOf } from './http/plugins
 import { requestLog } from './http/plugins/request-log.ts';
 import { requestMetrics } from './http/plugins/request-metrics.ts';
 import { securityHeaders } from './http/plugins/security-headers.ts';
+import { targetOf } from './http/request-target.ts';
 import { computeRoutes } from './http/routes/compute.ts';
 import { healthRoutes } from './http/routes/health.ts';
 import { infoRoutes } from './http/routes/info.ts';
@@ -50,6 +52,9 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
     requestIdHeader: false,
     genReqId: requestIdOf,
+    rewriteUrl: targetOf,
+    // A route says itself what is wrong with a name, and none is longer than what the parser takes as headers.
+    routerOptions: { maxParamLength: maxHeaderSize },
     childLoggerFactory,
     trustProxy: trustProxy.length === 0 ? false : [...trustProxy],
     bodyLimit: limits.bodyBytes,

@@ -8,6 +8,7 @@ import { answerClientError } from './http/client-errors.ts';
 import type { ConnectionTimes } from './http/connections.ts';
 import { compression } from './http/plugins/compression.ts';
 import { documentation } from './http/plugins/documentation.ts';
+import { expectations } from './http/plugins/expectations.ts';
 import { leaveTogether } from './http/plugins/leave-together.ts';
 import { lifecycle } from './http/plugins/lifecycle.ts';
 import { problems, refuseUnroutable } from './http/plugins/problems.ts';
@@ -69,10 +70,13 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     // The compilers are set below; without these, Fastify would have loaded its own before that.
     schemaController: { compilersFactory: { buildValidator: neverAsked, buildSerializer: neverAsked } },
   });
+  // No operation reads a body of DELETE, which means nothing (RFC 9110, section 9.3.5), whatever type it is said to be of.
+  app.addHttpMethod('DELETE', { hasBody: false, overrideExisting: true });
   app.setValidatorCompiler(createValidatorCompiler());
   app.setSerializerCompiler(() => JSON.stringify);
   for (const schema of NAMED_SCHEMAS) app.addSchema(schema);
 
+  await app.register(expectations);
   await app.register(leaveTogether);
   await app.register(requestIdentity);
   await app.register(requestLog);

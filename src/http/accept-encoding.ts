@@ -1,3 +1,4 @@
+import { Problem } from '../domain/problem.ts';
 import { remembering } from '../domain/remembering.ts';
 
 /** Codings of responses, the preferred ones first. */
@@ -38,6 +39,18 @@ export function readAcceptEncoding(
     bestQuality = quality;
   }
   return { best, identity: (identity ?? any) !== 0 };
+}
+
+/**
+ * For routes that refuse, before anything is computed, what no answer could satisfy.
+ * @throws {Problem} not_acceptable where the header excludes `identity` and every coding.
+ */
+export function checkAcceptEncoding(header: string | undefined): void {
+  const { best, identity } = readAcceptEncoding(header);
+  if (best !== undefined || identity) return;
+  const got = JSON.stringify(header?.slice(0, 80));
+  const detail = `Expected Accept-Encoding to allow identity or one of ${RESPONSE_CODINGS.join(', ')}; got ${got}.`;
+  throw new Problem('not_acceptable', detail);
 }
 
 /** How much the codings are liked that a header names. */

@@ -24,7 +24,10 @@ export function announcedLength(header: string | undefined, limit: number): numb
   if (header === undefined) return undefined;
   const length = Number(header);
   if (length <= limit) return length;
-  throw new Problem('body_too_large', `The body may have ${limit} bytes; Content-Length says ${length}.`);
+  throw new Problem(
+    'body_too_large',
+    `The body may have ${limit} bytes here; Content-Length says ${length}.`,
+  );
 }
 
 /**
@@ -95,7 +98,8 @@ class GrowingBody {
   append(chunk: Uint8Array): void {
     const needed = this.#filled + chunk.length;
     const { limit } = this.#budget;
-    if (needed > limit) throw new Problem('body_too_large', `The body may have ${limit} bytes; more came.`);
+    if (needed > limit)
+      throw new Problem('body_too_large', `The body may have ${limit} bytes here; more came.`);
     if (needed > this.#buffer.length) this.#grow(Math.min(limit, Math.max(needed, this.#buffer.length * 2)));
     copyBytes(chunk, this.#buffer, this.#filled);
     this.#filled = needed;

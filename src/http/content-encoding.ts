@@ -66,7 +66,7 @@ export async function readDecompressed<Result>(
   const onData = (chunk: Buffer) => {
     received += chunk.length;
     if (received <= limit) return;
-    const detail = `The body may have ${limit} bytes; more came, and were still compressed.`;
+    const detail = `The body may have ${limit} bytes here; more came, and were still compressed.`;
     decompressor.destroy(new Problem('body_too_large', detail));
   };
   const forget = finished(source, { writable: false }, (error) => {

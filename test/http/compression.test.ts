@@ -122,6 +122,27 @@ describe('responses', () => {
     expect(gunzipSync(bytes).equals(plain.bytes)).toBe(true);
   });
 
+  it.each(['identity;q=0', '*;q=0', 'br, identity;q=0'])(
+    'of what computes nothing, or for a model, are sent all the same where no coding is left: %s',
+    async (acceptEncoding) => {
+      const one = { shape: [1, 1], datatype: 'FP32', data: [1] };
+      const infer = { inputs: ['query', 'key', 'value'].map((name) => ({ name, ...one })) };
+      for (const [path, body] of [
+        ['/v1/info'],
+        ['/metrics'],
+        ['/health/live'],
+        ['/v1/layers'],
+        ['/v2'],
+        ['/v2/models'],
+        ['/v2/models/scaled-dot-product-attention/infer', infer],
+      ] as const) {
+        const { status, headers } = await ask(path, acceptEncoding, body);
+        expect(status, path).toBe(200);
+        if (path.startsWith('/v2')) expect(headers).not.toHaveProperty('content-encoding');
+      }
+    },
+  );
+
   it('are refused before anything is computed where no coding is accepted', async () => {
     const { tilesComputed } = service.engine.stats();
     const { status, bytes } = await ask(SDPA, 'compress, *;q=0', SMALL);

@@ -159,6 +159,15 @@ describe('the OpenAPI document', () => {
     },
   );
 
+  it.each(EXAMPLES)(
+    '%s: the example %s with a field too many is refused',
+    async (operationId, _name, _path, value) => {
+      const reply = await submit(operationNamed(operationId), { ...value, nothing_of_the_kind: 1 });
+      expect(reply).toMatchObject({ status: 400, json: { code: 'invalid_request' } });
+      expect(reply.json.errors[0].pointer).toBe('/nothing_of_the_kind');
+    },
+  );
+
   it('has the numbers of its words', async () => {
     const run = async (operationId: string, name: string) => {
       const [, , path, value] = EXAMPLES.find(

@@ -1,5 +1,9 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import { Writable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { setImmediate } from 'node:timers/promises';
+import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { recordLog } from './record-log.ts';
 import { listen, post, SDPA, SMALL, send, type TestService } from './support.ts';
@@ -63,6 +67,15 @@ describe('headers', () => {
     expect(Number(compute)).toBeGreaterThan(0);
     const refused = await post(service.url + SDPA, { ...SMALL, causal: true });
     expect(refused.headers['server-timing']).toMatch(/^decode;dur=[\d.]+, queue;dur=0, compute;dur=0/);
+  });
+
+  it('close the connection after a body that is refused unread, if the caller asked for that', async () => {
+    const headers = { 'content-encoding': 'zstd' };
+    expect((await post(service.url + SDPA, SMALL, headers)).headers.connection).not.toBe('close');
+    const socket = connect(Number(new URL(service.url).port), '127.0.0.1').setEncoding('utf8');
+    const head = 'Host: a\r\nConnection: close\r\nContent-Encoding: zstd\r\nContent-Length: 2';
+    socket.write(`POST ${SDPA} HTTP/1.1\r\n${head}\r\n\r\n{}`);
+    expect(await text(socket)).toMatch(/^HTTP\/1.1 400 .*\r\nconnection: close\r\n/is);
   });
 
   it('keep browsers from running or framing what a response holds', async () => {

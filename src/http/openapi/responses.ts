@@ -44,17 +44,18 @@ export function emptyResponse(description: string, headers: object = {}) {
   return { description, type: 'null', headers: { ...requestIdHeader, ...headers } };
 }
 
-/** How every request may be refused before it comes to its route. */
-const HEAD_REFUSALS: readonly ProblemCode[] = [
+/** How a request to any address may be refused or fail, whatever its route. */
+const ANYWHERE: readonly ProblemCode[] = [
   'malformed_request',
   'request_timeout',
   'expectation_failed',
   'headers_too_large',
+  'internal_error',
 ];
 
-/** Problem responses by status, with an example of each code; those of every route besides the ones that are named. */
+/** Problem responses by status, with an example of each code: those of `codes`, and those of any address. */
 export function problemResponses(codes: readonly ProblemCode[], path: string): Record<number, object> {
-  const byStatus = Map.groupBy([...HEAD_REFUSALS, ...codes], (code) => new Problem(code, '').status);
+  const byStatus = Map.groupBy([...ANYWHERE, ...codes], (code) => new Problem(code, '').status);
   return Object.fromEntries(
     [...byStatus].map(([status, group]) => [
       status,

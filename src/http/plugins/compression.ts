@@ -15,10 +15,8 @@ import {
 } from 'node:zlib';
 import type { FastifyReply } from 'fastify';
 import fp from 'fastify-plugin';
-import { Problem } from '../../domain/problem.ts';
-import { quoted } from '../../domain/quoted.ts';
 import { parseMediaType } from '../../wire/media-type.ts';
-import { RESPONSE_CODINGS, type ResponseCoding, readAcceptEncoding } from '../accept-encoding.ts';
+import { type ResponseCoding, readAcceptEncoding } from '../accept-encoding.ts';
 
 /**
  * What is smaller goes as it is: it fits into three packets, and the way to zlib's threads and back takes longer than
@@ -64,17 +62,11 @@ const WHOLES = {
 
 /**
  * Compresses responses by Accept-Encoding where it pays: text of some length, on zlib's threads. Bytes of tensors,
- * plain or as base64, go as they are, unless the caller excludes `identity`.
+ * plain or as base64, go as they are, unless the caller excludes `identity`. Where it excludes every coding too, they go as
+ * they are all the same (RFC 9110, section 12.5.3, leaves that to the server): most answers are short or empty. The routes
+ * that compute have refused such a request first.
  */
 export const compression = fp(async (app) => {
-  app.addHook('onRequest', (request, _reply, done) => {
-    const { best, identity } = readAcceptEncoding(request.headers['accept-encoding']);
-    if (best !== undefined || identity) return done();
-    const got = quoted(String(request.headers['accept-encoding']));
-    const detail = `Expected Accept-Encoding to allow identity or one of ${RESPONSE_CODINGS.join(', ')}; got ${got}.`;
-    throw new Problem('not_acceptable', detail);
-  });
-
   app.addHook<Payload>('onSend', (request, reply, payload, done) => {
     if (request.method === 'HEAD' || payload == null || !mayBeCoded(reply)) return done();
     const { responseCodings } = request.routeOptions.config;

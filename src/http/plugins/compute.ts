@@ -9,6 +9,7 @@ import {
   formatForAccept,
   formatForContentType,
 } from '../../wire/registry.ts';
+import { checkAcceptEncoding } from '../accept-encoding.ts';
 import { readContentEncoding } from '../content-encoding.ts';
 import { intake } from './intake.ts';
 
@@ -38,6 +39,7 @@ export const compute = fp<ComputeOptions>(async (scope, options) => {
     headers['content-type'] ??= DECODERS[0].mediaType;
     const body = formatForContentType(headers['content-type']);
     readContentEncoding(headers['content-encoding']);
+    checkAcceptEncoding(headers['accept-encoding']);
     request.formats = { body, answer: formatForAccept(headers.accept) };
     done();
   });

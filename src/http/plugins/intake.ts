@@ -76,8 +76,9 @@ export const intake = fp<IntakeOptions>(async (scope, { engine, limits, mediaTyp
   }
 
   scope.addHook('onSend', (request, reply, _payload, done) => {
-    // Fastify closes the connection after an unread body; readBody has taken care of that.
-    if (!scope.lifecycle.stopping && reply.hasHeader('connection')) reply.removeHeader('connection');
+    // Fastify closes the connection after an unread body; readBody has taken care of that. Who asked for a close is told.
+    const isKept = reply.raw.shouldKeepAlive && !scope.lifecycle.stopping;
+    if (isKept && reply.hasHeader('connection')) reply.removeHeader('connection');
     if (request.ticket !== null) reply.header('server-timing', serverTiming(request.ticket.timings));
     done();
   });

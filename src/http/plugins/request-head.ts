@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import fp from 'fastify-plugin';
 import { Problem } from '../../domain/problem.ts';
+import { quoted } from '../../domain/quoted.ts';
 
 /** The expectation that there is, as Node looks for it; it has met it before a request comes here. */
 const CONTINUE = /(?:^|\W)100-continue(?:$|\W)/i;
@@ -25,6 +26,6 @@ function faultIn({ httpVersion, headers: { host, expect } }: IncomingMessage): P
     return new Problem('malformed_request', 'Host: expected the name of the service; the header is missing.');
   }
   if (expect === undefined || CONTINUE.test(expect)) return undefined;
-  const got = JSON.stringify(expect.slice(0, 40));
+  const got = quoted(expect);
   return new Problem('expectation_failed', `Expect: expected "100-continue", or no such header; got ${got}.`);
 }

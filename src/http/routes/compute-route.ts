@@ -1,5 +1,5 @@
 import { type TSchema, Type } from '@sinclair/typebox';
-import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchemaCompiler } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Layer } from '../../contract/layer.ts';
 import { operationNamed } from '../../contract/operations.ts';
 import type { ProblemCode } from '../../domain/problem.ts';
@@ -40,7 +40,6 @@ export const REFUSALS: readonly ProblemCode[] = [
   'empty_row',
   'numeric_overflow',
   'over_budget',
-  'internal_error',
   'worker_lost',
   'over_capacity',
   'stopping',
@@ -69,7 +68,6 @@ export function addComputeRoute(scope: FastifyInstance, route: ComputeRoute): vo
         ...problemResponses([...REFUSALS, ...(route.layer?.refusals ?? [])], route.url),
       },
     },
-    validatorCompiler: bodyUnchecked(scope),
     handler: async (request: FastifyRequest, reply: FastifyReply) => {
       const answerFormat = responseFormat(request);
       const ticket = ticketOf(request);
@@ -83,9 +81,4 @@ export function addComputeRoute(scope: FastifyInstance, route: ComputeRoute): vo
       return asBytes(reply, answerFormat.mediaType, bytes);
     },
   });
-}
-
-/** The validators of a scope for everything but the body, which is bytes here: whoever reads them checks it. */
-export function bodyUnchecked(scope: FastifyInstance): FastifySchemaCompiler<unknown> {
-  return (part) => (part.httpPart === 'body' ? () => true : scope.validatorCompiler!(part));
 }

@@ -35,7 +35,7 @@ export async function infoRoutes(
         'What this instance is, the limits that its problems speak of, and what its engine is doing.',
       response: {
         200: response('The description.', ['application/json'], Type.Ref('Info')),
-        ...problemResponses(['internal_error'], '/v1/info'),
+        ...problemResponses([], '/v1/info'),
       },
     },
     handler: async (_request, reply) =>

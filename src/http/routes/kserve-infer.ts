@@ -58,8 +58,6 @@ export async function inferRoutes(scope: FastifyInstance, context: KserveContext
           ...inferenceErrors(INFER_REFUSALS, url),
         },
       },
-      // The body is bytes here, which whoever reads them checks, on whatever thread that is.
-      validatorCompiler: () => () => true,
       handler: (request, reply) => infer(request, reply, context),
     });
   }

@@ -84,8 +84,12 @@ export async function modelRoutes(
         params,
         response: {
           200: response('It does.', [INFERENCE_JSON], Type.Ref('ModelReady')),
-          503: response('It does not, at the moment.', [INFERENCE_JSON], Type.Ref('ModelReady')),
           ...inferenceErrors(REFUSALS, `${url}/ready`),
+          503: response(
+            'It does not, at the moment, or the store that knows cannot be reached.',
+            [INFERENCE_JSON],
+            Type.Union([Type.Ref('ModelReady'), Type.Ref('InferenceError')]),
+          ),
         },
       },
       handler: async (request, reply) => {

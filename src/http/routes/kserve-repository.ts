@@ -13,6 +13,7 @@ import { modelOf } from '../kserve-model.ts';
 import { INFERENCE_JSON, sendInferenceJson } from '../kserve-reply.ts';
 import { inferenceErrors } from '../openapi/inference-responses.ts';
 import { response } from '../openapi/responses.ts';
+import { jsonBodies } from '../plugins/json-bodies.ts';
 import { readinessOf } from '../readiness.ts';
 import type { KserveContext } from './kserve.ts';
 import { PLAIN, TAG } from './kserve-route.ts';
@@ -21,6 +22,7 @@ const REFUSALS: readonly ProblemCode[] = [
   'malformed_body',
   'invalid_request',
   'body_too_large',
+  'unsupported_media_type',
   'store_unavailable',
 ];
 const MODEL_REFUSALS: readonly ProblemCode[] = [...REFUSALS, 'not_found', 'layer_damaged'];
@@ -34,14 +36,7 @@ export async function repositoryRoutes(
   { engine, models, limits }: KserveContext,
 ): Promise<void> {
   const find = (name: string) => models.find(name);
-  // Whatever type a client names, or none, these bodies are JSON.
-  app.removeAllContentTypeParsers();
-  const bodyLimit = limits.envelopeBytes;
-  app.addContentTypeParser(
-    '*',
-    { parseAs: 'buffer', bodyLimit },
-    async (_request: unknown, body: Buffer) => body,
-  );
+  await app.register(jsonBodies, { limits });
 
   const readBody = (schema: TSchema) => {
     const faultOf = bodyValidator(schema);
@@ -55,10 +50,8 @@ export async function repositoryRoutes(
   };
   const readIndexRequest = readBody(RepositoryIndexRequestSchema);
   const readModelRequest = readBody(RepositoryModelRequestSchema);
-  const checkedHere = { validatorCompiler: () => () => true } as const;
 
   app.post('/v2/repository/index', {
-    ...checkedHere,
     config: PLAIN,
     schema: {
       operationId: 'indexRepository',
@@ -85,7 +78,6 @@ export async function repositoryRoutes(
   });
 
   app.post('/v2/repository/models/:model/load', {
-    ...checkedHere,
     config: PLAIN,
     schema: {
       operationId: 'loadModel',
@@ -114,7 +106,6 @@ export async function repositoryRoutes(
   });
 
   app.post('/v2/repository/models/:model/unload', {
-    ...checkedHere,
     config: PLAIN,
     schema: {
       operationId: 'unloadModel',

@@ -74,7 +74,7 @@ export async function metricsRoutes(
         'hold, in the text format of Prometheus. Of this instance alone: scrape each of several.',
       response: {
         200: response('The metrics.', ['text/plain'], Type.String()),
-        ...problemResponses(['internal_error'], '/metrics'),
+        ...problemResponses([], '/metrics'),
       },
     },
     handler: async (_request, reply) =>

@@ -20,12 +20,7 @@ export function layerNameOf({ params }: { readonly params: unknown }): string {
 export const LAYER_REFUSALS: readonly ProblemCode[] = ['not_found', 'store_unavailable'];
 
 /** How a route without a body about one layer may be refused. */
-export const READ_REFUSALS: readonly ProblemCode[] = [
-  'invalid_request',
-  'invalid_header',
-  ...LAYER_REFUSALS,
-  'internal_error',
-];
+export const READ_REFUSALS: readonly ProblemCode[] = ['invalid_request', 'invalid_header', ...LAYER_REFUSALS];
 
 const ETag = Type.String({ description: 'The etag of the layer, in double quotes.' });
 

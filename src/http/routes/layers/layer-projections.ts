@@ -4,7 +4,7 @@ import type { Engine } from '../../../engine/engine.ts';
 import type { Layers } from '../../../service/layers.ts';
 import { formatForAccept } from '../../../wire/registry.ts';
 import { safetensors } from '../../../wire/safetensors/format.ts';
-import { problemResponses, response } from '../../openapi/responses.ts';
+import { emptyResponse, problemResponses, response } from '../../openapi/responses.ts';
 import { releaseAtEnd } from '../../release-at-end.ts';
 import { LayerParams, layerHeaders, layerNameOf, READ_REFUSALS } from './address.ts';
 import { sendUnlessKnown } from './conditional.ts';
@@ -36,6 +36,7 @@ export function addLayerProjections(scope: FastifyInstance, { engine, layers }: 
           Type.Unsafe({ type: 'string', format: 'binary' }),
           layerHeaders,
         ),
+        304: emptyResponse('It is the file that If-None-Match names.', layerHeaders),
         ...problemResponses(
           [
             ...READ_REFUSALS,

@@ -19,7 +19,7 @@ export function addLayerResources(scope: FastifyInstance, layers: Layers): void 
       description: 'By name, with options and shapes, and without the numbers.',
       response: {
         200: response('The layers.', JSON_TYPE, Type.Ref('LayerList')),
-        ...problemResponses(['internal_error', 'store_unavailable'], '/v1/layers'),
+        ...problemResponses(['store_unavailable'], '/v1/layers'),
       },
     },
     handler: async (_request, reply) => {

@@ -9,7 +9,7 @@ import { safetensors } from '../../../wire/safetensors/format.ts';
 import { entityTag, readPreconditions } from '../../entity-tags.ts';
 import { computeHeaders, problemResponses, response } from '../../openapi/responses.ts';
 import { requestFormat, ticketOf } from '../../plugins/compute.ts';
-import { bodyUnchecked, REFUSALS } from '../compute-route.ts';
+import { REFUSALS } from '../compute-route.ts';
 import { LayerParams, layerHeaders, layerNameOf } from './address.ts';
 
 const ADDRESS = '/v1/layers/:layer';
@@ -58,7 +58,6 @@ export function addPutLayer(scope: FastifyInstance, layers: Layers): void {
         ),
       },
     },
-    validatorCompiler: bodyUnchecked(scope),
     handler: async (request, reply) => {
       const name = layerNameOf(request);
       const format = requestFormat(request).name;

@@ -13,6 +13,3 @@ export function sessionIdOf({ params }: { readonly params: unknown }): string {
 
 /** How a route about one session may be refused, besides what its body may be refused for. */
 export const SESSION_REFUSALS: readonly ProblemCode[] = ['not_found', 'session_lost', 'store_unavailable'];
-
-/** How a route without a body about one session may be refused. */
-export const READ_REFUSALS: readonly ProblemCode[] = [...SESSION_REFUSALS, 'internal_error'];

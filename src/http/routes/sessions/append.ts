@@ -5,7 +5,7 @@ import { DECODERS } from '../../../wire/registry.ts';
 import { asBytes } from '../../as-bytes.ts';
 import { computeHeaders, problemResponses, response } from '../../openapi/responses.ts';
 import { requestFormat, responseFormat, ticketOf } from '../../plugins/compute.ts';
-import { bodyUnchecked, PRODUCED, REFUSALS } from '../compute-route.ts';
+import { PRODUCED, REFUSALS } from '../compute-route.ts';
 import { SESSION_REFUSALS, SessionParams, sessionIdOf } from './address.ts';
 
 const ADDRESS = '/v1/sessions/:session_id/append';
@@ -39,7 +39,6 @@ export function addAppend(scope: FastifyInstance, sessions: Sessions): void {
         ),
       },
     },
-    validatorCompiler: bodyUnchecked(scope),
     handler: async (request, reply) => {
       const answerFormat = responseFormat(request);
       const append = {

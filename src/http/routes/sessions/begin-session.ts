@@ -6,7 +6,7 @@ import { bodyValidator } from '../../../contract/validation/body-validator.ts';
 import type { Sessions } from '../../../service/sessions/sessions.ts';
 import { computeHeaders, problemResponses, response } from '../../openapi/responses.ts';
 import { requestFormat, ticketOf } from '../../plugins/compute.ts';
-import { bodyUnchecked, REFUSALS } from '../compute-route.ts';
+import { REFUSALS } from '../compute-route.ts';
 
 const ADDRESS = '/v1/sessions';
 
@@ -50,7 +50,6 @@ export function addBeginSession(scope: FastifyInstance, sessions: Sessions): voi
         ),
       },
     },
-    validatorCompiler: bodyUnchecked(scope),
     handler: async (request, reply) => {
       const { name } = requestFormat(request);
       const ticket = ticketOf(request);

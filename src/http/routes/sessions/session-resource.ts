@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox';
 import type { FastifyInstance } from 'fastify';
 import type { Sessions } from '../../../service/sessions/sessions.ts';
 import { emptyResponse, problemResponses, response } from '../../openapi/responses.ts';
-import { READ_REFUSALS, SessionParams, sessionIdOf } from './address.ts';
+import { SESSION_REFUSALS, SessionParams, sessionIdOf } from './address.ts';
 
 const ADDRESS = '/v1/sessions/:session_id';
 
@@ -17,7 +17,7 @@ export function addSessionResource(scope: FastifyInstance, sessions: Sessions): 
       params: SessionParams,
       response: {
         200: response('The session.', ['application/json'], Type.Ref('Session')),
-        ...problemResponses(READ_REFUSALS, ADDRESS),
+        ...problemResponses(SESSION_REFUSALS, ADDRESS),
       },
     },
     handler: async (request, reply) =>
@@ -35,7 +35,7 @@ export function addSessionResource(scope: FastifyInstance, sessions: Sessions): 
       response: {
         204: emptyResponse('It is gone.'),
         ...problemResponses(
-          READ_REFUSALS.filter((code) => code !== 'store_unavailable'),
+          SESSION_REFUSALS.filter((code) => code !== 'store_unavailable'),
           ADDRESS,
         ),
       },

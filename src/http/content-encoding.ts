@@ -1,15 +1,9 @@
 import { finished, type Readable } from 'node:stream';
-import {
-  constants,
-  createBrotliDecompress,
-  createGunzip,
-  createInflate,
-  createInflateRaw,
-  createZstdDecompress,
-} from 'node:zlib';
+import { constants, createBrotliDecompress, createGunzip, createInflate, createInflateRaw } from 'node:zlib';
 import { Problem } from '../domain/problem.ts';
 import { quoted } from '../domain/quoted.ts';
 import type { BodyBudget } from './body.ts';
+import { ZstdFrames } from './zstd-frames.ts';
 
 /** What is decompressed in one go on zlib's threads. */
 const CHUNK = { chunkSize: 64 * 1024 };
@@ -25,7 +19,7 @@ const DECOMPRESSORS = {
   deflate: (firstByte: number) =>
     (firstByte & 0x0f) === DEFLATE_METHOD ? createInflate(CHUNK) : createInflateRaw(CHUNK),
   br: () => createBrotliDecompress(CHUNK),
-  zstd: () => createZstdDecompress({ ...CHUNK, ...ZSTD_WINDOW }),
+  zstd: () => new ZstdFrames({ ...CHUNK, ...ZSTD_WINDOW }),
 };
 export type ContentCoding = keyof typeof DECOMPRESSORS;
 export const CONTENT_CODINGS = Object.keys(DECOMPRESSORS) as ContentCoding[];

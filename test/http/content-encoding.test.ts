@@ -52,6 +52,8 @@ beforeAll(async () => {
       async ([coding, compress]) => [coding, await buffer(Readable.from(zeros).pipe(compress()))] as const,
     ),
   );
+  const [, zstd] = bombs[3];
+  bombs = [...bombs, ['zstd', Buffer.concat([zstdCompressSync(PLAIN), skippable(5), zstd])]];
 }, 120_000);
 
 describe('a body with a Content-Encoding', () => {
@@ -137,6 +139,60 @@ describe('a body with a Content-Encoding', () => {
     const members = Buffer.concat([gzipSync(PLAIN.subarray(0, 20)), gzipSync(PLAIN.subarray(20))]);
     expect((await sendCoded('gzip', members)).status).toBe(200);
     expect((await sendCoded('gzip', inPieces(members, 1))).status).toBe(200);
+  });
+
+  describe('may be several zstd frames, which follow each other, some of them skippable (RFC 8878)', () => {
+    const [first, second] = [PLAIN.subarray(0, 20), PLAIN.subarray(20)].map((part) => zstdCompressSync(part));
+    const empty = zstdCompressSync('');
+
+    it.each([
+      ['two frames', [first, second]],
+      ['an empty one between them', [first, empty, second]],
+      ['a skippable one first', [skippable(100), first, second]],
+      ['skippable ones everywhere', [skippable(0), first, skippable(7000, 15), second, skippable(9)]],
+      ['a thousand of them', [...Array<Buffer>(1000).fill(empty), first, second]],
+    ])('%s', async (_what, frames) => {
+      const body = Buffer.concat(frames);
+      const { text: plain } = await post(service.url + SDPA, SMALL);
+      for (const sent of [body, Readable.from(frames), inPieces(body, 7)]) {
+        expect(await sendCoded('zstd', sent)).toMatchObject({ status: 200, text: plain });
+      }
+    });
+
+    it('and are refused where one is cut off, broken, or followed by something else', async () => {
+      const broken = Buffer.from(second);
+      broken[4] ^= 0xff;
+      for (const frames of [
+        [first, second.subarray(0, -1)],
+        [first, second.subarray(0, 2)],
+        [first, second, skippable(10).subarray(0, 12)],
+        [skippable(10), first, broken],
+        [first, second, Buffer.from('garbage')],
+        [skippable(0), Buffer.from('{}')],
+      ]) {
+        for (const sent of [Buffer.concat(frames), Readable.from(frames)]) {
+          expectProblem(await sendCoded('zstd', sent), 400, 'malformed_body', /zstd: .*\w/);
+        }
+      }
+    });
+
+    it('and keep to the limit together', async () => {
+      const half = zstdCompressSync(Buffer.alloc(BODY_LIMIT / 2, ' '));
+      expectProblem(await sendCoded('zstd', Buffer.concat([half, half])), 400, 'malformed_body', /JSON/);
+      const body = Buffer.concat([half, skippable(5), half, first]);
+      expectProblem(await sendCoded('zstd', body), 413, 'body_too_large', /1048576/);
+      expectProblem(
+        await sendCoded('zstd', Buffer.concat([half, bombs[3][1]])),
+        413,
+        'body_too_large',
+        /1048576/,
+      );
+    });
+
+    it('and not more than the work is bounded for', async () => {
+      const body = Buffer.concat(Array<Buffer>(5000).fill(skippable(0)));
+      expectProblem(await sendCoded('zstd', body), 400, 'malformed_body', /more than 4096 frames/);
+    });
   });
 
   it.each([
@@ -272,6 +328,14 @@ it('of 256 MiB out of some kilobytes costs the service no memory', async () => {
     await service.stop();
   }
 });
+
+/** A zstd frame of bytes that are to be passed over, of one of the sixteen kinds (RFC 8878, section 3.1.2). */
+function skippable(length: number, kind = 0): Buffer {
+  const frame = Buffer.alloc(8 + length, 'x');
+  frame.writeUInt32LE(0x184d2a50 + kind, 0);
+  frame.writeUInt32LE(length, 4);
+  return frame;
+}
 
 /** A figure of /proc/…/status; `clear_refs` 5 sets the peak, VmHWM, to what is there at the moment. */
 function kibibytes(pid: number, name: string): number {

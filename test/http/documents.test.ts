@@ -31,7 +31,7 @@ const EXAMPLES = OPERATIONS.flatMap(({ path, operation }) =>
 );
 
 /** A layer that there is, for addresses that name one. */
-const LAYER = 'example';
+const LAYER = 'encoder.layer.0';
 /** A session that there is. */
 let session = '';
 const addressOf = (path: string) =>
@@ -156,6 +156,34 @@ describe('the OpenAPI document', () => {
       const { content } = operation.responses['200'];
       expect(Object.keys(content)).toContain(String(reply.headers['content-type']).split(';')[0]);
       if (content['application/json'] !== undefined) schemaChecker()(referenceOf(content), reply.json);
+    },
+  );
+
+  it.each(EXAMPLES.filter(([id]) => id === 'putLayer'))(
+    '%s: after the example %s those of layers and sessions run as they stand',
+    async (_operationId, _name, _path, layer) => {
+      const fresh = await listen();
+      let id = '';
+      const run = async (operationId: string, value?: object) => {
+        const { method, path, operation } = operationNamed(operationId);
+        const [{ example = id }] = operation.parameters
+          .filter((one: Document) => one.in === 'path')
+          .concat({});
+        const reply = await send(fresh.url + path.replace(/\{\w+\}/, example), {
+          method: method.toUpperCase() as 'GET',
+          headers: { 'content-type': 'application/json' },
+          ...(value === undefined ? {} : { body: JSON.stringify(value) }),
+        });
+        expect(reply.status, `${operationId} ${reply.text}`).toBeLessThan(300);
+        if (operationId === 'beginSession') id = reply.json.session_id;
+      };
+      await run('putLayer', layer);
+      for (const operationId of ['layerAttention', 'beginSession', 'appendToSession']) {
+        for (const [of, , , value] of EXAMPLES) if (of === operationId) await run(operationId, value);
+      }
+      for (const operationId of ['getLayer', 'getLayerProjections', 'getSession']) await run(operationId);
+      for (const operationId of ['deleteSession', 'deleteLayer']) await run(operationId);
+      await fresh.close();
     },
   );
 

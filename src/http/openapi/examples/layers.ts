@@ -1,6 +1,9 @@
 import type { Examples } from './example.ts';
 import { projections, theCatSat } from './two-heads.ts';
 
+/** The layer that the examples register, call, and begin sessions on. */
+export const EXAMPLE_LAYER = 'encoder.layer.0';
+
 export const putLayerExamples: Examples = {
   two_heads: {
     summary: 'Two heads, width 4',

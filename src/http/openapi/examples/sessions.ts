@@ -1,16 +1,17 @@
 import type { Examples } from './example.ts';
+import { EXAMPLE_LAYER } from './layers.ts';
 import { theCatSat } from './two-heads.ts';
 
 export const beginSessionExamples: Examples = {
   layer: {
     summary: 'A session on a layer',
     description: 'As long as the service allows.',
-    value: { layer: 'example' },
+    value: { layer: EXAMPLE_LAYER },
   },
   short: {
     summary: 'A session of 2048 tokens at most',
     description: 'Its memory grows with what is appended.',
-    value: { layer: 'example', max_length: 2048 },
+    value: { layer: EXAMPLE_LAYER, max_length: 2048 },
   },
 };
 

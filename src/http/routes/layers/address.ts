@@ -1,13 +1,14 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { LAYER_NAME } from '../../../domain/layer-name.ts';
 import type { ProblemCode } from '../../../domain/problem.ts';
+import { EXAMPLE_LAYER } from '../../openapi/examples/layers.ts';
 
 /** What of an address names a layer. */
 export const LayerParams = Type.Object({
   layer: Type.String({
     pattern: LAYER_NAME,
     description: 'Name of the layer: lower-case letters, digits, dots, dashes and underscores.',
-    examples: ['encoder.layer.0'],
+    examples: [EXAMPLE_LAYER],
   }),
 });
 

@@ -1,6 +1,6 @@
 import type { Fault, ProblemCode } from '../../domain/problem.ts';
 
-/** What a kind of problem means, what to do about it, and one that really happens. */
+/** What a kind of problem means, what to do about it, and one that really happens, in the words of the service. */
 export interface ProblemExplanation {
   readonly meaning: string;
   readonly remedy: string;
@@ -10,7 +10,8 @@ export interface ProblemExplanation {
 
 /** An explanation whose one fault says what the detail says. */
 function fault(meaning: string, remedy: string, pointer: string, said: string): ProblemExplanation {
-  return { meaning, remedy, detail: `${pointer}: ${said}`, errors: [{ pointer, detail: said }] };
+  const detail = pointer === '' ? said : `${pointer}: ${said}`;
+  return { meaning, remedy, detail, errors: [{ pointer, detail: said }] };
 }
 
 function plain(meaning: string, remedy: string, detail: string): ProblemExplanation {
@@ -23,10 +24,11 @@ export const PROBLEM_EXPLANATIONS: Readonly<Record<ProblemCode, ProblemExplanati
     'Use an HTTP/1.1 client library, and percent-encode the address.',
     'The request cannot be parsed as HTTP/1.1.',
   ),
-  malformed_body: plain(
+  malformed_body: fault(
     'The body is not what its Content-Type says: broken JSON, nesting that is too deep, or bytes that end too early.',
     'Send complete, valid JSON in UTF-8. NaN and Infinity are no JSON numbers.',
-    'The body is not valid JSON: expected a value at byte 12.',
+    '/scale',
+    "Expected a JSON value; got '}' at byte 29",
   ),
   invalid_request: fault(
     'The body is readable, but has a field that is unknown, missing, or of the wrong type.',
@@ -36,7 +38,8 @@ export const PROBLEM_EXPLANATIONS: Readonly<Record<ProblemCode, ProblemExplanati
   ),
   invalid_header: plain(
     'A header that steers the request has a value that cannot be used.',
-    'X-Deadline-Ms takes a positive integer, in milliseconds.',
+    'X-Deadline-Ms takes a positive integer, in milliseconds; If-Match and If-None-Match entity tags in double quotes, or *; ' +
+      'Inference-Header-Content-Length a number of bytes that the body has.',
     'X-Deadline-Ms: expected a positive integer; got "soon".',
   ),
   not_found: plain(
@@ -50,9 +53,9 @@ export const PROBLEM_EXPLANATIONS: Readonly<Record<ProblemCode, ProblemExplanati
     '/v1/multi-head-attention takes POST, OPTIONS; got GET.',
   ),
   not_acceptable: plain(
-    'The Accept header rules out every media type in which the result can be written.',
-    'Leave Accept out, or name one of the types that the detail lists.',
-    'Accept: expected to admit one of application/json; got "text/csv".',
+    'Accept rules out every media type in which the result can be written, or Accept-Encoding every coding and none.',
+    'Leave the header out, or name one of those that the detail lists.',
+    'Expected Accept to allow one of application/json, application/vnd.safetensors, application/x-npy; got text/csv.',
   ),
   request_timeout: plain(
     'The headers or the body took too long to arrive.',
@@ -62,7 +65,7 @@ export const PROBLEM_EXPLANATIONS: Readonly<Record<ProblemCode, ProblemExplanati
   conflict: plain(
     'The same layer was changed again and again while the request was at it.',
     'Send the request again, or with If-Match, so that only one of several writers gets through.',
-    'Layer "encoder.layer.0" was changed by others each time that it was to be written.',
+    'Layer "encoder.layer.0" was changed by others on every attempt to write it.',
   ),
   position_conflict: fault(
     'The session does not have as many tokens as expected_position says: another append came in between.',
@@ -73,22 +76,23 @@ export const PROBLEM_EXPLANATIONS: Readonly<Record<ProblemCode, ProblemExplanati
   session_lost: plain(
     'The session is gone: it was deleted, nothing was appended for long, its memory was needed, or its layer changed.',
     'Begin a new one and append all tokens again.',
-    'The session is gone: nothing was appended to it for 600 seconds.',
+    'The session is gone: it was deleted. Begin a new one and append all tokens again.',
   ),
   precondition_failed: plain(
     'If-Match names a content that the layer does not have, or If-None-Match one that it has.',
     'Fetch the layer, look at its ETag and decide again. `If-None-Match: *` means: only if it is new.',
-    'If-None-Match: expected layer "encoder.layer.0" not to exist; it does.',
+    'If-None-Match: expected layer "encoder.layer.0" not to exist; it has ' +
+      '"8a6081630438148b463a507e7def519a132d40dfb70677913271fe9085793447".',
   ),
   body_too_large: plain(
-    'The body is larger than the service takes. /v1/info names the limit.',
+    'The body is larger than this address takes. /v1/info names the limits.',
     'Split the batch, or send tensors as base64 in place of printed numbers.',
-    'The body may have 67108864 bytes; Content-Length says 80000000.',
+    'The body may have 67108864 bytes here; Content-Length says 80000000.',
   ),
   unsupported_media_type: plain(
     'The body is in a format, or has a Content-Encoding, that this operation does not read.',
     'Send one of the types that the detail lists.',
-    'Content-Type: expected one of application/json; got "text/csv".',
+    'Expected a body of application/json, application/vnd.safetensors; got Content-Type text/csv.',
   ),
   expectation_failed: plain(
     'The Expect header asks for something other than to be told when to send the body.',
@@ -98,43 +102,51 @@ export const PROBLEM_EXPLANATIONS: Readonly<Record<ProblemCode, ProblemExplanati
   invalid_tensor: fault(
     'A tensor is ragged, or holds a number that cannot be used, such as NaN or one beyond the range of its type.',
     'The pointer leads to the element.',
-    '/query/0/1',
-    'Expected a finite float32; got 1e39.',
+    '/query/1',
+    'Expected 2 entries at index [1], as in the arrays before it; got 1',
   ),
   shape_mismatch: fault(
     'Every tensor is fine, but they do not fit each other, or not the number of heads.',
     'The message names the expected shape in letters and numbers.',
-    '/key',
-    'Expected head size d_k = 2 as in /query; got [2, 3].',
+    '/value',
+    'Expected one value for each of the 2 rows of /key; got [1, 1].',
   ),
-  mapping_mismatch: fault(
-    'The names of the tensors in the file are not those of the mapping, at this prefix.',
-    'The detail says what was expected, what the file has, and which prefix or mapping would fit.',
-    '/self.query.weight',
-    'Missing; expected a tensor.',
-  ),
+  mapping_mismatch: {
+    meaning: 'The names of the tensors in the file are not those of the mapping, at this prefix.',
+    remedy: 'The detail says what was expected, what the file has, and which prefix or mapping would fit.',
+    detail:
+      'Mapping torch expects in_proj_weight, out_proj.weight, or q_proj_weight, k_proj_weight, v_proj_weight, out_proj.weight. ' +
+      'The file has 1 tensor, "wq", but not "in_proj_weight" or "out_proj.weight".',
+    errors: [
+      { pointer: '/in_proj_weight', detail: 'Missing; expected a tensor.' },
+      { pointer: '/out_proj.weight', detail: 'Missing; expected a tensor.' },
+    ],
+  },
   invalid_option: fault(
     'An option is well-formed but cannot be applied to this call, or could mean two things.',
     'The message says what the choices are.',
     '/causal',
-    'true could mean two things where L = 2 and S = 3: say "upper_left" or "lower_right".',
+    'true could mean two things where L = 1 differs from S = 2. Say "upper_left" for key j <= query i (PyTorch is_causal, JAX), ' +
+      '"lower_right" for j <= i + S - L = i + 1 (FlashAttention, a cache), or {"offset": n} for j <= i + n.',
   ),
   empty_row: fault(
     'A query may see no key, and the call said that this is an error.',
     'Correct the masks, or set empty_rows to "zero".',
     '/empty_rows',
-    'Query 0 of head 0 of sample 0 may see no key.',
+    '1 row of the map may see no key, and "error" was asked for; the first is sample 0, head 0, query 0.',
   ),
-  numeric_overflow: plain(
+  numeric_overflow: fault(
     'Every input is finite, but the result is beyond the range of the precision.',
     'Use "precision": "float64", or scale the inputs down.',
-    'A result is too large for float32.',
+    '',
+    'A number on the way is beyond the range of float32. Scale the inputs down, or send precision "float64".',
   ),
   over_budget: fault(
     'The call would use more memory or arithmetic than one request may. /v1/info names the budgets.',
     'Ask for fewer heads or queries of the map, for its top_k, or split the call.',
     '/return/weights',
-    'The maps asked for take 1,073,741,824 bytes; one response may hold 268,435,456.',
+    'The maps asked for take 1,073,741,824 bytes; one response may hold 268,435,456. ' +
+      'Choose heads or queries, reduce over heads, or ask for the top_k keys.',
   ),
   headers_too_large: plain(
     'The request line and the headers are larger than the service takes.',
@@ -149,32 +161,33 @@ export const PROBLEM_EXPLANATIONS: Readonly<Record<ProblemCode, ProblemExplanati
   layer_damaged: plain(
     'What the store holds is not what was registered: bytes were lost or changed. It is not used, and not deleted.',
     'Register the layer again. The log names the file.',
-    'Layer "encoder.layer.0" is damaged in the store; register it again.',
+    'Layer "encoder.layer.0" is damaged in the store, where its content ' +
+      '8a6081630438148b463a507e7def519a132d40dfb70677913271fe9085793447 should be; register it again.',
   ),
   worker_lost: plain(
     'The worker that computed this request ended unexpectedly. Another one has taken its place.',
     'Send the request again: computing changes nothing, so that is safe.',
-    'The worker that computed this request was lost; sending it again is safe.',
+    'The worker ended before the request was done.',
   ),
   over_capacity: plain(
     'As many requests as the service admits are waiting or running already.',
     'Wait as long as Retry-After says, then send the request again.',
-    'The queue is full: 256 requests are waiting or running.',
+    'The service is working on 256 requests, as many as it takes at a time.',
   ),
   stopping: plain(
     'The service is stopping and takes no new work.',
     'Send the request again; another instance, or this one restarted, will answer.',
-    'The service is stopping.',
+    'The service is stopping and takes no new requests.',
   ),
   store_unavailable: plain(
     'The store in which layers are kept did not answer.',
     'Wait as long as Retry-After says, then send the request again.',
-    'The store of the layers cannot be reached at the moment.',
+    'The store of the layers cannot be used at the moment.',
   ),
   deadline_exceeded: plain(
     'The deadline passed before the result was there: the one of X-Deadline-Ms, or the longest that is allowed.',
     'Allow more time, or ask for less.',
-    'The deadline of 50 ms passed while the request was waiting.',
+    'The request was not done within 50 ms.',
   ),
   insufficient_storage: plain(
     'There is no room left for another layer. What was registered before is untouched.',

@@ -8,7 +8,6 @@ import { answerClientError } from './http/client-errors.ts';
 import type { ConnectionTimes } from './http/connections.ts';
 import { compression } from './http/plugins/compression.ts';
 import { documentation } from './http/plugins/documentation.ts';
-import { expectations } from './http/plugins/expectations.ts';
 import { leaveTogether } from './http/plugins/leave-together.ts';
 import { lifecycle } from './http/plugins/lifecycle.ts';
 import { problems, refuseUnroutable } from './http/plugins/problems.ts';
@@ -76,7 +75,6 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   app.setSerializerCompiler(() => JSON.stringify);
   for (const schema of NAMED_SCHEMAS) app.addSchema(schema);
 
-  await app.register(expectations);
   await app.register(leaveTogether);
   await app.register(requestIdentity);
   await app.register(requestLog);

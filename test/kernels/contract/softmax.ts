@@ -120,17 +120,25 @@ export function softmax(kernel: Kernel): void {
     if (!overflowed(status)) expect(weight).toBeCloseTo(1 / (1 + Math.exp(5)), 5);
   });
 
-  it.each([1, 40])('reports a logit that is too large, though a bias is added: %d queries', (queries) => {
-    const huge = precision === 'float64' ? 1e308 : 3e38;
-    const data = real(precision, [0, 0, 0]);
-    const bias = { data, batchStride: 0, headStride: 0, queryStride: 0 };
-    const call = makeCall({ precision, queries, newKeys: 3, headSize: 2, score: { bias } });
-    for (const key of [huge, -huge]) {
-      const loud = withColumn(withColumn(call, 'query', huge), 'key', key);
-      expect(overflowed(run(kernel, loud).status)).toBe(true);
-    }
-    expect(overflowed(run(kernel, call).status)).toBe(false);
-  });
+  it.each([1, 40])(
+    'takes no logit that is too large for the smallest, though a bias is added: %d queries',
+    (queries) => {
+      const huge = precision === 'float64' ? 1e308 : 3e38;
+      const data = real(precision, [0, 0, 0]);
+      const bias = { data, batchStride: 0, headStride: 0, queryStride: 0 };
+      const call = makeCall({ precision, queries, newKeys: 3, headSize: 2, score: { bias } });
+      // A kernel that sums in a wider type knows them, and they are alike.
+      const isWider = kernel.name.startsWith('portable');
+      for (const key of [huge, -huge]) {
+        const loud = withColumn(withColumn(call, 'query', huge), 'key', key);
+        const { memory } = run(kernel, everything(loud));
+        expect(overflowed(run(kernel, loud).status)).toBe(!isWider);
+        if (isWider)
+          expect(Array.from(memory.weights.subarray(0, 3))).toEqual(new Array(3).fill(expect.closeTo(1 / 3)));
+      }
+      expect(overflowed(run(kernel, call).status)).toBe(false);
+    },
+  );
 
   it('reports logits and log-sum-exps that are too large for the precision', () => {
     const huge = precision === 'float64' ? 1e308 : 3e38;

@@ -60,16 +60,23 @@ const failing = (methods: Partial<MemoryStore>): ServiceOptions => ({
 
 const folder = mkdtempSync(join(tmpdir(), 'catalogue-'));
 afterAll(() => rmSync(folder, { recursive: true }));
-/** A store on a file system that fails from its first file on. */
+/** A store on a file system that fails once the store is open. */
 const failingFiles = async (code: string): Promise<ServiceOptions> => {
-  const fail = () => Promise.reject(Object.assign(new Error(code), { code }));
-  const files = { ...fs, open: fail, readdir: fail } as typeof fs;
+  const files = { ...fs } as typeof fs;
   const logger = { error: () => {}, warn: () => {} };
-  return { store: await FileStore.open({ folder, logger, files }) };
+  const store = await FileStore.open({ folder, logger, files });
+  const fail = () => Promise.reject(Object.assign(new Error(code), { code }));
+  Object.assign(files, { open: fail, readdir: fail });
+  return { store };
 };
 
 const PROVOCATIONS: readonly Provocation[] = [
   ['malformed_request', null, writing('HELLO\r\n\r\n')],
+  [
+    'expectation_failed',
+    null,
+    writing('GET /v1/info HTTP/1.1\r\nHost: a\r\nExpect: 200-ok\r\nConnection: close\r\n\r\n'),
+  ],
   ['malformed_body', null, calling(SDPA, '{"query": [[1, 2]], "scale": }')],
   ['invalid_request', null, calling(SDPA, { ...SMALL, scal: 1 })],
   ['invalid_header', null, calling(SDPA, SMALL, { 'x-deadline-ms': 'soon' })],

@@ -1,4 +1,5 @@
 import type { AttentionCall } from '../../domain/call.ts';
+import { fitsFloat32 } from '../float32-limits.ts';
 import type { Job, Kernel } from '../kernel.ts';
 import { defineKernel, type Grid, type Part, type PlacedStage, runPart } from '../program.ts';
 import { type Addon, type InstructionSet, loadAddon, type OpenedCall } from './addon.ts';
@@ -6,9 +7,6 @@ import { planNativeBuffers } from './buffers.ts';
 import { describeJob } from './description.ts';
 import { keepPacked } from './packed.ts';
 import { nativeStages } from './stages.ts';
-
-/** Positions and key ranges are held in float32 lanes, exact below 2^24. */
-const MOST_POSITIONS = 2 ** 24;
 
 const loaded = loadAddon();
 
@@ -84,9 +82,6 @@ function nativeKernel(addon: Addon, { name: set, precision, panel }: Instruction
       runStages,
     }),
     keepPacked: ({ call, memory }) => keepPacked(call, memory, name),
-    supports: ({ sizes, visibility, gradOutput }) =>
-      (gradOutput === null || precision === 'float32') &&
-      sizes.keys + sizes.extras + sizes.queries < MOST_POSITIONS &&
-      visibility.offsets.every((offset: number) => Math.abs(offset) < MOST_POSITIONS),
+    supports: (call) => (call.gradOutput === null || precision === 'float32') && fitsFloat32(call),
   };
 }

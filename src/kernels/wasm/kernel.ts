@@ -1,4 +1,5 @@
 import type { AttentionCall, Linear } from '../../domain/call.ts';
+import { fitsFloat32 } from '../float32-limits.ts';
 import { attentionFlops, headGrid, headsOfWeightRow, rowGrid, weightGrid } from '../grids.ts';
 import { headShape, isGivenAndRotated, isProjected, linearOf, ROLES } from '../heads.ts';
 import type { Kernel } from '../kernel.ts';
@@ -13,8 +14,6 @@ import { writeLogits, writeWeights } from './maps.ts';
 import { availableVariants, type Variant } from './module.ts';
 import { columnBlocks, projectHeads, projectOutput, tileTokens } from './project.ts';
 
-/** Positions and key ranges are held in float32 lanes, exact below 2^24. */
-const MOST_POSITIONS = 2 ** 24;
 /** Rows of heads and tokens up to this width fit in the memory of a module, many of them at a time. */
 const WIDEST_ROW = 2 ** 16;
 
@@ -33,13 +32,16 @@ function wasmKernel(variant: Variant): Kernel {
   };
   return {
     ...defineKernel(`wasm-${variant}`, 'float32', stages(machineOf), { flopsPerMs: 2e7 }),
-    supports: ({ sizes, query, key, value, visibility, gradOutput }) =>
-      gradOutput === null &&
-      sizes.keys + sizes.extras + sizes.queries < MOST_POSITIONS &&
-      visibility.offsets.every((offset: number) => Math.abs(offset) < MOST_POSITIONS) &&
-      Math.max(sizes.headSize, sizes.valueHeadSize, sizes.heads * sizes.valueHeadSize) <= WIDEST_ROW &&
-      [query, key, value].every((source) => source.kind === 'given' || source.tokens.width <= WIDEST_ROW),
+    supports: (call) => call.gradOutput === null && fitsFloat32(call) && fitsModule(call),
   };
+}
+
+/** Whether rows of heads and tokens fit in the memory of a module. */
+function fitsModule({ sizes, query, key, value }: AttentionCall): boolean {
+  return (
+    Math.max(sizes.headSize, sizes.valueHeadSize, sizes.heads * sizes.valueHeadSize) <= WIDEST_ROW &&
+    [query, key, value].every((source) => source.kind === 'given' || source.tokens.width <= WIDEST_ROW)
+  );
 }
 
 function stages(machine: () => Machine): readonly StageProgram[] {

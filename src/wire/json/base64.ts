@@ -26,5 +26,5 @@ export function decodeBase64(text: string): Uint8Array | string {
 function faultOfAlphabet(text: string): string | undefined {
   if (ALPHABET.test(text)) return undefined;
   const at = text.search(/[^A-Za-z0-9+/]/);
-  return `the base64 alphabet (A-Z, a-z, 0-9, +, /, and = to pad the end); got ${quoted(text[at])} at character ${at}`;
+  return `the base64 alphabet (A-Z, a-z, 0-9, +, /, and = to pad the end); got ${quoted(text.charAt(at))} at character ${at}`;
 }

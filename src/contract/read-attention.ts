@@ -166,7 +166,7 @@ function readShared(
   return {
     precision,
     sizes,
-    score: readScore(options, sizes, precision),
+    score: readScore(options, sizes),
     visibility: readVisibility(options, sizes, rank),
     rope: readRope(options.rope, sizes, origin, rank),
     emptyRows: options.empty_rows ?? 'zero',

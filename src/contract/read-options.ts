@@ -1,35 +1,21 @@
 import type { Broadcast, Score, Sizes, Visibility } from '../domain/call.ts';
 import { type Problem, problemAt } from '../domain/problem.ts';
-import type { Precision, RealArray, Tensor } from '../domain/tensor.ts';
+import type { RealArray, Tensor } from '../domain/tensor.ts';
 import type { AttentionOptions } from './schemas/options.ts';
 import { expectShape, shapeProblem, sharedIndices } from './shapes.ts';
 
 /** Scale, softcap, bias, ALiBi and sinks of a call. */
-export function readScore(options: AttentionOptions, sizes: Sizes, precision: Precision): Score {
+export function readScore(options: AttentionOptions, sizes: Sizes): Score {
   const { alibi_slopes, sinks } = options;
   if (alibi_slopes !== undefined) expectShape('/alibi_slopes', alibi_slopes, [sizes.heads], '[H]');
   if (sinks !== undefined) expectShape('/sinks', sinks, [sizes.heads], '[H]');
   return {
     scale: options.scale ?? 1 / Math.sqrt(sizes.headSize),
-    softcap: readSoftcap(options.softcap, precision),
+    softcap: options.softcap ?? null,
     bias: options.bias === undefined ? null : readBroadcast('/bias', options.bias, sizes),
     alibiSlopes: alibi_slopes?.data ?? null,
     sinks: sinks?.data ?? null,
   };
-}
-
-/** The numbers of float32 that it holds with all their bits, and whose inverse it holds too. */
-const SMALLEST_NORMAL = 2 ** -126;
-const LARGEST = (2 - 2 ** -23) * 2 ** 127;
-
-function readSoftcap(softcap: number | undefined, precision: Precision): number | null {
-  if (softcap === undefined) return null;
-  if (precision === 'float64' || (softcap >= SMALLEST_NORMAL && softcap <= LARGEST)) return softcap;
-  throw problemAt(
-    'invalid_option',
-    '/softcap',
-    `Expected a number from 1.2e-38 to 3.4e38, as float32 holds it; got ${softcap}. precision "float64" takes any.`,
-  );
 }
 
 /** Causality, window, key lengths and masks as one rule. */

@@ -1,11 +1,11 @@
+import { SMALLEST_NORMAL } from './float32.ts';
+
 /*
  * bfloat16: the upper half of a float32, 8 bits of significand. Rounding to it costs a relative error of at most 2^-8.
  */
 
 const number = new Float32Array(1);
 const bits = new Int32Array(number.buffer);
-
-const SMALLEST_NORMAL = 2 ** -126;
 
 /** Half of the last bit that stays is added, less one unit where that bit is 0: ties go to even. */
 function roundBits(): void {

@@ -1,18 +1,8 @@
 import { expect, test } from 'vitest';
-import { Problem } from '../../src/domain/problem.ts';
 import { planBytes } from '../../src/kernels/memory.ts';
 import { kernelNamed } from '../../src/kernels/registry.ts';
+import { problemOf } from '../support/problem.ts';
 import { longCall, smallCall, until, withEngine } from './support.ts';
-
-function problemOf(run: () => unknown): Problem {
-  try {
-    run();
-  } catch (error) {
-    if (error instanceof Problem) return error;
-    throw error;
-  }
-  throw new Error('Expected a Problem.');
-}
 
 test('requests are admitted up to the limit, and again when one has left', async () => {
   await withEngine({ threads: 1, limits: { queueRequests: 2 } }, async (engine) => {

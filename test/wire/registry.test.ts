@@ -1,15 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import type { Problem } from '../../src/domain/problem.ts';
 import { FORMATS, formatForAccept, formatForContentType, formatNamed } from '../../src/wire/registry.ts';
-
-function problemOf(run: () => unknown): Problem {
-  try {
-    run();
-  } catch (error) {
-    return error as Problem;
-  }
-  throw new Error('was not refused');
-}
+import { problemOf } from '../support/problem.ts';
 
 test('names and media types are unique, and every format does something', () => {
   expect(new Set(FORMATS.map(({ name }) => name)).size).toBe(FORMATS.length);

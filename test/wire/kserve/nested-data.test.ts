@@ -1,22 +1,12 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { Problem } from '../../../src/domain/problem.ts';
 import { codecAddon } from '../../../src/wire/native/addon.ts';
+import { problemOf } from '../../support/problem.ts';
 import { decode } from './helpers.ts';
 
 const ROWS = 20_000;
 const rows = (count: number, row = '[1.5]') => `[${new Array(count).fill(row).join(',')}]`;
 const bodyOf = (shape: readonly number[], data: string, datatype = 'FP32', name = 'query') =>
   `{"inputs":[{"name":"${name}","shape":[${shape}],"datatype":"${datatype}","data":${data}}]}`;
-
-function problemOf(run: () => unknown): Problem {
-  try {
-    run();
-  } catch (error) {
-    if (error instanceof Problem) return error;
-    throw error;
-  }
-  throw new Error('was not refused');
-}
 
 describe('many short rows', () => {
   afterEach(() => vi.restoreAllMocks());

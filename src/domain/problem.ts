@@ -11,7 +11,7 @@ const CATALOGUE = {
   invalid_header: { status: 400, title: 'A header has a value that cannot be used' },
   not_found: { status: 404, title: 'There is nothing at this address' },
   method_not_allowed: { status: 405, title: 'This address does not take this method' },
-  not_acceptable: { status: 406, title: 'None of the accepted media types can be produced' },
+  not_acceptable: { status: 406, title: 'Nothing that the request accepts can be produced' },
   request_timeout: { status: 408, title: 'The request took too long to arrive' },
   conflict: { status: 409, title: 'Others keep changing the same thing' },
   position_conflict: { status: 409, title: 'The session is at another position' },

@@ -1,4 +1,5 @@
 import { Problem } from '../domain/problem.ts';
+import { quoted } from '../domain/quoted.ts';
 import { remembering } from '../domain/remembering.ts';
 
 /** Codings of responses, the preferred ones first. */
@@ -48,8 +49,8 @@ export function readAcceptEncoding(
 export function checkAcceptEncoding(header: string | undefined): void {
   const { best, identity } = readAcceptEncoding(header);
   if (best !== undefined || identity) return;
-  const got = JSON.stringify(header?.slice(0, 80));
-  const detail = `Expected Accept-Encoding to allow identity or one of ${RESPONSE_CODINGS.join(', ')}; got ${got}.`;
+  const expected = `Expected Accept-Encoding to allow identity or one of ${RESPONSE_CODINGS.join(', ')}`;
+  const detail = `${expected}; got ${quoted(String(header))}.`;
   throw new Problem('not_acceptable', detail);
 }
 

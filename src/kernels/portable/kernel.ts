@@ -10,7 +10,7 @@ const SPEED = { flopsPerMs: 2e6 };
 const TILE_ROWS = 32;
 const work = { tileRows: TILE_ROWS, prepareHeads, attend, projectOutput };
 
-/** float32 in and out, in TypeScript, by blocks; sums are taken in float64, which JavaScript gives for nothing. */
+/** float32 in and out, in TypeScript, by blocks; sums are taken in float64, which costs nothing in JavaScript. */
 export const portable = defineKernel('portable', 'float32', attentionStages(work), SPEED);
 
 const [heads, ...others] = attentionStages({ ...work, operandsOf: roundedOperands });

@@ -71,7 +71,7 @@ function roundQueries(job: Job, batch: number, head: number, from: number, to: n
   for (let query = from; query < to; query++) {
     const at = batch * source.batchStride + head * source.headStride + query * source.rowStride;
     const targetAt = batch * target.batchStride + head * target.headStride + query * target.rowStride;
-    roundRow(source.data, at, rounded, targetAt, job.call.sizes.headSize);
+    roundOperands(source.data, at, rounded, targetAt, job.call.sizes.headSize);
   }
 }
 
@@ -82,11 +82,11 @@ function roundKeys(job: Job, batch: number, kvHead: number, from: number, to: nu
   for (const run of keyRuns(job, 'key', batch, kvHead)) {
     const last = Math.min(to, run.to);
     for (let key = Math.max(from, run.from); key < last; key++) {
-      roundRow(run.data, run.base + (key - run.from) * run.stride, rounded, base + key * size, size);
+      roundOperands(run.data, run.base + (key - run.from) * run.stride, rounded, base + key * size, size);
     }
   }
 }
 
-function roundRow(from: RealArray, at: number, to: RealArray, toAt: number, size: number): void {
+function roundOperands(from: RealArray, at: number, to: RealArray, toAt: number, size: number): void {
   for (let c = 0; c < size; c++) to[toAt + c] = roundToBfloat16(from[at + c]);
 }

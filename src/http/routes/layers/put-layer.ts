@@ -67,6 +67,7 @@ export function addPutLayer(scope: FastifyInstance, layers: Layers): void {
       const ticket = ticketOf(request);
       const body = { format, bytes: request.body as Uint8Array, upload: isFile ? upload : null };
       const registering = layers.put(name, body, ticket, readPreconditions(request.headers));
+      // A store that is asked already may still do it; who is told of the deadline asks again what is there.
       const { layer, isNew } = await unlessAborted(registering, ticket.signal);
       return reply
         .code(isNew ? 201 : 200)

@@ -52,7 +52,7 @@ export function concatStrides({ sizes }: AttentionCall) {
   return { batchStride: sizes.queries * width, headStride: sizes.valueHeadSize, rowStride: width };
 }
 
-/** Rounds one row into its place; a value that is not finite there is reported as an overflow. */
+/** Rounds one row into its place; a value that is not finite there is an overflow, and reported unless it is not to be. */
 export function storeHeadRow(
   job: Job,
   to: HeadView,
@@ -62,9 +62,11 @@ export function storeHeadRow(
   values: Float64Array,
   valuesAt: number,
   size: number,
+  isReported = true,
 ): void {
   const at = batch * to.batchStride + head * to.headStride + row * to.rowStride;
-  if (!roundRow(values, valuesAt, size, to.data, at)) reportOverflow(job.status);
+  const fits = roundRow(values, valuesAt, size, to.data, at);
+  if (!fits && isReported) reportOverflow(job.status);
 }
 
 /** Rounds `size` numbers of one row into another's elements from `at` on. Returns whether all are finite there. */

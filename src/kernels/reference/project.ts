@@ -4,8 +4,7 @@ import { headShape, isHeldToRange, preparedStrides, type Role } from '../heads.t
 import type { Job } from '../kernel.ts';
 import { rotateRow } from '../rope.ts';
 import { Scratch } from '../scratch.ts';
-import { reportOverflow } from '../status.ts';
-import { concatStrides, roundRow, storeHeadRow } from './attend.ts';
+import { concatStrides, storeHeadRow } from './attend.ts';
 
 const rowScratch = new Scratch();
 
@@ -27,6 +26,7 @@ export function prepareHeads(role: Role) {
     const source = call[role];
     const { size } = headShape(call, role);
     const prepared = { data: job.memory[role] as RealArray, ...preparedStrides(call, role) };
+    const isReported = source.kind === 'projected' || isHeldToRange(call, role);
     const row = rowScratch.take(size);
     for (let i = from; i < to; i++) {
       if (source.kind === 'projected') {
@@ -38,9 +38,7 @@ export function prepareHeads(role: Role) {
         for (let c = 0; c < size; c++) row[c] = view.data[at + c];
       }
       if (call.rope !== null && role !== 'value') rotateRow(call.rope, role, batch, i, row, 0);
-      const at = batch * prepared.batchStride + head * prepared.headStride + i * prepared.rowStride;
-      const fits = roundRow(row, 0, size, prepared.data, at);
-      if (!fits && (source.kind === 'projected' || isHeldToRange(call, role))) reportOverflow(job.status);
+      storeHeadRow(job, prepared, batch, head, i, row, 0, size, isReported);
     }
   };
 }

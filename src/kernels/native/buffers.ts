@@ -4,6 +4,9 @@ import { headShape, ROLES, type Role } from '../heads.ts';
 import type { BufferPlan } from '../kernel.ts';
 import { attendsTokens, goesToPanels, readsPanels } from './ways.ts';
 
+/** Neighbours along a sum that fill a group of words in bfloat16; addon/operands.h. */
+const GROUP = 32;
+
 /**
  * Buffers of the native kernel: those that every kernel has, and its panels, `panel` tokens wide, of words that hold one
  * float32 or two bfloat16.
@@ -16,7 +19,8 @@ export function planNativeBuffers(
   const { batch, queries, keys, extras, heads, kvHeads, headSize, valueHeadSize } = call.sizes;
   const real = (elements: number): BufferPlan => ({ type: 'float32', elements });
   const padded = (rows: number) => Math.ceil(rows / panel) * panel;
-  const words = (operands: number) => (call.precision === 'bfloat16' ? Math.ceil(operands / 2) : operands);
+  const words = (operands: number) =>
+    call.precision === 'bfloat16' ? (Math.ceil(operands / GROUP) * GROUP) / 2 : operands;
   const buffers = planBuffers(call);
 
   for (const role of ROLES) {

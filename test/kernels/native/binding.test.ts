@@ -31,9 +31,10 @@ function projectedJob(kernel: Kernel): Job {
   return jobOf(kernel, everything(makeCall({ precision: kernel.precision, ...SIZES, projections })));
 }
 
-/** A call with past and extra keys, and its gradients. */
+/** A call with past and extra keys, and its gradients. Its heads fill groups of bfloat16, so its memory is enough for them. */
 function gradientJob(kernel: Kernel): Job {
-  return jobOf(kernel, withGradients(makeCall({ precision: kernel.precision, ...SIZES, past: 3 })));
+  const sizes = { ...SIZES, newKeys: 28, past: 3, headSize: 32 };
+  return jobOf(kernel, withGradients(makeCall({ precision: kernel.precision, ...sizes })));
 }
 
 function jobOf(kernel: Kernel, call: AttentionCall): Job {

@@ -46,15 +46,22 @@ describe.skipIf(!isBuilt || process.arch !== 'x64')('compiling with an old compi
     return createRequire(import.meta.url)(output) as Addon;
   }
 
-  it('leaves out the instruction set that it does not know, and nothing else', {
-    timeout: 120_000,
-  }, async () => {
-    const whole = (loadAddon() as { addon: Addon }).addon.instructionSets().map(({ name }) => name);
-    const addon = await build('-mavx512bf16');
-    expect(addon.instructionSets().map(({ name }) => name)).toEqual(
-      whole.filter((name) => name !== 'avx512bf16'),
-    );
-  });
+  it.each([
+    ['-mamx-bf16', ['amxbf16']],
+    ['-mavx512bf16', ['amxbf16', 'avx512bf16']],
+  ])(
+    'leaves out what needs %s, which it does not know, and nothing else',
+    {
+      timeout: 120_000,
+    },
+    async (option, without) => {
+      const whole = (loadAddon() as { addon: Addon }).addon.instructionSets().map(({ name }) => name);
+      const addon = await build(option);
+      expect(addon.instructionSets().map(({ name }) => name)).toEqual(
+        whole.filter((name) => !without.includes(name)),
+      );
+    },
+  );
 
   it('fails where it knows none', async () => {
     await expect(build('-mavx*')).rejects.toThrow(/for this compiler/);

@@ -88,7 +88,7 @@ inline void finishPanel(const Call& call, size_t batch, size_t head, size_t firs
   }
   if (sumOf(probes) != 0) reportOverflow(call);
   if (concat != nullptr) {
-    call.operands->pack(to, size, kPanel, concat);
+    call.operands->packLeft(to, size, kPanel, concat, call.words(size));
     return;
   }
   static thread_local Scratch rowScratch;
@@ -140,7 +140,7 @@ void softmaxBlock(float* s, size_t keys, float* top, float* sum, float* shrink) 
 /// lane, and Oᵀ as far as it has come.
 class AttendingPanel {
  public:
-  /// Memory for Qᵀ and Oᵀ: [headSize][kPanel], [valueHeadSize][kPanel].
+  /// Memory for Qᵀ and Oᵀ: [rows(headSize)][kPanel], [valueHeadSize][kPanel].
   AttendingPanel(const Call& call, const HeadOperands& reads, size_t batch, size_t head, size_t first,
                  size_t count, float* q, float* o)
       : call_(call),
@@ -173,7 +173,7 @@ class AttendingPanel {
     panel_.mask(from, to, s);
     alignas(64) float shrink[kPanel];
     (vectors == 1 ? softmaxBlock<1> : softmaxBlock<2>)(s, to - from, top_, sum_, shrink);
-    operands.pack(s, to - from, kPanel, s);
+    operands.pack(s, to - from, kPanel, s, operands.words(to - from));
     multiply(operands, reads_.values + from / operands.perWord * size, size, s, kPanel,
              operands.words(to - from), size, o_, kPanel, Into::kRescale, shrink, vectors,
              values.part(index, parts));
@@ -206,7 +206,8 @@ inline void attendQueries(const Call& call, const HeadOperands& reads, size_t ba
                           size_t to) {
   static thread_local Scratch scoreScratch, queryScratch, outputScratch;
   float* s = scoreScratch.take(kBlock * kPanel);
-  float* q = queryScratch.take(kSideBySide * call.headSize * kPanel);
+  const size_t queryRows = call.operands->rows(call.headSize);
+  float* q = queryScratch.take(kSideBySide * queryRows * kPanel);
   float* o = outputScratch.take(kSideBySide * call.valueHeadSize * kPanel);
   const size_t all = call.allKeys();
   while (from < to) {
@@ -214,7 +215,7 @@ inline void attendQueries(const Call& call, const HeadOperands& reads, size_t ba
     size_t there = 0;
     for (; there < kSideBySide && from < to; there++, from += kPanel) {
       panels[there].emplace(call, reads, batch, head, from, std::min<size_t>(kPanel, to - from),
-                            q + there * call.headSize * kPanel, o + there * call.valueHeadSize * kPanel);
+                            q + there * queryRows * kPanel, o + there * call.valueHeadSize * kPanel);
     }
     for (size_t block = 0; block < all; block += kBlock) {
       for (size_t i = 0; i < there; i++)

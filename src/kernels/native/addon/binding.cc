@@ -153,6 +153,7 @@ napi_value run(napi_env env, napi_callback_info info) {
         from % bounds.unit != 0) {
       refuseRows(part);
     }
+    const Multiplying multiplying(*opened.call.operands);
     partOf(*opened.kernels, part)(opened.call, batch, head, from, to);
     return nullptr;
   });
@@ -184,6 +185,7 @@ napi_value runAll(napi_env env, napi_callback_info info) {
     readArguments(env, info, arguments);
     const Opened& opened = readOpened(env, arguments[0]);
     Reader steps(env, arguments[1]);
+    const Multiplying multiplying(*opened.call.operands);
     while (!steps.isAtEnd()) {
       const size_t part = steps.count("part");
       if (part >= kPartCount) throw BadCall("part: there is no such part.");

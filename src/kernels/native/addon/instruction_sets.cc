@@ -1,5 +1,11 @@
 #include "instruction_sets.h"
 
+#if defined(HAS_OPERANDS_AMXBF16) && defined(__linux__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 namespace attention {
 
 // Those that scripts/build-native.mjs found a compiler for.
@@ -18,6 +24,11 @@ namespace avx512bf16 {
 extern const Operands bfloat16;
 }
 #endif
+#if defined(HAS_OPERANDS_AMXBF16)
+namespace amxbf16 {
+extern const Operands bfloat16;
+}
+#endif
 #if defined(HAS_KERNELS_NEON)
 namespace neon {
 extern const Kernels kernels;
@@ -25,6 +36,23 @@ extern const Kernels kernels;
 #endif
 
 namespace {
+
+#if defined(HAS_OPERANDS_AMXBF16)
+/// Whether the processor has tiles for bfloat16 and the system lets this process use them, which it wants to
+/// be asked for: their registers are 8 KB more that it keeps for each thread that has used them.
+bool mayUseTiles() {
+#if defined(__linux__)
+  constexpr unsigned kTileBf16 = 1u << 22, kTiles = 1u << 24;
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  unsigned a, b, c, d;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+  if ((d & kTileBf16) == 0 || (d & kTiles) == 0) return false;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+#endif
 
 std::vector<InstructionSet> findSets() {
   std::vector<InstructionSet> float32, bfloat16;
@@ -45,6 +73,11 @@ std::vector<InstructionSet> findSets() {
     // sooner done, with what it takes to unpack their operands. On AMD's it takes as long as one.
     const auto at = __builtin_cpu_is("intel") ? bfloat16.end() : bfloat16.begin();
     bfloat16.insert(at, {"avx512bf16", "bfloat16", &avx512::kernels, &avx512bf16::bfloat16});
+  }
+#endif
+#if defined(HAS_OPERANDS_AMXBF16)
+  if (hasAvx512 && __builtin_cpu_supports("avx512bf16") && mayUseTiles()) {
+    bfloat16.insert(bfloat16.begin(), {"amxbf16", "bfloat16", &avx512::kernels, &amxbf16::bfloat16});
   }
 #endif
 #endif

@@ -73,8 +73,10 @@ inline void packKeyRows(const Call& call, size_t batch, size_t kvHead, size_t fr
       }
     }
     transpose(rows, call.headSize, kPanel, call.headSize, panel, kPanel);
-    operands.pack(panel, call.headSize, kPanel, keyWords);
-    operands.pack(values, count, size, valueWords);
+    operands.packLeft(panel, call.headSize, kPanel, keyWords, call.words(call.headSize));
+    // The last panel brings what there is of words beyond its keys.
+    const size_t end = first + count == all ? call.words(all) : (first + kPanel) / operands.perWord;
+    operands.packLeft(values, count, size, valueWords, end - first / operands.perWord);
     if (call.hasGradients()) packForGradients(call, index, first, count, rows);
     Vec sizes = broadcast(0);
     for (size_t i = 0; i < kPanel * call.headSize; i += kLanes) sizes = maximum(sizes, abs(load(rows + i)));

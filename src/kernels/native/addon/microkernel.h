@@ -5,57 +5,108 @@
 #include <cmath>
 #include <utility>
 
-#include "bfloat16.h"
+#include "bfloat16_chains.h"
 #include "operands.h"
 #include "panel.h"
 
 namespace attention::ISA {
 
-/// Operands in float32: a word is one number.
+/// Operands in float32: a word is one number, and a sum is one chain.
 struct Float32 {
   struct Mode {};
-  static Vec multiplyAdd(Vec a, Vec b, Vec c) { return fma(a, b, c); }
   static constexpr size_t kPerWord = 1;
-  static void pack(const float* rows, size_t count, size_t columns, float* words) {
+  static constexpr int kChains = 1;
+  static constexpr size_t kStep = 1;
+  template <int kChain>
+  static Vec part(Vec word) {
+    return word;
+  }
+  static Vec multiplyAdd(Vec a, Vec b, Vec c) { return fma(a, b, c); }
+  static void pack(const float* rows, size_t count, size_t columns, float* words, size_t) {
     if (words != rows) std::copy_n(rows, count * columns, words);
   }
 };
 
-/// Operands in bfloat16: a word is two neighbours along the sum.
+/// Operands in bfloat16: a word is two neighbours along the sum, and each group of words is two chains.
 struct Bfloat16 {
   using Mode = FlushToZero;
-  static Vec multiplyAdd(Vec a, Vec b, Vec c) { return multiplyAddPairs(a, b, c); }
   static constexpr size_t kPerWord = 2;
-  static void pack(const float* rows, size_t count, size_t columns, float* words) {
-    packPairs(rows, count, columns, words);
+  static constexpr int kChains = 2;
+  static constexpr size_t kStep = kChainStep;
+  template <int kChain>
+  static Vec part(Vec word) {
+    return chainPart<kChain>(word);
+  }
+  static Vec multiplyAdd(Vec a, Vec b, Vec c) { return multiplyAddPart(a, b, c); }
+  static Vec add(Vec a, Vec b) { return addFlushed(a, b); }
+  static void pack(const float* rows, size_t count, size_t columns, float* words, size_t wordRows) {
+    packPairs(rows, count, columns, words, wordRows);
   }
 };
 
+template <int kRows, int kVectors>
+using Sums = Vec[kRows][kVectors];
+
+template <int kRows, int kVectors>
+[[gnu::always_inline]] inline void clear(Sums<kRows, kVectors>& sums) {
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; i++) {
+    for (int v = 0; v < kVectors; v++) sums[i][v] = broadcast(0);
+  }
+}
+
+/// Adds one chain of the sum over `depth` words to sums[i][v].
+template <typename Operand, int kChain, bool kAsks, int kRows, int kVectors>
+[[gnu::always_inline]] inline void addChain(const float* a, size_t aStride, const float* b, size_t bStride,
+                                            size_t depth, const float* upcoming, size_t upcomingStride,
+                                            Sums<kRows, kVectors>& sums) {
+  // Every chain takes every word or, where the words are shared out, its own.
+  constexpr bool kTakesAll = Operand::kStep == 1;
+  for (size_t k = kTakesAll ? 0 : kChain; k < depth; k += Operand::kStep) {
+    if constexpr (kAsks && (kChain == 0 || !kTakesAll)) askForSecondLevel(upcoming + k * upcomingStride);
+    Vec row[kVectors];
+    for (int v = 0; v < kVectors; v++) {
+      row[v] = Operand::template part<kChain>(load(b + k * bStride + v * kLanes));
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; i++) {
+      const Vec x = Operand::template part<kChain>(broadcast(a[k * aStride + i]));
+      for (int v = 0; v < kVectors; v++) sums[i][v] = Operand::multiplyAdd(x, row[v], sums[i][v]);
+    }
+  }
+}
+
 /// C[i][lane] = Σ_k a[k·aStride + i]·b[k·bStride + lane], i < kRows, lane < kVectors·kLanes. A row of B is
 /// two vectors, or the first of them; an element of A is broadcast, and the kRows x kVectors accumulators
-/// stay in registers. Each element is one chain of fused multiply-adds over k in ascending order, whatever
-/// the block it falls into. The chain begins at zero and is added to C as a whole: many small terms do not
-/// drown one by one in a large C. Where kAsks, each step asks for a line of what is read next: many at a time
-/// would keep the loads of the product waiting.
+/// stay in registers. In float32 each element is one chain of fused multiply-adds over k in ascending order,
+/// whatever the block it falls into; in bfloat16 two chains for each group. The sum begins at zero and is
+/// added to C as a whole: many small terms do not drown one by one in a large C. Where kAsks, each step asks
+/// for a line of what is read next: many at a time would keep the loads of the product waiting.
 template <typename Operand, bool kAsks, int kVectors, int kRows>
 void multiplyRows(const float* a, size_t aStride, const float* b, size_t bStride, size_t depth, float* c,
                   size_t cStride, Into into, const float* scale, const float* upcoming,
                   size_t upcomingStride) {
-  Vec sum[kRows][kVectors];
-#pragma GCC unroll 16
-  for (int i = 0; i < kRows; i++) {
-    for (int v = 0; v < kVectors; v++) sum[i][v] = broadcast(0);
-  }
+  Sums<kRows, kVectors> sum;
+  clear<kRows, kVectors>(sum);
   {
     [[maybe_unused]] const typename Operand::Mode mode;
-    for (size_t k = 0; k < depth; k++) {
-      if constexpr (kAsks) askForSecondLevel(upcoming + k * upcomingStride);
-      Vec row[kVectors];
-      for (int v = 0; v < kVectors; v++) row[v] = load(b + k * bStride + v * kLanes);
-#pragma GCC unroll 16
-      for (int i = 0; i < kRows; i++) {
-        const Vec x = broadcast(a[k * aStride + i]);
-        for (int v = 0; v < kVectors; v++) sum[i][v] = Operand::multiplyAdd(x, row[v], sum[i][v]);
+    if constexpr (Operand::kChains == 1) {
+      addChain<Operand, 0, kAsks, kRows, kVectors>(a, aStride, b, bStride, depth, upcoming, upcomingStride,
+                                                   sum);
+    } else {
+      for (size_t k = 0; k < depth; k += kGroupWords) {
+        const float *left = a + k * aStride, *right = b + k * bStride, *next = upcoming + k * upcomingStride;
+        Sums<kRows, kVectors> first, second;
+        clear<kRows, kVectors>(first);
+        addChain<Operand, 0, kAsks, kRows, kVectors>(left, aStride, right, bStride, kGroupWords, next,
+                                                     upcomingStride, first);
+        clear<kRows, kVectors>(second);
+        addChain<Operand, 1, kAsks, kRows, kVectors>(left, aStride, right, bStride, kGroupWords, next,
+                                                     upcomingStride, second);
+        for (int i = 0; i < kRows; i++) {
+          for (int v = 0; v < kVectors; v++)
+            sum[i][v] = Operand::add(sum[i][v], Operand::add(first[i][v], second[i][v]));
+        }
       }
     }
   }
@@ -70,31 +121,50 @@ void multiplyRows(const float* a, size_t aStride, const float* b, size_t bStride
   }
 }
 
+/// Adds one chain of the sums of one row of A with several panels of B to sums[0][i].
+template <typename Operand, int kChain, int kVectors>
+[[gnu::always_inline]] inline void addRowChain(const float* a, size_t aStride, const float* b,
+                                               size_t panelStride, size_t depth, Sums<1, kVectors>& sums) {
+  for (size_t k = Operand::kStep == 1 ? 0 : kChain; k < depth; k += Operand::kStep) {
+    const Vec x = Operand::template part<kChain>(broadcast(a[k * aStride]));
+#pragma GCC unroll 8
+    for (int i = 0; i < kVectors; i++) {
+      const float* at = b + i / 2 * panelStride + k * kPanel + i % 2 * kLanes;
+      sums[0][i] = Operand::multiplyAdd(x, Operand::template part<kChain>(load(at)), sums[0][i]);
+    }
+  }
+}
+
 /// One row of C in the columns of kPanels panels of B, which lie panelStride apart: c[panel·kPanel + lane].
-/// Every element is the same chain as in multiplyRows; a single row of it has but two chains for each panel,
+/// Every element is the same sum as in multiplyRows; a single row of it has but two chains for each panel,
 /// which wait for themselves for half of the time.
 template <typename Operand, int kPanels>
 void multiplyRow(const float* a, size_t aStride, const float* b, size_t panelStride, size_t depth, float* c,
                  Into into) {
   constexpr int kVectors = 2 * kPanels;
-  Vec sum[kVectors];
-#pragma GCC unroll 8
-  for (int i = 0; i < kVectors; i++) sum[i] = broadcast(0);
+  Sums<1, kVectors> sum;
+  clear<1, kVectors>(sum);
   {
     [[maybe_unused]] const typename Operand::Mode mode;
-    for (size_t k = 0; k < depth; k++) {
-      const Vec x = broadcast(a[k * aStride]);
-#pragma GCC unroll 8
-      for (int i = 0; i < kVectors; i++) {
-        const float* at = b + i / 2 * panelStride + k * kPanel + i % 2 * kLanes;
-        sum[i] = Operand::multiplyAdd(x, load(at), sum[i]);
+    if constexpr (Operand::kChains == 1) {
+      addRowChain<Operand, 0, kVectors>(a, aStride, b, panelStride, depth, sum);
+    } else {
+      for (size_t k = 0; k < depth; k += kGroupWords) {
+        const float *left = a + k * aStride, *right = b + k * kPanel;
+        Sums<1, kVectors> first, second;
+        clear<1, kVectors>(first);
+        addRowChain<Operand, 0, kVectors>(left, aStride, right, panelStride, kGroupWords, first);
+        clear<1, kVectors>(second);
+        addRowChain<Operand, 1, kVectors>(left, aStride, right, panelStride, kGroupWords, second);
+        for (int i = 0; i < kVectors; i++)
+          sum[0][i] = Operand::add(sum[0][i], Operand::add(first[0][i], second[0][i]));
       }
     }
   }
 #pragma GCC unroll 8
   for (int i = 0; i < kVectors; i++) {
     float* to = c + i * kLanes;
-    store(to, into == Into::kAdd ? load(to) + sum[i] : sum[i]);
+    store(to, into == Into::kAdd ? load(to) + sum[0][i] : sum[0][i]);
   }
 }
 
@@ -102,12 +172,17 @@ template <typename Operand, size_t... kRows, size_t... kHalfRows>
 constexpr Operands operandsOf(std::index_sequence<kRows...>, std::index_sequence<kHalfRows...>) {
   return {Operand::kPerWord,
           &Operand::pack,
+          &Operand::pack,
+          1,
+          {kMaxHalfRows, kMaxRows},
           {{{&multiplyRows<Operand, false, 1, static_cast<int>(kHalfRows) + 1>...},
             {&multiplyRows<Operand, false, 2, static_cast<int>(kRows) + 1>...}},
            {{&multiplyRows<Operand, true, 1, static_cast<int>(kHalfRows) + 1>...},
             {&multiplyRows<Operand, true, 2, static_cast<int>(kRows) + 1>...}}},
           {&multiplyRow<Operand, 1>, &multiplyRow<Operand, 2>, &multiplyRow<Operand, 3>,
-           &multiplyRow<Operand, 4>}};
+           &multiplyRow<Operand, 4>},
+          nullptr,
+          nullptr};
 }
 
 static_assert(kMaxRows <= kMostRows && kMaxHalfRows <= kMostRows);
@@ -126,15 +201,15 @@ inline void multiply(const Operands& operands, const float* a, size_t aStride, c
                      size_t depth, size_t rows, float* c, size_t cStride, Into into,
                      const float* scale = nullptr, size_t vectors = 2, Upcoming upcoming = {}) {
   const MultiplyRows* multiplyRows = operands.multiply[upcoming.count > 0][vectors - 1];
-  const size_t most = vectors == 1 ? kMaxHalfRows : kMaxRows;
+  const size_t most = operands.mostRows[vectors - 1];
   const size_t pieces = (rows + most - 1) / most;
   const size_t stride =
       upcoming.count == 0 ? 0 : std::min(kLine, upcoming.count / std::max<size_t>(1, pieces * depth) + 1);
   size_t row = 0;
   for (size_t piece = 0; piece < pieces; piece++) {
     const size_t end = rows * (piece + 1) / pieces;
-    multiplyRows[end - row - 1](a + row, aStride, b, bStride, depth, c + row * cStride, cStride, into, scale,
-                                upcoming.data, stride);
+    multiplyRows[end - row - 1](a + row * operands.leftStride, aStride, b, bStride, depth, c + row * cStride,
+                                cStride, into, scale, upcoming.data, stride);
     upcoming.data += depth * stride;
     row = end;
   }

@@ -37,23 +37,58 @@ using MultiplyRow = void (*)(const float* a, size_t aStride, const float* b, siz
 constexpr size_t kRowPanels = 4;
 
 /// Rows of C that a micro-kernel of any instruction set has at the most.
-constexpr size_t kMostRows = 16;
+constexpr size_t kMostRows = 32;
+
+/// Neighbours along a sum in bfloat16 that are summed by themselves before they are added to it, and the
+/// words that hold them; see bfloat16.h.
+constexpr size_t kGroup = 32;
+constexpr size_t kGroupWords = kGroup / 2;
+
+/// Makes `wordRows` rows of words of `count` rows of float32, `columns` wide; zeros stand for rows that are
+/// not there.
+using Pack = void (*)(const float* rows, size_t count, size_t columns, float* words, size_t wordRows);
 
 /// The operands of products on one instruction set: how they are packed, and the micro-kernels for one or two
 /// vectors of a panel and 1, 2, … rows of C. Panels of words are passed as float*, whatever the words hold.
 struct Operands {
   /// Neighbours along the sum that share a word: 1 in float32, 2 in bfloat16.
   size_t perWord;
-  /// Rows of float32, `columns` wide, as rows of words: row p holds rows p·perWord …, zeros beyond the last.
-  /// `words` may begin where the rows begin.
-  void (*pack)(const float* rows, size_t count, size_t columns, float* words);
+  /// For the operand B; `words` may begin where the rows begin.
+  Pack pack;
+  /// For the operand A, which may be another order of the same words; `words` are elsewhere.
+  Pack packLeft;
+  /// How far neighbouring rows of A lie apart.
+  size_t leftStride;
+  /// Rows of C that a micro-kernel for one vector, or for two, has at the most.
+  size_t mostRows[2];
   /// Without and with asking for what is upcoming.
   MultiplyRows multiply[2][2][kMostRows];
   /// One row in the columns of 1, 2, … panels; kOverwrite or kAdd.
   MultiplyRow multiplyRow[kRowPanels];
+  /// What a thread does before its first product, and after its last; null where there is nothing to do.
+  void (*begin)();
+  void (*end)();
 
-  /// Words that n neighbours take.
-  size_t words(size_t n) const { return (n + perWord - 1) / perWord; }
+  /// Words that n neighbours take: whole groups in bfloat16.
+  size_t words(size_t n) const { return perWord == 1 ? n : (n + kGroup - 1) / kGroup * kGroupWords; }
+  /// Rows of float32 or of words, whichever are more: what memory that is packed in place must hold.
+  size_t rows(size_t n) const { return n < words(n) ? words(n) : n; }
+};
+
+/// While it lives, its thread computes products of these operands.
+class Multiplying {
+ public:
+  explicit Multiplying(const Operands& operands) : operands_(operands) {
+    if (operands.begin != nullptr) operands.begin();
+  }
+  ~Multiplying() {
+    if (operands_.end != nullptr) operands_.end();
+  }
+  Multiplying(const Multiplying&) = delete;
+  Multiplying& operator=(const Multiplying&) = delete;
+
+ private:
+  const Operands& operands_;
 };
 
 }  // namespace attention

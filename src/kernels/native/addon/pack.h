@@ -35,7 +35,7 @@ inline void packTokens(const Call& call, const Tokens& tokens, size_t batch, siz
     const float* x = tokens.data.data + (batch * tokens.rows + row) * tokens.width;
     if (rows < kPanel) std::fill_n(panel, tokens.width * kPanel, 0.0f);
     transpose(x, tokens.width, rows, tokens.width, panel, kPanel);
-    call.operands->pack(panel, tokens.width, kPanel, words);
+    call.operands->packLeft(panel, tokens.width, kPanel, words, call.words(tokens.width));
   }
 }
 
@@ -79,7 +79,7 @@ inline void packWeight(const Call& call, const Linear& linear, size_t from, size
     for (size_t k = 0; k < linear.inWidth; k += linear.groupWidth) {
       float* panel = beforePacking(*call.operands, scratch, linear.groupWidth, words);
       gatherColumns(linear, k, linear.groupWidth, first, panel);
-      call.operands->pack(panel, linear.groupWidth, kPanel, words);
+      call.operands->pack(panel, linear.groupWidth, kPanel, words, call.words(linear.groupWidth));
       words += call.words(linear.groupWidth) * kPanel;
     }
   }

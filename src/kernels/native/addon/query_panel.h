@@ -45,10 +45,10 @@ class QueryPanel {
   /// products: rounding the two together would move a query that is bfloat16 already.
   void packQueries(float scale) {
     static thread_local Scratch packed;
-    packQueries(scale, packed.take(call_.headSize * kPanel));
+    packQueries(scale, packed.take(call_.operands->rows(call_.headSize) * kPanel));
   }
 
-  /// The same into memory of the caller, [headSize][kPanel].
+  /// The same into memory of the caller, [rows(headSize)][kPanel].
   void packQueries(float scale, float* to) {
     static thread_local Scratch rows;
     q_ = to;
@@ -76,7 +76,7 @@ class QueryPanel {
       size_ = INFINITY;
     }
     size_ *= std::max(1.0f, std::fabs(scaleLeft_));
-    call_.operands->pack(q_, call_.headSize, kPanel, q_);
+    call_.operands->pack(q_, call_.headSize, kPanel, q_, call_.words(call_.headSize));
   }
 
   /// Takes what packQueries has made of the same queries before.
@@ -94,11 +94,12 @@ class QueryPanel {
     return end > call_.keys || (static_cast<int64_t>(end) > anyFrom_ && static_cast<int64_t>(block) < anyTo_);
   }
 
-  /// The part of [block, end) that any lane may see, from a whole panel on; what it leaves out has weight 0,
-  /// so leaving it out changes no bit.
+  /// The part of [block, end) that any lane may see, from a whole panel and a whole group of the sum on; what
+  /// it leaves out has weight 0, so leaving it out changes no bit.
   std::pair<size_t, size_t> seenPart(size_t block, size_t end) const {
-    const size_t from = static_cast<size_t>(anyFrom_) / kPanel * kPanel;
-    if (end > call_.keys) return {std::max(block, std::min(from, call_.keys / kPanel * kPanel)), end};
+    static_assert(kGroup % kPanel == 0);
+    const size_t from = static_cast<size_t>(anyFrom_) / kGroup * kGroup;
+    if (end > call_.keys) return {std::max(block, std::min(from, call_.keys / kGroup * kGroup)), end};
     return {std::max(block, from), std::min(end, static_cast<size_t>(anyTo_))};
   }
 

@@ -6,7 +6,10 @@
 #include <cstdint>
 #include <cstring>
 
-#if defined(__AVX512BF16__)
+#if defined(__AMX_BF16__)
+#include <immintrin.h>
+#define ISA amxbf16
+#elif defined(__AVX512BF16__)
 #include <immintrin.h>
 #define ISA avx512bf16
 #elif defined(__AVX512F__)
@@ -284,7 +287,8 @@ inline void transposeTile(const float* from, size_t fromStride, float* to, size_
 constexpr size_t kLine = 64 / sizeof(float);
 
 /// Asks memory for the line of p, as far as the second-level cache: in the first, it would push out what a
-/// product is reading.
-inline void askForSecondLevel(const float* p) { __builtin_prefetch(p, 0, 2); }
+/// product is reading. Inlined at once: a compiler may take a function that only asks for one that does
+/// nothing.
+[[gnu::always_inline]] inline void askForSecondLevel(const float* p) { __builtin_prefetch(p, 0, 2); }
 
 }  // namespace attention::ISA

@@ -5,12 +5,14 @@ import { KERNELS } from '../src/kernels/registry.ts';
 /** The kernels of this machine that are to be fast, the preferred one of each precision first. */
 const CANDIDATES: readonly Kernel[] = KERNELS.filter(({ precision }) => precision !== 'float64');
 
-/** The kernel asked for, or else the first one, that computes the call; null where it does not. */
+/** The kernel asked for, where it computes the call, or else the first one that does and suits it; null where none does. */
 export function candidateFor(call: AttentionCall, name: string | undefined): Kernel | null {
-  const candidates = name === undefined ? CANDIDATES : [candidateNamed(name)];
   const computes = (kernel: Kernel) =>
     kernel.precision === call.precision && kernel.supports?.(call) !== false;
-  return candidates.find(computes) ?? null;
+  if (name === undefined)
+    return CANDIDATES.find((kernel) => computes(kernel) && kernel.suits?.(call) !== false) ?? null;
+  const named = candidateNamed(name);
+  return computes(named) ? named : null;
 }
 
 /** Throws an error that names the kernels there are. */

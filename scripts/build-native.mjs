@@ -33,7 +33,7 @@ export const ADDONS = [
         kernels_avx2: AVX2,
         kernels_avx512: AVX512,
         operands_avx512bf16: [...AVX512, '-mavx512bf16'],
-        operands_amxbf16: [...AVX512, '-mavx512bf16', '-mamx-tile', '-mamx-bf16'],
+        operands_amx: [...AVX512, '-mavx512bf16', '-mamx-tile', '-mamx-bf16'],
       },
       arm64: { kernels_neon: [] },
     },

@@ -123,7 +123,8 @@ export interface Linear {
 
 /** A weight in the form in which the kernel of this name multiplies it, on shared memory. */
 export interface PackedWeight {
-  readonly kernel: string;
+  /** The order of its numbers, which several kernels may have in common. */
+  readonly form: string;
   readonly data: RealArray;
 }
 

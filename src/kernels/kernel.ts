@@ -17,6 +17,11 @@ export interface Kernel {
   readonly flopsPerMs: number;
   /** Whether the kernel computes calls like this; all of its precision where not given. */
   supports?(call: AttentionCall): boolean;
+  /**
+   * Whether there is none faster of its precision for calls like this, of those that it supports; all where not given.
+   * It depends on the sizes of a sample alone: not on how many there are, or on what is returned.
+   */
+  suits?(call: AttentionCall): boolean;
   plan(call: AttentionCall): Plan;
   /**
    * The call of a finished job with its weights as the job has packed them. Calls made with these projections plan no

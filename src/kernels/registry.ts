@@ -14,12 +14,12 @@ export const KERNELS: readonly Kernel[] = [
   reference,
 ];
 
-/** The first kernel that computes the call; `forced`, where it does. */
+/** The first kernel that computes the call and suits it; `forced`, where it computes it. */
 export function kernelFor(call: AttentionCall, forced?: Kernel | undefined): Kernel {
-  const candidates = forced === undefined ? KERNELS : [forced, ...KERNELS];
-  return candidates.find(
-    (kernel) => kernel.precision === call.precision && kernel.supports?.(call) !== false,
-  )!;
+  const computes = (kernel: Kernel) =>
+    kernel.precision === call.precision && kernel.supports?.(call) !== false;
+  if (forced !== undefined && computes(forced)) return forced;
+  return KERNELS.find((kernel) => computes(kernel) && kernel.suits?.(call) !== false)!;
 }
 
 export function kernelNamed(name: string): Kernel {

@@ -223,7 +223,8 @@ describe('pages', () => {
     expect(text).toContain('q · k₂ = 1·0 + 2·2 = 4<');
     expect(text).toContain('0.047 · 4 + 0.953 · 10 = 9.715');
     const { kernels } = (await send(`${service.url}/v1/info`)).json;
-    expect(text).toContain(`&quot;kernel&quot;: &quot;${kernels[0].name}&quot;`);
+    const [, kernel] = /&quot;kernel&quot;: &quot;([^&]+)&quot;/.exec(text)!;
+    expect(kernels.map(({ name }: { name: string }) => name)).toContain(kernel);
     for (const { path, operation } of OPERATIONS) {
       expect(text).toContain(path);
       expect(text).toContain(operation.summary);

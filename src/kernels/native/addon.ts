@@ -26,6 +26,12 @@ export interface InstructionSet {
   readonly name: string;
   readonly precision: Precision;
   readonly panel: number;
+  /** Neighbours along a sum that words are filled up to, the words that these take, and the rows of a packed weight. */
+  readonly group: number;
+  readonly groupWords: number;
+  readonly groupWeightRows: number;
+  /** Panels of tokens that a projection takes at a time. */
+  readonly blockPanels: number;
 }
 
 export type OpenedCall = { readonly opened: unique symbol };

@@ -1,26 +1,17 @@
-import type { AttentionCall, Linear } from '../../domain/call.ts';
+import type { AttentionCall } from '../../domain/call.ts';
 import { planBuffers } from '../buffers.ts';
 import { headShape, ROLES, type Role } from '../heads.ts';
 import type { BufferPlan } from '../kernel.ts';
+import type { Layout } from './layout.ts';
+import { isOutputPacked, isSourcePacked } from './packed.ts';
 import { attendsTokens, goesToPanels, readsPanels } from './ways.ts';
 
-/** Neighbours along a sum that fill a group of words in bfloat16; addon/operands.h. */
-const GROUP = 32;
-
-/**
- * Buffers of the native kernel: those that every kernel has, and its panels, `panel` tokens wide, of words that hold one
- * float32 or two bfloat16.
- */
-export function planNativeBuffers(
-  call: AttentionCall,
-  kernel: string,
-  panel: number,
-): Record<string, BufferPlan> {
+/** Buffers of the native kernel: those that every kernel has, and its panels. */
+export function planNativeBuffers(call: AttentionCall, layout: Layout): Record<string, BufferPlan> {
   const { batch, queries, keys, extras, heads, kvHeads, headSize, valueHeadSize } = call.sizes;
   const real = (elements: number): BufferPlan => ({ type: 'float32', elements });
   const padded = (rows: number) => Math.ceil(rows / panel) * panel;
-  const words = (operands: number) =>
-    call.precision === 'bfloat16' ? (Math.ceil(operands / GROUP) * GROUP) / 2 : operands;
+  const { panel, words, weightRows } = layout;
   const buffers = planBuffers(call);
 
   for (const role of ROLES) {
@@ -30,30 +21,30 @@ export function planNativeBuffers(
     if (ownsPanels(call, role)) {
       buffers[`panels.${role}`] = real(batch * padded(source.tokens.rows) * words(source.tokens.width));
     }
-    if (isPacked(source.linear, kernel)) continue;
-    buffers[`packed.${role}`] = real(padded(shape.heads * shape.size) * words(source.linear.inWidth));
+    if (isSourcePacked(source, layout)) continue;
+    buffers[`packed.${role}`] = real(padded(shape.heads * shape.size) * weightRows(source.linear.inWidth));
   }
   if (call.outputProjection !== null) {
-    // Every head begins with a word of its own.
-    const depth = heads * words(valueHeadSize);
-    const columns = call.outputProjection.headSize;
-    if (!isPacked(call.outputProjection, kernel)) buffers['packed.output'] = real(padded(columns) * depth);
-    buffers.concat = real(batch * padded(queries) * depth);
+    // Every head begins with a word, or a row, of its own.
+    const columns = padded(call.outputProjection.headSize);
+    if (!isOutputPacked(call, layout))
+      buffers['packed.output'] = real(columns * heads * weightRows(valueHeadSize));
+    buffers.concat = real(batch * padded(queries) * heads * words(valueHeadSize));
   }
-  if (attendsTokens(call, panel)) {
+  if (attendsTokens(call, layout)) {
     for (const role of ROLES) delete buffers[role];
     return buffers;
   }
-  if (goesToPanels(call, 'query', panel)) {
+  if (goesToPanels(call, 'query', layout)) {
     delete buffers.query;
     buffers['native.query_panels'] = real(batch * heads * padded(queries) * headSize);
   }
-  if (!readsPanels(call)) return buffers;
+  if (!readsPanels(call, layout)) return buffers;
   const kvRows = batch * kvHeads;
   const all = keys + extras;
   const panels = batch * Math.ceil(all / panel);
   buffers['native.key_panels'] = real(kvRows * padded(all) * words(headSize));
-  if (goesToPanels(call, 'key', panel)) {
+  if (goesToPanels(call, 'key', layout)) {
     delete buffers.key;
     buffers['native.key_sizes'] = real(panels * Math.ceil((kvHeads * headSize) / panel));
     return buffers;
@@ -83,11 +74,6 @@ const GRADIENT_PARTIALS = 4;
 /** Partial sums of grad_query. */
 export function gradientPartials({ sizes }: AttentionCall): number {
   return Math.min(GRADIENT_PARTIALS, Math.ceil((sizes.keys + sizes.extras) / GRADIENT_BLOCK));
-}
-
-/** Whether a weight comes packed by this kernel. */
-export function isPacked(linear: Linear, kernel: string): boolean {
-  return linear.packed?.kernel === kernel;
 }
 
 /** Whether the tokens of a role are turned into panels of their own: not when an earlier role has the same tokens. */

@@ -5,8 +5,10 @@ import { defineKernel, type Grid, type Part, type PlacedStage, runPart } from '.
 import { type Addon, type InstructionSet, loadAddon, type OpenedCall } from './addon.ts';
 import { planNativeBuffers } from './buffers.ts';
 import { describeJob } from './description.ts';
+import { layoutOf } from './layout.ts';
 import { keepPacked } from './packed.ts';
 import { nativeStages } from './stages.ts';
+import { suitsSplitNumbers } from './ways.ts';
 
 const loaded = loadAddon();
 
@@ -32,7 +34,9 @@ function writeStep(step: number, part: number, { batch, heads, rows, tileRows }:
 }
 
 /** float32 or bfloat16 in C++: fused attention on panels of queries, packed projections; see ARCHITECTURE.md. */
-function nativeKernel(addon: Addon, { name: set, precision, panel }: InstructionSet): Kernel {
+function nativeKernel(addon: Addon, instructionSet: InstructionSet): Kernel {
+  const { name: set, precision } = instructionSet;
+  const layout = layoutOf(instructionSet);
   const opened = new WeakMap<Job, OpenedCall>();
   const open = (job: Job): OpenedCall => {
     let call = opened.get(job);
@@ -74,14 +78,15 @@ function nativeKernel(addon: Addon, { name: set, precision, panel }: Instruction
     runSteps();
   };
   const name = `native-${set}`;
-  const buffersOf = (call: AttentionCall) => planNativeBuffers(call, name, panel);
+  const buffersOf = (call: AttentionCall) => planNativeBuffers(call, layout);
   return {
-    ...defineKernel(name, precision, nativeStages(part, name, panel), {
+    ...defineKernel(name, precision, nativeStages(part, layout), {
       flopsPerMs: 5e7,
       buffersOf,
       runStages,
     }),
-    keepPacked: ({ call, memory }) => keepPacked(call, memory, name),
-    supports: (call) => (call.gradOutput === null || precision === 'float32') && fitsFloat32(call),
+    keepPacked: ({ call, memory }) => keepPacked(call, memory, layout),
+    suits: (call) => !layout.splitsNumbers || suitsSplitNumbers(call),
+    supports: (call) => (call.gradOutput === null || layout.isPlain) && fitsFloat32(call),
   };
 }

@@ -5,16 +5,11 @@ import { presentParts } from '../present.ts';
 import type { Grid, Part, StageProgram } from '../program.ts';
 import { prepareHeads } from '../reference/project.ts';
 import { rotateHeads } from '../rotate.ts';
-import { isPacked, ownsPanels } from './buffers.ts';
+import { ownsPanels } from './buffers.ts';
 import { gradientStages } from './gradients.ts';
-import {
-  attendsTokens,
-  BLOCK_PANELS,
-  hasFewQueries,
-  packsKeys,
-  projectionFlops,
-  sampleGrid,
-} from './ways.ts';
+import type { Layout } from './layout.ts';
+import { isOutputPacked, isSourcePacked } from './packed.ts';
+import { attendsTokens, hasFewQueries, packsKeys, projectionFlops, sampleGrid } from './ways.ts';
 
 /** Panels of columns of one tile that packs a weight, and of one of a projection. */
 const COLUMN_PANELS = 4;
@@ -25,7 +20,7 @@ const ATTENTION_PANELS = 4;
 
 const NAMES = { query: 'Query', key: 'Key', value: 'Value' } as const;
 
-const hasManyQueries = (call: AttentionCall) => !hasFewQueries(call);
+const hasManyQueries = (call: AttentionCall, layout: Layout) => !hasFewQueries(call, layout);
 /** Few queries over many keys go another way; by the names of the addon's parts. */
 const WAYS = [
   ['', hasManyQueries],
@@ -35,21 +30,23 @@ const WAYS = [
 /** A part that the addon computes. */
 type PartNamed = (name: string) => Part['run'];
 
-/** The stages of a call, whose work is done by `part`s of the addon, for panels of so many tokens. */
-export function nativeStages(part: PartNamed, kernel: string, panel: number): readonly StageProgram[] {
+/** The stages of a call, whose work is done by `part`s of the addon. */
+export function nativeStages(part: PartNamed, layout: Layout): readonly StageProgram[] {
+  const { panel } = layout;
   return [
-    packStage(part, kernel, panel),
-    headsStage(part, panel),
+    packStage(part, layout),
+    headsStage(part, layout),
     rotateStage(panel),
-    keysStage(part, panel),
-    attentionStage(part, panel),
-    resultsStage(part, panel),
+    keysStage(part, layout),
+    attentionStage(part, layout),
+    resultsStage(part, layout),
     ...gradientStages(part, panel),
   ];
 }
 
 /** Tokens and weights to panels. */
-function packStage(part: PartNamed, kernel: string, panel: number): StageProgram {
+function packStage(part: PartNamed, layout: Layout): StageProgram {
+  const { panel } = layout;
   const tokens = ROLES.map(
     (role): Part => ({
       grid: (call) => rowGrid(call, 1, headShape(call, role).rows, panel),
@@ -62,28 +59,29 @@ function packStage(part: PartNamed, kernel: string, panel: number): StageProgram
     (role): Part => ({
       grid: (call) => columnGrid(linearOf(call, role), 1, panel),
       flopsPerRow: (call) => linearOf(call, role).inWidth,
-      applies: (call) => isProjected(call, role) && !isPacked(linearOf(call, role), kernel),
+      applies: (call) => isProjected(call, role) && !isSourcePacked({ linear: linearOf(call, role) }, layout),
       run: part(`pack${NAMES[role]}Weight`),
     }),
   );
   const outputWeight: Part = {
     grid: (call) => columnGrid(call.outputProjection!, 1, panel),
     flopsPerRow: (call) => call.outputProjection!.inWidth,
-    applies: ({ outputProjection }) => outputProjection !== null && !isPacked(outputProjection, kernel),
+    applies: (call) => call.outputProjection !== null && !isOutputPacked(call, layout),
     run: part('packOutputWeight'),
   };
   return { name: 'pack', parts: [...tokens, ...weights, outputWeight] };
 }
 
 /** Projections to the rows or panels of heads, and copies of given heads that are to be rotated. */
-function headsStage(part: PartNamed, panel: number): StageProgram {
+function headsStage(part: PartNamed, layout: Layout): StageProgram {
+  const { panel } = layout;
   return {
     name: 'heads',
     parts: ROLES.flatMap((role): Part[] => [
       {
-        grid: (call) => projectionGrid(call, linearOf(call, role), headShape(call, role).rows, panel),
-        flopsPerRow: (call) => columnFlops(call, linearOf(call, role), headShape(call, role).rows, panel),
-        applies: (call) => isProjected(call, role) && !attendsTokens(call, panel),
+        grid: (call) => projectionGrid(call, linearOf(call, role), headShape(call, role).rows, layout),
+        flopsPerRow: (call) => columnFlops(call, linearOf(call, role), headShape(call, role).rows, layout),
+        applies: (call) => isProjected(call, role) && !attendsTokens(call, layout),
         run: part(`project${NAMES[role]}`),
       },
       {
@@ -109,48 +107,51 @@ function rotateStage(panel: number): StageProgram {
 }
 
 /** Keys to panels, and values beside them. */
-function keysStage(part: PartNamed, panel: number): StageProgram {
+function keysStage(part: PartNamed, layout: Layout): StageProgram {
+  const { panel } = layout;
   const keys: Part = {
     grid: (call) =>
       rowGrid(call, call.sizes.kvHeads, call.sizes.keys + call.sizes.extras, KEY_PANELS * panel),
     flopsPerRow: ({ sizes }) => 4 * (sizes.headSize + sizes.valueHeadSize),
-    applies: (call) => packsKeys(call, panel),
+    applies: (call) => packsKeys(call, layout),
     run: part('packKeys'),
   };
   return { name: 'keys', parts: [keys] };
 }
 
-function attentionStage(part: PartNamed, panel: number): StageProgram {
+function attentionStage(part: PartNamed, layout: Layout): StageProgram {
+  const { panel } = layout;
   const ofHeads: Part = {
     grid: (call) => headGrid(call, 'query', ATTENTION_PANELS * panel),
     flopsPerRow: attentionFlops,
-    applies: (call) => hasManyQueries(call) && !attendsTokens(call, panel),
+    applies: (call) => hasManyQueries(call, layout) && !attendsTokens(call, layout),
     run: part('attend'),
   };
   const ofTokens: Part = {
-    grid: (call) => sampleGrid(call, panel),
+    grid: (call) => sampleGrid(call, layout),
     flopsPerRow: (call) => {
       const { batch, queries, heads, kvHeads } = call.sizes;
       const flops = projectionFlops(call) + batch * heads * queries * attentionFlops(call);
-      return flops / (sampleGrid(call, panel).heads * kvHeads);
+      return flops / (sampleGrid(call, layout).heads * kvHeads);
     },
-    applies: (call) => attendsTokens(call, panel),
+    applies: (call) => attendsTokens(call, layout),
     run: part('attendTokens'),
   };
   const ofFewQueries: Part = {
     grid: (call) => rowGrid(call, call.sizes.kvHeads, call.sizes.queries, Math.max(1, call.sizes.queries)),
     flopsPerRow: (call) => attentionFlops(call) * (call.sizes.heads / call.sizes.kvHeads),
-    applies: hasFewQueries,
+    applies: (call) => hasFewQueries(call, layout),
     run: part('attendFew'),
   };
   return { name: 'attention', parts: [ofHeads, ofTokens, ofFewQueries] };
 }
 
 /** The output projection, and what is returned besides the output. */
-function resultsStage(part: PartNamed, panel: number): StageProgram {
+function resultsStage(part: PartNamed, layout: Layout): StageProgram {
+  const { panel } = layout;
   const output: Part = {
-    grid: (call) => projectionGrid(call, call.outputProjection!, call.sizes.queries, panel),
-    flopsPerRow: (call) => columnFlops(call, call.outputProjection!, call.sizes.queries, panel),
+    grid: (call) => projectionGrid(call, call.outputProjection!, call.sizes.queries, layout),
+    flopsPerRow: (call) => columnFlops(call, call.outputProjection!, call.sizes.queries, layout),
     applies: (call) => call.outputProjection !== null,
     run: part('projectOutput'),
   };
@@ -158,7 +159,7 @@ function resultsStage(part: PartNamed, panel: number): StageProgram {
     ([few, isOf]): Part => ({
       grid: (call) => weightGrid(call, ATTENTION_PANELS * panel),
       flopsPerRow: (call) => headsOfWeightRow(call) * attentionFlops(call),
-      applies: (call) => call.returns.weights !== null && isOf(call),
+      applies: (call) => call.returns.weights !== null && isOf(call, layout),
       run: part(`write${few}Weights`),
     }),
   );
@@ -166,7 +167,7 @@ function resultsStage(part: PartNamed, panel: number): StageProgram {
     ([few, isOf]): Part => ({
       grid: (call) => headGrid(call, 'query', ATTENTION_PANELS * panel),
       flopsPerRow: attentionFlops,
-      applies: (call) => call.returns.logits !== null && isOf(call),
+      applies: (call) => call.returns.logits !== null && isOf(call, layout),
       run: part(`write${few}Logits`),
     }),
   );
@@ -179,15 +180,15 @@ function columnGrid({ headColumn, headSize }: Linear, blocks: number, panel: num
 }
 
 /** A projection takes blocks of tokens, of whatever samples, through the columns of its weight. */
-function projectionGrid(call: AttentionCall, linear: Linear, tokens: number, panel: number): Grid {
-  return columnGrid(linear, tokenBlocks(call, tokens, panel), panel);
+function projectionGrid(call: AttentionCall, linear: Linear, tokens: number, layout: Layout): Grid {
+  return columnGrid(linear, tokenBlocks(call, tokens, layout), layout.panel);
 }
 
 /** Operations of one column with one block of tokens. */
-function columnFlops(call: AttentionCall, { inWidth }: Linear, tokens: number, panel: number): number {
-  return (2 * inWidth * call.sizes.batch * tokens) / tokenBlocks(call, tokens, panel);
+function columnFlops(call: AttentionCall, { inWidth }: Linear, tokens: number, layout: Layout): number {
+  return (2 * inWidth * call.sizes.batch * tokens) / tokenBlocks(call, tokens, layout);
 }
 
-function tokenBlocks({ sizes }: AttentionCall, tokens: number, panel: number): number {
-  return Math.ceil((sizes.batch * Math.ceil(tokens / panel)) / BLOCK_PANELS);
+function tokenBlocks({ sizes }: AttentionCall, tokens: number, { panel, blockPanels }: Layout): number {
+  return Math.ceil((sizes.batch * Math.ceil(tokens / panel)) / blockPanels);
 }

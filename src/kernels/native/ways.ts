@@ -1,6 +1,7 @@
 import type { AttentionCall, HeadSource } from '../../domain/call.ts';
 import { headShape, ROLES } from '../heads.ts';
 import type { Grid } from '../program.ts';
+import type { Layout } from './layout.ts';
 
 /*
  * Which way a call goes, and so what is kept in memory on the way. Of projected heads, rows and panels and none at all
@@ -9,30 +10,50 @@ import type { Grid } from '../program.ts';
 
 type Projected = Extract<HeadSource, { kind: 'projected' }>;
 
-/** Panels of tokens that a projection takes at a time; addon/call.h. */
-export const BLOCK_PANELS = 4;
-
 /** Query rows of one key/value head up to which the keys are read where they lie instead of being packed. */
 const FEW_ROWS = 8;
 /** Keys for each query from which that pays. */
 const MANY_KEYS = 64;
 
+/** Rows of a sample, and numbers of one, from which products of split numbers are sooner done, splitting included. */
+const SPLIT_ROWS = 64;
+const SPLIT_WIDTH = 320;
+const SPLIT_HEAD_SIZE = 48;
+/** Neighbours along a sum that split numbers are filled up to; in parts of as many weights are packed alike. */
+const SPLIT_GROUP = 32;
+
+/**
+ * Whether splitting numbers for the tiles of AMX pays: not where few rows share a weight that is split for them, or sums
+ * are short.
+ */
+export function suitsSplitNumbers(call: AttentionCall): boolean {
+  const { queries, keys, headSize, valueHeadSize } = call.sizes;
+  if (queries < SPLIT_ROWS || keys < SPLIT_ROWS) return false;
+  const widths = ROLES.flatMap((role) => {
+    const source = call[role];
+    return source.kind === 'projected' ? [source.linear.inWidth] : [];
+  });
+  if (widths.length === 0) return Math.min(headSize, valueHeadSize) >= SPLIT_HEAD_SIZE;
+  const areWhole = [...widths, valueHeadSize].every((width) => width % SPLIT_GROUP === 0);
+  return areWhole && Math.min(...widths) >= SPLIT_WIDTH;
+}
+
 /** Whether a call has few queries for its keys, as in decoding; addon/few.h. Whatever is returned, the way is the same. */
-export function hasFewQueries({ sizes, precision }: AttentionCall): boolean {
+export function hasFewQueries({ sizes }: AttentionCall, { isPlain }: Layout): boolean {
   // There, keys and values are operands where the caller's tensors lie, in float32.
-  if (precision === 'bfloat16') return false;
+  if (!isPlain) return false;
   const rows = sizes.queries * (sizes.heads / sizes.kvHeads);
   return rows <= FEW_ROWS && sizes.keys >= MANY_KEYS * sizes.queries;
 }
 
 /** Whether keys are read from panels: by many queries, and by gradients. */
-export function readsPanels(call: AttentionCall): boolean {
-  return !hasFewQueries(call) || call.gradOutput !== null;
+export function readsPanels(call: AttentionCall, layout: Layout): boolean {
+  return !hasFewQueries(call, layout) || call.gradOutput !== null;
 }
 
 /** Whether keys, from wherever they come, are packed to panels in a stage of their own. */
-export function packsKeys(call: AttentionCall, panel: number): boolean {
-  return readsPanels(call) && !goesToPanels(call, 'key', panel);
+export function packsKeys(call: AttentionCall, layout: Layout): boolean {
+  return readsPanels(call, layout) && !goesToPanels(call, 'key', layout);
 }
 
 /** Tiles that a call is to have, so that all cores take part, unless they are as short as this. */
@@ -43,22 +64,22 @@ const SHORT_TILE_FLOPS = 3e7;
  * Whether one tile takes whole samples from their tokens to the attention of some heads, and nothing keeps these: where
  * a sample is short, no map is made of its heads, and there are tiles enough for many cores.
  */
-export function attendsTokens(call: AttentionCall, panel: number): boolean {
+export function attendsTokens(call: AttentionCall, layout: Layout): boolean {
   const { returns, sizes } = call;
-  if (Math.max(sizes.queries, sizes.keys) > BLOCK_PANELS * panel) return false;
+  if (Math.max(sizes.queries, sizes.keys) > layout.blockPanels * layout.panel) return false;
   if (returns.weights !== null || returns.logits !== null) return false;
-  if (!goesToPanels(call, 'query', panel) || !goesToPanels(call, 'key', panel)) return false;
-  const { heads, rows, tileRows } = sampleGrid(call, panel);
+  if (!goesToPanels(call, 'query', layout) || !goesToPanels(call, 'key', layout)) return false;
+  const { heads, rows, tileRows } = sampleGrid(call, layout);
   const tiles = heads * Math.ceil(rows / tileRows);
   return tiles >= MANY_TILES || projectionFlops(call) <= tiles * SHORT_TILE_FLOPS;
 }
 
 /** Those tiles: the heads are blocks of whole samples, the rows key/value heads, as many as fill panels of columns of W_V. */
-export function sampleGrid({ sizes }: AttentionCall, panel: number): Grid {
+export function sampleGrid({ sizes }: AttentionCall, { panel, blockPanels }: Layout): Grid {
   const panels = Math.ceil(Math.max(sizes.queries, sizes.keys) / panel);
   return {
     batch: 1,
-    heads: Math.ceil(sizes.batch / Math.max(1, Math.floor(BLOCK_PANELS / panels))),
+    heads: Math.ceil(sizes.batch / Math.max(1, Math.floor(blockPanels / panels))),
     rows: sizes.kvHeads,
     tileRows: Math.min(sizes.kvHeads, panel / commonDivisor(panel, sizes.valueHeadSize)),
   };
@@ -82,10 +103,10 @@ export function projectionFlops(call: AttentionCall): number {
  * Whether a projection makes the panels that attention reads, and no rows: where nothing else reads these heads. Keys
  * bring their values with them, which are then read where they lie.
  */
-export function goesToPanels(call: AttentionCall, role: 'query' | 'key', panel: number): boolean {
+export function goesToPanels(call: AttentionCall, role: 'query' | 'key', layout: Layout): boolean {
   const source = call[role];
-  if (source.kind !== 'projected' || call.precision !== 'float32' || call.rope !== null) return false;
-  if (hasFewQueries(call) || !isBestInPanels(source, panel)) return false;
+  if (source.kind !== 'projected' || !layout.isPlain || call.rope !== null) return false;
+  if (hasFewQueries(call, layout) || !isBestInPanels(source, layout)) return false;
   if (role === 'query') return true;
   const { value, past, sizes, returns, keptPresent } = call;
   return (
@@ -103,7 +124,7 @@ const TURNING = 24;
 const HALF_A_PANEL = 0.1;
 
 /** Whether panels cost less than rows: a lane without a token is computed like any other, one that is alone slower. */
-function isBestInPanels({ tokens, linear }: Projected, panel: number): boolean {
+function isBestInPanels({ tokens, linear }: Projected, { panel }: Layout): boolean {
   const lanes = panel / 2;
   const vectors = Math.ceil(tokens.rows / lanes);
   const wasted = vectors * lanes - tokens.rows + (vectors % 2) * HALF_A_PANEL * lanes;

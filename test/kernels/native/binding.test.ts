@@ -6,7 +6,7 @@ import { type Addon, loadAddon, type OpenedCall } from '../../../src/kernels/nat
 import { type Description, describeJob } from '../../../src/kernels/native/description.ts';
 import { nativeKernels } from '../../../src/kernels/native/kernel.ts';
 import { createStatus } from '../../../src/kernels/status.ts';
-import { everything, makeCall, withGradients } from '../../support/calls.ts';
+import { computesGradients, everything, makeCall, withGradients } from '../../support/calls.ts';
 
 /*
  * The C++ side checks all that it is given: a wrong call is an exception, and never a crash. Without a compiler there
@@ -44,7 +44,7 @@ function jobOf(kernel: Kernel, call: AttentionCall): Job {
 
 describe.skipIf(!isBuilt)('the binding of the native kernels', () => {
   const { addon } = loaded as { addon: Addon };
-  const kernel = nativeKernels[0];
+  const kernel = nativeKernels.find(computesGradients)!;
   const set = kernel?.name.replace('native-', '');
   const open = (job: Job, name = set): OpenedCall => {
     const { numbers, arrays } = describeJob(job);

@@ -47,8 +47,8 @@ describe.skipIf(!isBuilt || process.arch !== 'x64')('compiling with an old compi
   }
 
   it.each([
-    ['-mamx-bf16', ['amxbf16']],
-    ['-mavx512bf16', ['amxbf16', 'avx512bf16']],
+    ['-mamx-bf16', ['amx', 'amx-bfloat16']],
+    ['-mavx512bf16', ['amx', 'amx-bfloat16', 'avx512bf16']],
   ])(
     'leaves out what needs %s, which it does not know, and nothing else',
     {

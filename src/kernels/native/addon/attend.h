@@ -76,7 +76,7 @@ inline void finishPanel(const Call& call, size_t batch, size_t head, size_t firs
   finishRows(call, batch, head, first, count, top, sum, factor);
   // Panels are what the output projection reads: nothing is turned around, and float32 goes where it stays.
   float* concat = call.hasOutputProjection ? concatPanel(call, batch, head, first) : nullptr;
-  float* to = concat != nullptr && call.operands->perWord == 1 ? concat : o;
+  float* to = concat != nullptr && call.operands->arePlain() ? concat : o;
   FiniteProbe probes[2];
   for (size_t c = 0; c < size; c++) {
     for (int half = 0; half < 2; half++) {
@@ -136,6 +136,11 @@ void softmaxBlock(float* s, size_t keys, float* top, float* sum, float* shrink) 
   }
 }
 
+/// Rows for the scores of a block of keys and, where they cannot be packed in place, for their words.
+inline size_t roomForScores(const Operands& operands) {
+  return operands.parts == 1 ? kBlock : kBlock + operands.words(kBlock);
+}
+
 /// A panel of queries [first, first + count) on its way through the keys: the running maximum and sum of each
 /// lane, and Oᵀ as far as it has come.
 class AttendingPanel {
@@ -157,8 +162,8 @@ class AttendingPanel {
     std::fill_n(o, call.valueHeadSize * kPanel, 0.0f);
   }
 
-  /// Takes in the keys [block, end); s is room for their scores, [kBlock][kPanel]. Asks for part `index` of
-  /// `parts` of the keys and values behind them.
+  /// Takes in the keys [block, end); s is room for their scores, [roomForScores()][kPanel]. Asks for part
+  /// `index` of `parts` of the keys and values behind them.
   void addKeys(size_t block, size_t end, float* s, size_t index, size_t parts) {
     if (!panel_.sees(block, end)) return;
     const size_t vectors = vectorsOf(count_), size = call_.valueHeadSize;
@@ -167,16 +172,17 @@ class AttendingPanel {
     const size_t behind = std::min(kBlock, call_.allKeys() - end);
     const size_t keyWords = operands.words(call_.headSize);
     const Upcoming keys{reads_.keys + end * keyWords, behind * keyWords};
-    const Upcoming values{reads_.values + end / operands.perWord * size, operands.words(behind) * size};
+    const Upcoming values{reads_.values + operands.wordsBefore(end) * size, operands.words(behind) * size};
     panel_.dotProducts(from, to, s, vectors, keys.part(index, parts));
     if (call_.softcap != 0) panel_.cap(to - from, s);
     panel_.mask(from, to, s);
     alignas(64) float shrink[kPanel];
     (vectors == 1 ? softmaxBlock<1> : softmaxBlock<2>)(s, to - from, top_, sum_, shrink);
-    operands.pack(s, to - from, kPanel, s, operands.words(to - from));
-    multiply(operands, reads_.values + from / operands.perWord * size, size, s, kPanel,
-             operands.words(to - from), size, o_, kPanel, Into::kRescale, shrink, vectors,
-             values.part(index, parts));
+    const size_t words = operands.words(to - from);
+    float* weights = operands.parts == 1 ? s : s + kBlock * kPanel;
+    operands.pack(s, to - from, kPanel, weights, words);
+    multiply(operands, reads_.values + operands.wordsBefore(from) * size, size, weights, kPanel, words, size,
+             o_, kPanel, Into::kRescale, shrink, vectors, values.part(index, parts));
   }
 
   void finish() { finishPanel(call_, batch_, head_, first_, count_, top_, sum_, o_); }
@@ -205,7 +211,7 @@ constexpr size_t kSideBySide = 4;
 inline void attendQueries(const Call& call, const HeadOperands& reads, size_t batch, size_t head, size_t from,
                           size_t to) {
   static thread_local Scratch scoreScratch, queryScratch, outputScratch;
-  float* s = scoreScratch.take(kBlock * kPanel);
+  float* s = scoreScratch.take(roomForScores(*call.operands) * kPanel);
   const size_t queryRows = call.operands->rows(call.headSize);
   float* q = queryScratch.take(kSideBySide * queryRows * kPanel);
   float* o = outputScratch.take(kSideBySide * call.valueHeadSize * kPanel);

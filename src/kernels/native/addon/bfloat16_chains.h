@@ -1,6 +1,6 @@
 // Sums of products of bfloat16, by instructions and by emulation.
 //
-// A sum goes in groups of kGroup neighbours, as the tiles of AMX take them (tdpbf16ps; operands_amxbf16.cc):
+// A sum goes in groups of kGroup neighbours, as the tiles of AMX take them (tdpbf16ps; operands_amx.cc):
 // a group is two chains of fused multiply-adds that begin at 0, one of its neighbours 0, 2, 4 …, one of 1, 3,
 // 5 …; the two are added, and then the group to the sum. Each step rounds to nearest and gives 0 with the
 // sign of the result where that is below 2^-126 once rounded; MXCSR plays no part. vdpbf16ps of AVX512_BF16

@@ -77,7 +77,7 @@ napi_value listInstructionSets(napi_env env, napi_callback_info) {
     napi_create_array(env, &list);
     uint32_t index = 0;
     for (const InstructionSet& set : instructionSets()) {
-      napi_value entry, name, precision, panel;
+      napi_value entry, name, precision, panel, words, rows;
       napi_create_object(env, &entry);
       napi_create_string_utf8(env, set.name, NAPI_AUTO_LENGTH, &name);
       napi_create_string_utf8(env, set.precision, NAPI_AUTO_LENGTH, &precision);
@@ -85,6 +85,17 @@ napi_value listInstructionSets(napi_env env, napi_callback_info) {
       napi_set_named_property(env, entry, "name", name);
       napi_set_named_property(env, entry, "precision", precision);
       napi_set_named_property(env, entry, "panel", panel);
+      // Of float32 as it is, numbers are words and rows, and no group is filled up.
+      const size_t group = set.operands->arePlain() ? 1 : kGroup;
+      napi_value count, block;
+      napi_create_uint32(env, static_cast<uint32_t>(group), &count);
+      napi_create_uint32(env, static_cast<uint32_t>(set.operands->words(group)), &words);
+      napi_create_uint32(env, static_cast<uint32_t>(set.operands->weightRows(group)), &rows);
+      napi_create_uint32(env, static_cast<uint32_t>(set.operands->blockPanels), &block);
+      napi_set_named_property(env, entry, "blockPanels", block);
+      napi_set_named_property(env, entry, "group", count);
+      napi_set_named_property(env, entry, "groupWords", words);
+      napi_set_named_property(env, entry, "groupWeightRows", rows);
       napi_set_element(env, list, index++, entry);
     }
     return list;

@@ -26,7 +26,7 @@ inline Bounds boundsOf(const Call& call, size_t panel, PartId part) {
     return there ? Bounds{1, 1, linear.columns(), panel} : none;
   };
   const auto blocks = [&](size_t tokens) {
-    return panelsOf(call.batch * panelsOf(tokens, panel), kBlockPanels);
+    return panelsOf(call.batch * panelsOf(tokens, panel), call.operands->blockPanels);
   };
   const auto projection = [&](const Source& source) {
     const bool isKept = source.isProjected && source.kept != Kept::kNothing;
@@ -44,7 +44,7 @@ inline Bounds boundsOf(const Call& call, size_t panel, PartId part) {
   const auto keeps = [&](Kept form) {
     return call.query.kept == form && call.key.kept == form && call.value.kept == form;
   };
-  const bool readsInPlace = call.operands->perWord == 1 && keeps(Kept::kRows);
+  const bool readsInPlace = call.operands->arePlain() && keeps(Kept::kRows);
   switch (part) {
     case PartId::packQueryTokens:
       return tokens(call.query);

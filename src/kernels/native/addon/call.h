@@ -39,11 +39,11 @@ struct Tokens {
 };
 
 /// y = x·W + b. Element (k, column) of W is weight[k·inStride + column·outStride]; head h owns the columns
-/// headColumn[h] … + headSize - 1. `packed` is W once packed: [columns / panel][words][panel]. The numbers of
-/// x come in groups of groupWidth, each of which begins with a word of its own: all of a token, or one head.
+/// headColumn[h] … + headSize - 1. `packed` is W once packed: [columns / panel][rows][panel]. The numbers of
+/// x come in groups of groupWidth, each of which begins with a row of its own: all of a token, or one head.
 struct Linear {
   Span<float> weight;
-  size_t inStride = 0, outStride = 0, inWidth = 0, groupWidth = 0, words = 0, headSize = 0;
+  size_t inStride = 0, outStride = 0, inWidth = 0, groupWidth = 0, rows = 0, headSize = 0;
   std::vector<size_t> headColumn;
   Span<float> bias;
   std::vector<size_t> biasColumn;
@@ -82,9 +82,6 @@ struct Broadcast {
 /// Keys differentiated at a time, and how many such blocks may add to dQ at the same time, each to a sum of
 /// its own.
 constexpr size_t kGradientBlock = 128, kGradientPartials = 4;
-
-/// Panels of tokens that a projection takes at a time.
-constexpr size_t kBlockPanels = 4;
 
 inline size_t panelsOf(size_t rows, size_t panel) { return (rows + panel - 1) / panel; }
 
@@ -153,6 +150,7 @@ struct Call {
     return std::min(kGradientPartials, (allKeys() + kGradientBlock - 1) / kGradientBlock);
   }
   size_t words(size_t n) const { return operands->words(n); }
+  size_t weightRows(size_t n) const { return operands->weightRows(n); }
   size_t allKeys() const { return keys + extras; }
   size_t kvHeadOf(size_t head) const { return head / (heads / kvHeads); }
   /// Numbers that keySizes has of each panel of keys: one for each head where keys are packed. Where they are
@@ -162,7 +160,8 @@ struct Call {
   }
   /// Whole samples that fill a block of panels of tokens, where a sample fits in.
   size_t samplesOfBlock(size_t panel) const {
-    return std::max<size_t>(1, kBlockPanels / std::max<size_t>(1, panelsOf(std::max(queries, keys), panel)));
+    return std::max<size_t>(
+        1, operands->blockPanels / std::max<size_t>(1, panelsOf(std::max(queries, keys), panel)));
   }
   size_t rowIndex(size_t b, size_t h, size_t i) const { return (b * heads + h) * queries + i; }
 };
@@ -198,18 +197,31 @@ inline void reportEmptyRow(const Call& call, size_t row) {
 }
 
 /// The parts of a call that tiles are cut from; the work of each is done for rows [from, to) of one head.
-#define ATTENTION_PARTS(X)                                                                            \
-  X(packQueryTokens)                                                                                  \
-  X(packKeyTokens)                                                                                    \
-  X(packValueTokens)                                                                                  \
-  X(packQueryWeight)                                                                                  \
-  X(packKeyWeight)                                                                                    \
-  X(packValueWeight)                                                                                  \
-  X(packOutputWeight)                                                                                 \
-  X(projectQuery)                                                                                     \
-  X(projectKey) X(projectValue) X(packKeys) X(attend) X(projectOutput) X(writeWeights) X(writeLogits) \
-      X(packGradients) X(gradQuery) X(gradKeyValue) X(attendFew) X(writeFewWeights) X(writeFewLogits) \
-          X(attendTokens)
+// clang-format off
+#define ATTENTION_PARTS(X) \
+  X(packQueryTokens)       \
+  X(packKeyTokens)         \
+  X(packValueTokens)       \
+  X(packQueryWeight)       \
+  X(packKeyWeight)         \
+  X(packValueWeight)       \
+  X(packOutputWeight)      \
+  X(projectQuery)          \
+  X(projectKey)            \
+  X(projectValue)          \
+  X(packKeys)              \
+  X(attend)                \
+  X(projectOutput)         \
+  X(writeWeights)          \
+  X(writeLogits)           \
+  X(packGradients)         \
+  X(gradQuery)             \
+  X(gradKeyValue)          \
+  X(attendFew)             \
+  X(writeFewWeights)       \
+  X(writeFewLogits)        \
+  X(attendTokens)
+// clang-format on
 
 using Part = void (*)(const Call&, size_t batch, size_t head, size_t from, size_t to);
 

@@ -1,6 +1,6 @@
 #include "instruction_sets.h"
 
-#if defined(HAS_OPERANDS_AMXBF16) && defined(__linux__)
+#if defined(HAS_OPERANDS_AMX) && defined(__linux__)
 #include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -24,9 +24,9 @@ namespace avx512bf16 {
 extern const Operands bfloat16;
 }
 #endif
-#if defined(HAS_OPERANDS_AMXBF16)
-namespace amxbf16 {
-extern const Operands bfloat16;
+#if defined(HAS_OPERANDS_AMX)
+namespace amx {
+extern const Operands float32, bfloat16;
 }
 #endif
 #if defined(HAS_KERNELS_NEON)
@@ -37,7 +37,7 @@ extern const Kernels kernels;
 
 namespace {
 
-#if defined(HAS_OPERANDS_AMXBF16)
+#if defined(HAS_OPERANDS_AMX)
 /// Whether the processor has tiles for bfloat16 and the system lets this process use them, which it wants to
 /// be asked for: their registers are 8 KB more that it keeps for each thread that has used them.
 bool mayUseTiles() {
@@ -75,9 +75,10 @@ std::vector<InstructionSet> findSets() {
     bfloat16.insert(at, {"avx512bf16", "bfloat16", &avx512::kernels, &avx512bf16::bfloat16});
   }
 #endif
-#if defined(HAS_OPERANDS_AMXBF16)
+#if defined(HAS_OPERANDS_AMX)
   if (hasAvx512 && __builtin_cpu_supports("avx512bf16") && mayUseTiles()) {
-    bfloat16.insert(bfloat16.begin(), {"amxbf16", "bfloat16", &avx512::kernels, &amxbf16::bfloat16});
+    float32.insert(float32.begin(), {"amx", "float32", &avx512::kernels, &amx::float32});
+    bfloat16.insert(bfloat16.begin(), {"amx-bfloat16", "bfloat16", &avx512::kernels, &amx::bfloat16});
   }
 #endif
 #endif

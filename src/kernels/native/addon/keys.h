@@ -55,9 +55,9 @@ inline void packKeyRows(const Call& call, size_t batch, size_t kvHead, size_t fr
     const size_t count = std::min<size_t>(kPanel, all - first);
     float* keyWords =
         call.keyPanels.data + (index * panels + first / kPanel) * call.words(call.headSize) * kPanel;
-    float* valueWords = call.valueRows.data + (index * call.words(all) + first / operands.perWord) * size;
-    float* panel = operands.perWord == 1 ? keyWords : panelScratch.take(call.headSize * kPanel);
-    float* values = operands.perWord == 1 ? valueWords : valueScratch.take(kPanel * size);
+    float* valueWords = call.valueRows.data + (index * call.words(all) + operands.wordsBefore(first)) * size;
+    float* panel = operands.arePlain() ? keyWords : panelScratch.take(call.headSize * kPanel);
+    float* values = operands.arePlain() ? valueWords : valueScratch.take(kPanel * size);
     std::fill_n(rows, kPanel * call.headSize, 0.0f);
     for (size_t i = 0; i < count; i++) {
       const size_t j = first + i;
@@ -75,8 +75,8 @@ inline void packKeyRows(const Call& call, size_t batch, size_t kvHead, size_t fr
     transpose(rows, call.headSize, kPanel, call.headSize, panel, kPanel);
     operands.packLeft(panel, call.headSize, kPanel, keyWords, call.words(call.headSize));
     // The last panel brings what there is of words beyond its keys.
-    const size_t end = first + count == all ? call.words(all) : (first + kPanel) / operands.perWord;
-    operands.packLeft(values, count, size, valueWords, end - first / operands.perWord);
+    const size_t end = first + count == all ? call.words(all) : operands.wordsBefore(first + kPanel);
+    operands.packLeft(values, count, size, valueWords, end - operands.wordsBefore(first));
     if (call.hasGradients()) packForGradients(call, index, first, count, rows);
     Vec sizes = broadcast(0);
     for (size_t i = 0; i < kPanel * call.headSize; i += kLanes) sizes = maximum(sizes, abs(load(rows + i)));

@@ -168,11 +168,20 @@ void multiplyRow(const float* a, size_t aStride, const float* b, size_t panelStr
   }
 }
 
+/// A block of a weight and one of a panel of tokens, kDepth x kPanel each, stay in the first-level cache
+/// together.
+constexpr size_t kDepth = 128;
+constexpr size_t kBlockPanels = 4;
+
 template <typename Operand, size_t... kRows, size_t... kHalfRows>
 constexpr Operands operandsOf(std::index_sequence<kRows...>, std::index_sequence<kHalfRows...>) {
   return {Operand::kPerWord,
+          1,
+          Operand::kPerWord > 1,
           &Operand::pack,
           &Operand::pack,
+          kDepth,
+          kBlockPanels,
           1,
           {kMaxHalfRows, kMaxRows},
           {{{&multiplyRows<Operand, false, 1, static_cast<int>(kHalfRows) + 1>...},
@@ -217,7 +226,7 @@ inline void multiply(const Operands& operands, const float* a, size_t aStride, c
 
 /// Whether all numbers are finite as operands: bfloat16 rounds the last ones of float32 to infinity.
 inline bool fitsOperands(const Operands& operands, const float* x, size_t count) {
-  const float limit = operands.perWord == 1 ? INFINITY : kBfloat16Limit;
+  const float limit = operands.rounds ? kBfloat16Limit : INFINITY;
   Vec outside = broadcast(0);
   const size_t whole = count - count % kLanes;
   for (size_t i = 0; i < whole; i += kLanes) {

@@ -36,11 +36,14 @@ using MultiplyRow = void (*)(const float* a, size_t aStride, const float* b, siz
 /// Panels of B that one row of A is multiplied with at a time.
 constexpr size_t kRowPanels = 4;
 
+/// Panels of tokens that a projection takes at a time, at the most.
+constexpr size_t kMostBlockPanels = 8;
+
 /// Rows of C that a micro-kernel of any instruction set has at the most.
 constexpr size_t kMostRows = 32;
 
 /// Neighbours along a sum in bfloat16 that are summed by themselves before they are added to it, and the
-/// words that hold them; see bfloat16.h.
+/// words that hold them; see bfloat16_chains.h.
 constexpr size_t kGroup = 32;
 constexpr size_t kGroupWords = kGroup / 2;
 
@@ -53,10 +56,17 @@ using Pack = void (*)(const float* rows, size_t count, size_t columns, float* wo
 struct Operands {
   /// Neighbours along the sum that share a word: 1 in float32, 2 in bfloat16.
   size_t perWord;
+  /// Numbers in bfloat16 that stand for one number: 1, or 3 for float32 (see operands_amx.cc).
+  size_t parts;
+  /// Whether numbers are rounded to bfloat16.
+  bool rounds;
   /// For the operand B; `words` may begin where the rows begin.
   Pack pack;
   /// For the operand A, which may be another order of the same words; `words` are elsewhere.
   Pack packLeft;
+  /// Rows of a packed weight that are taken at a time, whole groups; they stay in a near cache for a block of
+  /// so many panels of tokens, at the most kMostBlockPanels.
+  size_t depth, blockPanels;
   /// How far neighbouring rows of A lie apart.
   size_t leftStride;
   /// Rows of C that a micro-kernel for one vector, or for two, has at the most.
@@ -69,8 +79,20 @@ struct Operands {
   void (*begin)();
   void (*end)();
 
+  /// Whether operands are float32 as it is.
+  bool arePlain() const { return perWord == 1; }
+  /// Whether weights are kept as words; else a block of them is packed whenever it is read.
+  bool keepWeights() const { return parts == 1; }
   /// Words that n neighbours take: whole groups in bfloat16.
-  size_t words(size_t n) const { return perWord == 1 ? n : (n + kGroup - 1) / kGroup * kGroupWords; }
+  size_t words(size_t n) const { return arePlain() ? n : (n + kGroup - 1) / kGroup * kGroupWords * parts; }
+  /// Words before neighbour n: whole panels are before it.
+  size_t wordsBefore(size_t n) const {
+    return arePlain() ? n : n / kGroup * kGroupWords * parts + n % kGroup / perWord;
+  }
+  /// Rows of a packed weight with n numbers to a column, and the words that as many of them are multiplied
+  /// with.
+  size_t weightRows(size_t n) const { return keepWeights() ? words(n) : (n + kGroup - 1) / kGroup * kGroup; }
+  size_t wordsOfRows(size_t rows) const { return keepWeights() ? rows : words(rows); }
   /// Rows of float32 or of words, whichever are more: what memory that is packed in place must hold.
   size_t rows(size_t n) const { return n < words(n) ? words(n) : n; }
 };

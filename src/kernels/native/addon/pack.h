@@ -21,7 +21,7 @@ inline bool isFinite(const float* x, size_t count) {
 /// Where `rows` of float32, kPanel wide, are put together that become words of a panel: in place, where the
 /// words are float32 themselves.
 inline float* beforePacking(const Operands& operands, Scratch& scratch, size_t rows, float* words) {
-  return operands.perWord == 1 ? words : scratch.take(rows * kPanel);
+  return operands.arePlain() ? words : scratch.take(rows * kPanel);
 }
 
 /// Tokens [from, to) of a sample as panels: Xᵀ, kPanel tokens side by side, zeros where there is no token.
@@ -71,16 +71,21 @@ inline void gatherColumns(const Linear& linear, size_t k, size_t depth, size_t f
 }
 
 /// Columns [from, to) of W, in the order of the heads, as panels: kPanel columns side by side, zeros beyond
-/// the last.
+/// the last; as words or, where these are made whenever they are read, as float32.
 inline void packWeight(const Call& call, const Linear& linear, size_t from, size_t to) {
   static thread_local Scratch scratch;
   for (size_t first = from; first < to; first += kPanel) {
-    float* words = linear.packed.data + first * linear.words;
-    for (size_t k = 0; k < linear.inWidth; k += linear.groupWidth) {
+    float* words = linear.packed.data + first * linear.rows;
+    const size_t rows = call.weightRows(linear.groupWidth);
+    for (size_t k = 0; k < linear.inWidth; k += linear.groupWidth, words += rows * kPanel) {
+      if (!call.operands->keepWeights()) {
+        gatherColumns(linear, k, linear.groupWidth, first, words);
+        std::fill_n(words + linear.groupWidth * kPanel, (rows - linear.groupWidth) * kPanel, 0.0f);
+        continue;
+      }
       float* panel = beforePacking(*call.operands, scratch, linear.groupWidth, words);
       gatherColumns(linear, k, linear.groupWidth, first, panel);
-      call.operands->pack(panel, linear.groupWidth, kPanel, words, call.words(linear.groupWidth));
-      words += call.words(linear.groupWidth) * kPanel;
+      call.operands->pack(panel, linear.groupWidth, kPanel, words, rows);
     }
   }
 }

@@ -8,12 +8,9 @@
 #include "heads.h"
 #include "microkernel.h"
 #include "pack.h"
+#include "scratch.h"
 
 namespace attention::ISA {
-
-/// Words of a block of the sum over k: a block of W and one of a panel of tokens, kDepth x kPanel each, stay
-/// in the first-level cache together.
-constexpr size_t kDepth = 128;
 
 /// Panels of tokens [first, last), counted over all samples.
 struct TokenPanels {
@@ -60,10 +57,10 @@ inline bool finishColumns(const Linear& linear, size_t column, const Destination
 /// second-level cache.
 constexpr size_t kFarWeight = size_t{1} << 18;
 
-/// What is read of W, where it is far away, after the block of `depth` words from k on in the panel of
+/// What is read of W, where it is far away, after the block of `depth` rows from k on in the panel of
 /// columns w.
 inline Upcoming behind(const Linear& linear, const float* w, size_t k, size_t depth) {
-  if (linear.words * linear.columns() < kFarWeight) return {};
+  if (linear.rows * linear.columns() < kFarWeight) return {};
   return {w + (k + depth) * kPanel, depth * kPanel};
 }
 
@@ -72,13 +69,21 @@ inline Upcoming behind(const Linear& linear, const float* w, size_t k, size_t de
 template <typename To>
 bool projectColumns(const Operands& operands, const Linear& linear, const TokenPanels& tokens, size_t column,
                     To to) {
-  const float* w = linear.packed.data + column * linear.words;
-  for (size_t k = 0; k < linear.words; k += kDepth) {
-    const size_t depth = std::min(kDepth, linear.words - k);
+  static thread_local Scratch scratch;
+  const float* w = linear.packed.data + column * linear.rows;
+  for (size_t k = 0; k < linear.rows; k += operands.depth) {
+    const size_t depth = std::min(operands.depth, linear.rows - k), words = operands.wordsOfRows(depth);
+    const float* block = w + k * kPanel;
+    if (!operands.keepWeights()) {
+      float* packed = scratch.take(words * kPanel);
+      operands.pack(block, depth, kPanel, packed, words);
+      block = packed;
+    }
     for (size_t panel = tokens.first; panel < tokens.last; panel++) {
       const auto [rows, stride] = to(panel);
-      multiply(operands, tokens.words + (panel * linear.words + k) * kPanel, kPanel, w + k * kPanel, kPanel,
-               depth, tokens.count(panel), rows, stride, k == 0 ? Into::kOverwrite : Into::kAdd, nullptr, 2,
+      const float* x = tokens.words + operands.wordsOfRows(panel * linear.rows + k) * kPanel;
+      multiply(operands, x, kPanel, block, kPanel, words, tokens.count(panel), rows, stride,
+               k == 0 ? Into::kOverwrite : Into::kAdd, nullptr, 2,
                behind(linear, w, k, depth).part(panel - tokens.first, tokens.last - tokens.first));
     }
   }
@@ -92,7 +97,7 @@ bool projectColumns(const Operands& operands, const Linear& linear, const TokenP
 template <typename Heads>
 bool projectAcrossHeads(const Operands& operands, const Linear& linear, const TokenPanels& tokens,
                         size_t column, const Heads& heads) {
-  alignas(64) float result[kBlockPanels * kPanel * kPanel];
+  alignas(64) float result[kMostBlockPanels * kPanel * kPanel];
   const auto inResult = [&](size_t panel) -> Destination {
     return {result + (panel - tokens.first) * kPanel * kPanel, kPanel};
   };
@@ -115,14 +120,14 @@ template <typename Heads>
 bool projectToken(const Operands& operands, const Linear& linear, const TokenPanels& tokens, size_t from,
                   size_t to, const Heads& heads) {
   alignas(64) float result[kRowPanels * kPanel];
-  const float* words = tokens.words + tokens.first * linear.words * kPanel;
+  const float* words = tokens.words + tokens.first * linear.rows * kPanel;
   bool finite = true;
   for (size_t column = from; column < to; column += kRowPanels * kPanel) {
-    const float* w = linear.packed.data + column * linear.words;
+    const float* w = linear.packed.data + column * linear.rows;
     const size_t panels = std::min(kRowPanels, panelsOf(to - column, kPanel));
-    for (size_t k = 0; k < linear.words; k += kDepth) {
-      operands.multiplyRow[panels - 1](words + k * kPanel, kPanel, w + k * kPanel, linear.words * kPanel,
-                                       std::min(kDepth, linear.words - k), result,
+    for (size_t k = 0; k < linear.rows; k += operands.depth) {
+      operands.multiplyRow[panels - 1](words + k * kPanel, kPanel, w + k * kPanel, linear.rows * kPanel,
+                                       std::min(operands.depth, linear.rows - k), result,
                                        k == 0 ? Into::kOverwrite : Into::kAdd);
     }
     for (size_t i = 0; i < panels; i++)
@@ -165,14 +170,14 @@ inline float finishPanelRows(const Linear& linear, size_t head, size_t c, size_t
 inline bool projectColumnsToPanels(const Operands& operands, const Linear& linear, const TokenPanels& tokens,
                                    size_t column, size_t end, const HeadPanels& heads, float* sizes,
                                    size_t sizeStride) {
-  const float* w = linear.packed.data + column / kPanel * kPanel * linear.words;
+  const float* w = linear.packed.data + column / kPanel * kPanel * linear.rows;
   const auto rowsOf = [&](size_t panel, size_t head, size_t c) {
     return heads.panel(tokens.sampleOf(panel), head, tokens.rowOf(panel)) + c * kPanel;
   };
-  for (size_t k = 0; k < linear.words; k += kDepth) {
-    const size_t depth = std::min(kDepth, linear.words - k);
+  for (size_t k = 0; k < linear.rows; k += operands.depth) {
+    const size_t depth = std::min(operands.depth, linear.rows - k);
     for (size_t panel = tokens.first; panel < tokens.last; panel++) {
-      const float* x = tokens.words + (panel * linear.words + k) * kPanel;
+      const float* x = tokens.words + (panel * linear.rows + k) * kPanel;
       const Upcoming upcoming =
           behind(linear, w, k, depth).part(panel - tokens.first, tokens.last - tokens.first);
       forEachRun(linear, column, end, [&](size_t head, size_t c, size_t at, size_t count) {
@@ -195,11 +200,11 @@ inline bool projectColumnsToPanels(const Operands& operands, const Linear& linea
   return finite;
 }
 
-/// A block of kBlockPanels panels of tokens, which stay in the second-level cache while they are projected.
+/// A block of panels of tokens, which stay in the second-level cache while they are projected.
 /// It may hold tokens of several samples: a projection does not care, and W is read once for all of them.
 inline TokenPanels blockOf(const Call& call, const Span<float>& panels, size_t rows, size_t block) {
-  const size_t first = block * kBlockPanels;
-  return {panels.data, first, std::min(first + kBlockPanels, call.batch * panelsOf(rows, kPanel)), rows};
+  const size_t most = call.operands->blockPanels, first = block * most;
+  return {panels.data, first, std::min(first + most, call.batch * panelsOf(rows, kPanel)), rows};
 }
 
 /// Projects tokens onto the columns [from, to), as rows of `heads`; `from` begins a panel of columns.
@@ -209,7 +214,7 @@ void projectToRows(const Call& call, const Linear& linear, const TokenPanels& to
   const Operands& operands = *call.operands;
   const size_t first = tokens.first;
   bool finite = true;
-  if (tokens.last - first == 1 && tokens.count(first) == 1) {
+  if (operands.keepWeights() && tokens.last - first == 1 && tokens.count(first) == 1) {
     finite = projectToken(operands, linear, tokens, from, to, heads);
   } else {
     for (size_t column = from; column < to; column += kPanel) {

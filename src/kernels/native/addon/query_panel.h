@@ -50,9 +50,10 @@ class QueryPanel {
 
   /// The same into memory of the caller, [rows(headSize)][kPanel].
   void packQueries(float scale, float* to) {
-    static thread_local Scratch rows;
-    q_ = to;
-    if (call_.operands->perWord > 1) std::swap(scale, scaleLeft_);
+    static thread_local Scratch rows, plain;
+    const Operands& operands = *call_.operands;
+    q_ = operands.parts == 1 ? to : plain.take(call_.headSize * kPanel);
+    if (operands.rounds) std::swap(scale, scaleLeft_);
     if (reads_.queries != nullptr) {
       takeLanes(scale);
     } else {
@@ -72,11 +73,10 @@ class QueryPanel {
     for (int half = 0; half < 2; half++) probes[half].see(sums[half]);
     // NaN is larger than everything, and so is what bfloat16 rounds to infinity.
     size_ = maximumOfLanes(maximum(sums[0], sums[1])) + sumOf(probes);
-    if (call_.operands->perWord > 1 && !fitsOperands(*call_.operands, q_, call_.headSize * kPanel)) {
-      size_ = INFINITY;
-    }
+    if (operands.rounds && !fitsOperands(operands, q_, call_.headSize * kPanel)) size_ = INFINITY;
     size_ *= std::max(1.0f, std::fabs(scaleLeft_));
-    call_.operands->pack(q_, call_.headSize, kPanel, q_, call_.words(call_.headSize));
+    operands.pack(q_, call_.headSize, kPanel, to, call_.words(call_.headSize));
+    q_ = to;
   }
 
   /// Takes what packQueries has made of the same queries before.

@@ -27,7 +27,7 @@ Linear readLinear(const Call& call, Reader& job, size_t inWidth, size_t groupWid
   if (result.inWidth != inWidth) job.fail("linear.inWidth", std::to_string(inWidth));
   if (result.headSize != size) job.fail("linear.headSize", std::to_string(size));
   result.groupWidth = groupWidth;
-  result.words = groupWidth == 0 ? 0 : product({inWidth / groupWidth, call.words(groupWidth)});
+  result.rows = groupWidth == 0 ? 0 : product({inWidth / groupWidth, call.weightRows(groupWidth)});
   result.inStride = job.count("linear.inStride");
   result.outStride = job.count("linear.outStride");
   result.headColumn = readColumns(job, "linear.headColumn", heads);
@@ -46,7 +46,7 @@ Linear readLinear(const Call& call, Reader& job, size_t inWidth, size_t groupWid
     job.fail("linear.biasColumn", std::to_string(heads) + " columns");
   // In the memory of the job, or kept from an earlier one.
   result.packed =
-      job.array<float>("linear.packed", product({panelsOf(result.columns(), panel), panel, result.words}));
+      job.array<float>("linear.packed", product({panelsOf(result.columns(), panel), panel, result.rows}));
   return result;
 }
 
@@ -67,7 +67,7 @@ Source readSource(const Call& call, Reader& job, const char* role, size_t heads,
   const size_t kept = job.count("kept");
   if (kept > static_cast<size_t>(Kept::kNothing)) job.fail("kept", "a form of heads");
   result.kept = static_cast<Kept>(kept);
-  if (result.kept != Kept::kRows && (!result.isProjected || call.operands->perWord != 1)) {
+  if (result.kept != Kept::kRows && (!result.isProjected || !call.operands->arePlain())) {
     job.fail("kept", "rows of heads that are given or in bfloat16");
   }
   if (result.kept == Kept::kPanels) {
@@ -236,8 +236,9 @@ Call readCall(Reader job, size_t panel, const Operands& operands) {
   if (call.hasOutputProjection) {
     const size_t headsWidth = product({call.heads, call.valueHeadSize});
     call.outputProjection = readLinear(call, job, headsWidth, call.valueHeadSize, 1, call.outputWidth, panel);
-    call.concat = job.array<float>(
-        "concat", product({call.batch, panelsOf(call.queries, panel), call.outputProjection.words, panel}));
+    call.concat =
+        job.array<float>("concat", product({call.batch, panelsOf(call.queries, panel),
+                                            call.operands->wordsOfRows(call.outputProjection.rows), panel}));
     call.output = readView(job, "output", call.batch, 1, call.queries, call.outputWidth);
   } else {
     call.output = readView(job, "output", call.batch, call.heads, call.queries, call.valueHeadSize);

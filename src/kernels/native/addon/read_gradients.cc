@@ -4,7 +4,7 @@
 namespace attention {
 
 void readGradients(Call& call, Reader& job, size_t panel) {
-  if (call.operands->perWord != 1) job.fail("gradOutput", "no gradients in this precision");
+  if (!call.operands->arePlain()) job.fail("gradOutput", "no gradients in this precision");
   if (call.query.isProjected || call.key.isProjected || call.value.isProjected || call.hasOutputProjection) {
     job.fail("gradOutput", "given queries, keys and values, and no output projection");
   }

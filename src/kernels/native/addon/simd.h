@@ -8,7 +8,7 @@
 
 #if defined(__AMX_BF16__)
 #include <immintrin.h>
-#define ISA amxbf16
+#define ISA amx
 #elif defined(__AVX512BF16__)
 #include <immintrin.h>
 #define ISA avx512bf16

@@ -68,14 +68,14 @@ export const InfoSchema = Type.Object(
     name: Type.String(),
     version: Type.String(),
     node: Type.String({ description: 'Version of the runtime.' }),
-    kernel: Type.String({ description: 'The kernel that computes ordinary float32 calls.' }),
+    kernel: Type.String({ description: 'The preferred kernel of float32 calls.' }),
     threads: Type.Integer({ description: 'Worker threads.' }),
     kernels: Type.Array(
       Type.Object({
         name: Type.String({ description: 'As `applied.kernel` names it.' }),
         precision: Type.Union(PRECISIONS.map((precision) => Type.Literal(precision))),
       }),
-      { description: 'The preferred ones first: the first one that takes a call computes it.' },
+      { description: 'The preferred ones first: the first one that suits a call computes it.' },
     ),
     formats: Type.Object({
       request: Type.Array(Type.String(), { description: 'Media types of request bodies.' }),

@@ -62,12 +62,11 @@ struct Bfloat16 {
   }
 };
 
-/// Numbers too large for bfloat16 cut to the largest that it has: rounding would make them infinite.
-/// Infinities stay.
+/// Numbers that would be rounded to infinity cut to the largest that bfloat16 has; what is left of an
+/// infinity, or of a NaN, is not finite either.
 inline Vec cutLarge(Vec x) {
-  const __m512i bits = _mm512_castps_si512(x.v);
-  const Mask isLarge = less(broadcast(kLargestBfloat16), abs(x));
-  return {_mm512_castsi512_ps(_mm512_mask_and_epi32(bits, isLarge, bits, _mm512_set1_epi32(-65536)))};
+  constexpr int kSmallerSizeSignOfFirst = 0b0010;
+  return {_mm512_range_ps(x.v, broadcast(kLargestBfloat16).v, kSmallerSizeSignOfFirst)};
 }
 
 /// x without its high part, of which a word has the lower or the upper half.

@@ -183,6 +183,7 @@ constexpr Operands operandsOf(std::index_sequence<kRows...>, std::index_sequence
           kDepth,
           kBlockPanels,
           1,
+          false,
           {kMaxHalfRows, kMaxRows},
           {{{&multiplyRows<Operand, false, 1, static_cast<int>(kHalfRows) + 1>...},
             {&multiplyRows<Operand, false, 2, static_cast<int>(kRows) + 1>...}},
@@ -204,8 +205,9 @@ constexpr Operands kOperands = operandsOf<Operand>(std::make_index_sequence<kMax
 /// Vectors of a panel that hold its first `lanes`: what the products of a panel need not go beyond.
 inline size_t vectorsOf(size_t lanes) { return lanes <= kLanes ? 1 : 2; }
 
-/// The same for any number of rows, cut into pieces of about equal height. What is upcoming is asked for
-/// evenly over all steps, but no more than a line in each.
+/// The same for any number of rows, cut into pieces of about equal height or, where a piece is tiles, into
+/// whole ones and what is left. What is upcoming is asked for evenly over all steps, but no more than a line
+/// in each.
 inline void multiply(const Operands& operands, const float* a, size_t aStride, const float* b, size_t bStride,
                      size_t depth, size_t rows, float* c, size_t cStride, Into into,
                      const float* scale = nullptr, size_t vectors = 2, Upcoming upcoming = {}) {
@@ -216,7 +218,7 @@ inline void multiply(const Operands& operands, const float* a, size_t aStride, c
       upcoming.count == 0 ? 0 : std::min(kLine, upcoming.count / std::max<size_t>(1, pieces * depth) + 1);
   size_t row = 0;
   for (size_t piece = 0; piece < pieces; piece++) {
-    const size_t end = rows * (piece + 1) / pieces;
+    const size_t end = operands.takesTiles ? std::min(rows, row + most) : rows * (piece + 1) / pieces;
     multiplyRows[end - row - 1](a + row * operands.leftStride, aStride, b, bStride, depth, c + row * cStride,
                                 cStride, into, scale, upcoming.data, stride);
     upcoming.data += depth * stride;

@@ -69,6 +69,8 @@ struct Operands {
   size_t depth, blockPanels;
   /// How far neighbouring rows of A lie apart.
   size_t leftStride;
+  /// Whether a micro-kernel takes rows by whole tiles, and others as slowly as these.
+  bool takesTiles;
   /// Rows of C that a micro-kernel for one vector, or for two, has at the most.
   size_t mostRows[2];
   /// Without and with asking for what is upcoming.

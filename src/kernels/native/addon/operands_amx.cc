@@ -243,6 +243,7 @@ constexpr Operands operandsOf(std::index_sequence<kRows...>) {
           Operand::kDepth,
           Operand::kBlockPanels,
           kGroupWords,
+          true,
           {kMostRows, kMostRows},
           {{{&multiplyTiles<Operand, false, 1, static_cast<int>(kRows) + 1>...},
             {&multiplyTiles<Operand, false, 2, static_cast<int>(kRows) + 1>...}},

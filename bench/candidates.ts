@@ -1,18 +1,15 @@
 import type { AttentionCall } from '../src/domain/call.ts';
 import type { Kernel } from '../src/kernels/kernel.ts';
-import { KERNELS } from '../src/kernels/registry.ts';
+import { KERNELS, kernelFor } from '../src/kernels/registry.ts';
 
 /** The kernels of this machine that are to be fast, the preferred one of each precision first. */
 const CANDIDATES: readonly Kernel[] = KERNELS.filter(({ precision }) => precision !== 'float64');
 
-/** The kernel asked for, where it computes the call, or else the first one that does and suits it; null where none does. */
+/** The kernel that the service computes a call with, or the one asked for; null where that one does not compute it. */
 export function candidateFor(call: AttentionCall, name: string | undefined): Kernel | null {
-  const computes = (kernel: Kernel) =>
-    kernel.precision === call.precision && kernel.supports?.(call) !== false;
-  if (name === undefined)
-    return CANDIDATES.find((kernel) => computes(kernel) && kernel.suits?.(call) !== false) ?? null;
-  const named = candidateNamed(name);
-  return computes(named) ? named : null;
+  const named = name === undefined ? undefined : candidateNamed(name);
+  const kernel = kernelFor(call, named);
+  return named === undefined || kernel === named ? kernel : null;
 }
 
 /** Throws an error that names the kernels there are. */

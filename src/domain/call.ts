@@ -121,7 +121,7 @@ export interface Linear {
   readonly isKept?: boolean;
 }
 
-/** A weight in the form in which the kernel of this name multiplies it, on shared memory. */
+/** A weight as kernels multiply it, on shared memory. */
 export interface PackedWeight {
   /** The order of its numbers, which several kernels may have in common. */
   readonly form: string;

@@ -8,7 +8,7 @@ import { describeJob } from './description.ts';
 import { layoutOf } from './layout.ts';
 import { keepPacked } from './packed.ts';
 import { nativeStages } from './stages.ts';
-import { suitsSplitNumbers } from './ways.ts';
+import { isBestFor } from './ways.ts';
 
 const loaded = loadAddon();
 
@@ -86,7 +86,7 @@ function nativeKernel(addon: Addon, instructionSet: InstructionSet): Kernel {
       runStages,
     }),
     keepPacked: ({ call, memory }) => keepPacked(call, memory, layout),
-    suits: (call) => !layout.splitsNumbers || suitsSplitNumbers(call),
+    suits: (call) => isBestFor(call, layout),
     supports: (call) => (call.gradOutput === null || layout.isPlain) && fitsFloat32(call),
   };
 }

@@ -19,14 +19,13 @@ const MANY_KEYS = 64;
 const SPLIT_ROWS = 64;
 const SPLIT_WIDTH = 320;
 const SPLIT_HEAD_SIZE = 48;
-/** Neighbours along a sum that split numbers are filled up to; in parts of as many weights are packed alike. */
-const SPLIT_GROUP = 32;
 
 /**
- * Whether splitting numbers for the tiles of AMX pays: not where few rows share a weight that is split for them, or sums
- * are short.
+ * Whether a layout is best for a call. Splitting numbers for the tiles of AMX does not pay where few rows share a weight
+ * that is split for them, sums are short, or a layer's weights, packed as they are, would have to be packed anew.
  */
-export function suitsSplitNumbers(call: AttentionCall): boolean {
+export function isBestFor(call: AttentionCall, { splitsNumbers, weightRows }: Layout): boolean {
+  if (!splitsNumbers) return true;
   const { queries, keys, headSize, valueHeadSize } = call.sizes;
   if (queries < SPLIT_ROWS || keys < SPLIT_ROWS) return false;
   const widths = ROLES.flatMap((role) => {
@@ -34,7 +33,7 @@ export function suitsSplitNumbers(call: AttentionCall): boolean {
     return source.kind === 'projected' ? [source.linear.inWidth] : [];
   });
   if (widths.length === 0) return Math.min(headSize, valueHeadSize) >= SPLIT_HEAD_SIZE;
-  const areWhole = [...widths, valueHeadSize].every((width) => width % SPLIT_GROUP === 0);
+  const areWhole = [...widths, valueHeadSize].every((width) => weightRows(width) === width);
   return areWhole && Math.min(...widths) >= SPLIT_WIDTH;
 }
 

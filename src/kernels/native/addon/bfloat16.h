@@ -35,6 +35,16 @@ inline float pairOf(float lower, float upper) {
   return pair;
 }
 
+#if defined(__AVX512F__)
+
+/// The halves of words, as float32.
+inline Vec lowerOf(Vec w) { return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(w.v), 16))}; }
+inline Vec upperOf(Vec w) {
+  return {_mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(w.v), _mm512_set1_epi32(-65536)))};
+}
+
+#endif
+
 #if defined(__AVX512BF16__)
 
 /// The words of which each lane holds `lower` and `upper` in its halves.
@@ -51,10 +61,6 @@ inline Vec pairsOf(Vec lower, Vec upper) {
 
 #if defined(__AVX512F__)
 
-inline Vec lowerOf(Vec w) { return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(w.v), 16))}; }
-inline Vec upperOf(Vec w) {
-  return {_mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(w.v), _mm512_set1_epi32(-65536)))};
-}
 /// Words whose upper halves are x as bfloat16, for numbers that are normal.
 inline Vec roundNormal(Vec x) {
   const __m512i bits = _mm512_castps_si512(x.v);

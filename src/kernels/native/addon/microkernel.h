@@ -175,24 +175,19 @@ constexpr size_t kBlockPanels = 4;
 
 template <typename Operand, size_t... kRows, size_t... kHalfRows>
 constexpr Operands operandsOf(std::index_sequence<kRows...>, std::index_sequence<kHalfRows...>) {
-  return {Operand::kPerWord,
-          1,
-          Operand::kPerWord > 1,
-          &Operand::pack,
-          &Operand::pack,
-          kDepth,
-          kBlockPanels,
-          1,
-          false,
-          {kMaxHalfRows, kMaxRows},
-          {{{&multiplyRows<Operand, false, 1, static_cast<int>(kHalfRows) + 1>...},
-            {&multiplyRows<Operand, false, 2, static_cast<int>(kRows) + 1>...}},
-           {{&multiplyRows<Operand, true, 1, static_cast<int>(kHalfRows) + 1>...},
-            {&multiplyRows<Operand, true, 2, static_cast<int>(kRows) + 1>...}}},
-          {&multiplyRow<Operand, 1>, &multiplyRow<Operand, 2>, &multiplyRow<Operand, 3>,
-           &multiplyRow<Operand, 4>},
-          nullptr,
-          nullptr};
+  Operands result;
+  result.perWord = Operand::kPerWord;
+  result.pack = result.packLeft = &Operand::pack;
+  result.depth = kDepth;
+  result.blockPanels = kBlockPanels;
+  result.mostRows = {kMaxHalfRows, kMaxRows};
+  result.multiply[0][0] = {&multiplyRows<Operand, false, 1, static_cast<int>(kHalfRows) + 1>...};
+  result.multiply[0][1] = {&multiplyRows<Operand, false, 2, static_cast<int>(kRows) + 1>...};
+  result.multiply[1][0] = {&multiplyRows<Operand, true, 1, static_cast<int>(kHalfRows) + 1>...};
+  result.multiply[1][1] = {&multiplyRows<Operand, true, 2, static_cast<int>(kRows) + 1>...};
+  result.multiplyRow = {&multiplyRow<Operand, 1>, &multiplyRow<Operand, 2>, &multiplyRow<Operand, 3>,
+                        &multiplyRow<Operand, 4>};
+  return result;
 }
 
 static_assert(kMaxRows <= kMostRows && kMaxHalfRows <= kMostRows);
@@ -211,7 +206,7 @@ inline size_t vectorsOf(size_t lanes) { return lanes <= kLanes ? 1 : 2; }
 inline void multiply(const Operands& operands, const float* a, size_t aStride, const float* b, size_t bStride,
                      size_t depth, size_t rows, float* c, size_t cStride, Into into,
                      const float* scale = nullptr, size_t vectors = 2, Upcoming upcoming = {}) {
-  const MultiplyRows* multiplyRows = operands.multiply[upcoming.count > 0][vectors - 1];
+  const auto& multiplyRows = operands.multiply[upcoming.count > 0][vectors - 1];
   const size_t most = operands.mostRows[vectors - 1];
   const size_t pieces = (rows + most - 1) / most;
   const size_t stride =
@@ -228,7 +223,7 @@ inline void multiply(const Operands& operands, const float* a, size_t aStride, c
 
 /// Whether all numbers are finite as operands: bfloat16 rounds the last ones of float32 to infinity.
 inline bool fitsOperands(const Operands& operands, const float* x, size_t count) {
-  const float limit = operands.rounds ? kBfloat16Limit : INFINITY;
+  const float limit = operands.areRounded() ? kBfloat16Limit : INFINITY;
   Vec outside = broadcast(0);
   const size_t whole = count - count % kLanes;
   for (size_t i = 0; i < whole; i += kLanes) {

@@ -1,6 +1,7 @@
 // What the products are made of: numbers side by side in words of 32 bits.
 #pragma once
 
+#include <array>
 #include <cstddef>
 
 namespace attention {
@@ -55,34 +56,34 @@ using Pack = void (*)(const float* rows, size_t count, size_t columns, float* wo
 /// vectors of a panel and 1, 2, … rows of C. Panels of words are passed as float*, whatever the words hold.
 struct Operands {
   /// Neighbours along the sum that share a word: 1 in float32, 2 in bfloat16.
-  size_t perWord;
+  size_t perWord = 1;
   /// Numbers in bfloat16 that stand for one number: 1, or 3 for float32 (see operands_amx.cc).
-  size_t parts;
-  /// Whether numbers are rounded to bfloat16.
-  bool rounds;
+  size_t parts = 1;
   /// For the operand B; `words` may begin where the rows begin.
-  Pack pack;
+  Pack pack = nullptr;
   /// For the operand A, which may be another order of the same words; `words` are elsewhere.
-  Pack packLeft;
+  Pack packLeft = nullptr;
   /// Rows of a packed weight that are taken at a time, whole groups; they stay in a near cache for a block of
   /// so many panels of tokens, at the most kMostBlockPanels.
-  size_t depth, blockPanels;
+  size_t depth = 0, blockPanels = 0;
   /// How far neighbouring rows of A lie apart.
-  size_t leftStride;
+  size_t leftStride = 1;
   /// Whether a micro-kernel takes rows by whole tiles, and others as slowly as these.
-  bool takesTiles;
+  bool takesTiles = false;
   /// Rows of C that a micro-kernel for one vector, or for two, has at the most.
-  size_t mostRows[2];
+  std::array<size_t, 2> mostRows{};
   /// Without and with asking for what is upcoming.
-  MultiplyRows multiply[2][2][kMostRows];
+  std::array<MultiplyRows, kMostRows> multiply[2][2]{};
   /// One row in the columns of 1, 2, … panels; kOverwrite or kAdd.
-  MultiplyRow multiplyRow[kRowPanels];
+  std::array<MultiplyRow, kRowPanels> multiplyRow{};
   /// What a thread does before its first product, and after its last; null where there is nothing to do.
-  void (*begin)();
-  void (*end)();
+  void (*begin)() = nullptr;
+  void (*end)() = nullptr;
 
   /// Whether operands are float32 as it is.
   bool arePlain() const { return perWord == 1; }
+  /// Whether numbers are rounded to bfloat16, and not split.
+  bool areRounded() const { return !arePlain() && parts == 1; }
   /// Whether weights are kept as words; else a block of them is packed whenever it is read.
   bool keepWeights() const { return parts == 1; }
   /// Words that n neighbours take: whole groups in bfloat16.

@@ -69,15 +69,6 @@ inline Vec cutLarge(Vec x) {
   return {_mm512_range_ps(x.v, broadcast(kLargestBfloat16).v, kSmallerSizeSignOfFirst)};
 }
 
-/// x without its high part, of which a word has the lower or the upper half.
-inline Vec withoutLower(Vec x, Vec words) {
-  return x - Vec{_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(words.v), 16))};
-}
-inline Vec withoutUpper(Vec x, Vec words) {
-  const __m512i upper = _mm512_and_si512(_mm512_castps_si512(words.v), _mm512_set1_epi32(-65536));
-  return x - Vec{_mm512_castsi512_ps(upper)};
-}
-
 struct Float32 {
   static constexpr size_t kParts = 3;
   /// What is read beside so many products may come from the second-level cache. Longer sums are rounded more
@@ -120,10 +111,10 @@ struct Float32 {
 
   static Parts partsOf(Vec lower, Vec upper) {
     const Vec high = pairsOf(cutLarge(lower), cutLarge(upper));
-    lower = withoutLower(lower, high);
-    upper = withoutUpper(upper, high);
+    lower = lower - lowerOf(high);
+    upper = upper - upperOf(high);
     const Vec middle = pairsOf(lower, upper);
-    return {{high, middle, pairsOf(withoutLower(lower, middle), withoutUpper(upper, middle))}};
+    return {{high, middle, pairsOf(lower - lowerOf(middle), upper - upperOf(middle))}};
   }
 };
 
@@ -235,24 +226,25 @@ void multiplyTileRow(const float* a, size_t aStride, const float* b, size_t pane
 
 template <typename Operand, size_t... kRows>
 constexpr Operands operandsOf(std::index_sequence<kRows...>) {
-  return {2,
-          Operand::kParts,
-          Operand::kParts == 1,
-          &Operand::pack,
-          &packTiles<Operand>,
-          Operand::kDepth,
-          Operand::kBlockPanels,
-          kGroupWords,
-          true,
-          {kMostRows, kMostRows},
-          {{{&multiplyTiles<Operand, false, 1, static_cast<int>(kRows) + 1>...},
-            {&multiplyTiles<Operand, false, 2, static_cast<int>(kRows) + 1>...}},
-           {{&multiplyTiles<Operand, true, 1, static_cast<int>(kRows) + 1>...},
-            {&multiplyTiles<Operand, true, 2, static_cast<int>(kRows) + 1>...}}},
-          {&multiplyTileRow<Operand, 1>, &multiplyTileRow<Operand, 2>, &multiplyTileRow<Operand, 3>,
-           &multiplyTileRow<Operand, 4>},
-          &beginTiles,
-          &endTiles};
+  Operands result;
+  result.perWord = 2;
+  result.parts = Operand::kParts;
+  result.pack = &Operand::pack;
+  result.packLeft = &packTiles<Operand>;
+  result.depth = Operand::kDepth;
+  result.blockPanels = Operand::kBlockPanels;
+  result.leftStride = kGroupWords;
+  result.takesTiles = true;
+  result.mostRows = {kMostRows, kMostRows};
+  result.multiply[0][0] = {&multiplyTiles<Operand, false, 1, static_cast<int>(kRows) + 1>...};
+  result.multiply[0][1] = {&multiplyTiles<Operand, false, 2, static_cast<int>(kRows) + 1>...};
+  result.multiply[1][0] = {&multiplyTiles<Operand, true, 1, static_cast<int>(kRows) + 1>...};
+  result.multiply[1][1] = {&multiplyTiles<Operand, true, 2, static_cast<int>(kRows) + 1>...};
+  result.multiplyRow = {&multiplyTileRow<Operand, 1>, &multiplyTileRow<Operand, 2>,
+                        &multiplyTileRow<Operand, 3>, &multiplyTileRow<Operand, 4>};
+  result.begin = &beginTiles;
+  result.end = &endTiles;
+  return result;
 }
 
 }  // namespace

@@ -53,7 +53,7 @@ class QueryPanel {
     static thread_local Scratch rows, plain;
     const Operands& operands = *call_.operands;
     q_ = operands.parts == 1 ? to : plain.take(call_.headSize * kPanel);
-    if (operands.rounds) std::swap(scale, scaleLeft_);
+    if (operands.areRounded()) std::swap(scale, scaleLeft_);
     if (reads_.queries != nullptr) {
       takeLanes(scale);
     } else {
@@ -73,7 +73,7 @@ class QueryPanel {
     for (int half = 0; half < 2; half++) probes[half].see(sums[half]);
     // NaN is larger than everything, and so is what bfloat16 rounds to infinity.
     size_ = maximumOfLanes(maximum(sums[0], sums[1])) + sumOf(probes);
-    if (operands.rounds && !fitsOperands(operands, q_, call_.headSize * kPanel)) size_ = INFINITY;
+    if (operands.areRounded() && !fitsOperands(operands, q_, call_.headSize * kPanel)) size_ = INFINITY;
     size_ *= std::max(1.0f, std::fabs(scaleLeft_));
     operands.pack(q_, call_.headSize, kPanel, to, call_.words(call_.headSize));
     q_ = to;

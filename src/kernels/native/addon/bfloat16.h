@@ -42,6 +42,11 @@ inline Vec lowerOf(Vec w) { return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512
 inline Vec upperOf(Vec w) {
   return {_mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(w.v), _mm512_set1_epi32(-65536)))};
 }
+/// The words of which each lane has the upper halves of both.
+inline Vec joinUpperHalves(Vec lower, Vec upper) {
+  const __m512i half = _mm512_srli_epi32(_mm512_castps_si512(lower.v), 16);
+  return {_mm512_castsi512_ps(_mm512_or_si512(half, _mm512_castps_si512(upperOf(upper).v)))};
+}
 
 #endif
 
@@ -66,10 +71,6 @@ inline Vec roundNormal(Vec x) {
   const __m512i bits = _mm512_castps_si512(x.v);
   const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
   return {_mm512_castsi512_ps(_mm512_add_epi32(_mm512_add_epi32(bits, odd), _mm512_set1_epi32(0x7fff)))};
-}
-inline Vec joinUpperHalves(Vec lower, Vec upper) {
-  const __m512i half = _mm512_srli_epi32(_mm512_castps_si512(lower.v), 16);
-  return {_mm512_castsi512_ps(_mm512_or_si512(half, _mm512_castps_si512(upperOf(upper).v)))};
 }
 
 #elif defined(__AVX2__)

@@ -36,8 +36,8 @@ inline Vec tanh(Vec x) {
   p = fma(p, square, broadcast(1.33314422036e-1f));
   p = fma(p, square, broadcast(-3.33332819422e-1f));
   const Vec small = fma(p * square, x, x);
-  // Beyond 10 the result is 1 in float32; the bound keeps the exponential finite, and NaN what it is: an overflow that
-  // somebody looks for.
+  // Beyond 10 the result is 1 in float32; the bound keeps the exponential finite, and NaN what it is: an
+  // overflow that somebody looks for.
   const Vec bounded = select(less(broadcast(10), size), broadcast(10), size);
   const Vec large = broadcast(1) - broadcast(2) / (exp(bounded + bounded) + broadcast(1));
   const Vec signedLarge = select(less(x, broadcast(0)), broadcast(0) - large, large);

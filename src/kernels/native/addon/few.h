@@ -5,7 +5,7 @@
 #include <cfloat>
 #include <cmath>
 
-#include "attend.h"
+#include "attending_panel.h"
 #include "call.h"
 #include "elementary.h"
 #include "few_rows.h"

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "attend.h"
+#include "attending_panel.h"
 
 namespace attention::ISA {
 

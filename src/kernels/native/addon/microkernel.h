@@ -84,8 +84,8 @@ template <typename Operand, int kChain, bool kAsks, int kRows, int kVectors>
 /// for a line of what is read next: many at a time would keep the loads of the product waiting.
 template <typename Operand, bool kAsks, int kVectors, int kRows>
 void multiplyRows(const float* a, size_t aStride, const float* b, size_t bStride, size_t depth, float* c,
-                  size_t cStride, Into into, const float* scale, const float* upcoming,
-                  size_t upcomingStride) {
+                  size_t cStride, Into into, const float* scale, const float* upcoming, size_t upcomingStride,
+                  Beside*) {
   Sums<kRows, kVectors> sum;
   clear<kRows, kVectors>(sum);
   {
@@ -200,12 +200,19 @@ constexpr Operands kOperands = operandsOf<Operand>(std::make_index_sequence<kMax
 /// Vectors of a panel that hold its first `lanes`: what the products of a panel need not go beyond.
 inline size_t vectorsOf(size_t lanes) { return lanes <= kLanes ? 1 : 2; }
 
+/// Steps of Beside of products with so many rows.
+inline size_t stepsOf(const Operands& operands, size_t depth, size_t rows, size_t vectors) {
+  const size_t most = operands.mostRows[vectors - 1];
+  return (rows + most - 1) / most * operands.steps(depth);
+}
+
 /// The same for any number of rows, cut into pieces of about equal height or, where a piece is tiles, into
 /// whole ones and what is left. What is upcoming is asked for evenly over all steps, but no more than a line
 /// in each.
 inline void multiply(const Operands& operands, const float* a, size_t aStride, const float* b, size_t bStride,
                      size_t depth, size_t rows, float* c, size_t cStride, Into into,
-                     const float* scale = nullptr, size_t vectors = 2, Upcoming upcoming = {}) {
+                     const float* scale = nullptr, size_t vectors = 2, Upcoming upcoming = {},
+                     Beside* beside = nullptr) {
   const auto& multiplyRows = operands.multiply[upcoming.count > 0][vectors - 1];
   const size_t most = operands.mostRows[vectors - 1];
   const size_t pieces = (rows + most - 1) / most;
@@ -215,7 +222,7 @@ inline void multiply(const Operands& operands, const float* a, size_t aStride, c
   for (size_t piece = 0; piece < pieces; piece++) {
     const size_t end = operands.takesTiles ? std::min(rows, row + most) : rows * (piece + 1) / pieces;
     multiplyRows[end - row - 1](a + row * operands.leftStride, aStride, b, bStride, depth, c + row * cStride,
-                                cStride, into, scale, upcoming.data, stride);
+                                cStride, into, scale, upcoming.data, stride, beside);
     upcoming.data += depth * stride;
     row = end;
   }

@@ -4,6 +4,8 @@
 #include <array>
 #include <cstddef>
 
+#include "beside.h"
+
 namespace attention {
 
 /// What a product does with what C holds.
@@ -28,9 +30,10 @@ struct Upcoming {
 };
 
 /// `upcoming` is what a step of the sum asks for, `upcomingStride` behind what the step before asked for.
+/// `beside` is done on the way by products of tiles, and left alone by others; it may be null.
 using MultiplyRows = void (*)(const float* a, size_t aStride, const float* b, size_t bStride, size_t depth,
                               float* c, size_t cStride, Into into, const float* scale, const float* upcoming,
-                              size_t upcomingStride);
+                              size_t upcomingStride, Beside* beside);
 
 using MultiplyRow = void (*)(const float* a, size_t aStride, const float* b, size_t panelStride, size_t depth,
                              float* c, Into into);
@@ -52,6 +55,16 @@ constexpr size_t kGroupWords = kGroup / 2;
 /// not there.
 using Pack = void (*)(const float* rows, size_t count, size_t columns, float* words, size_t wordRows);
 
+/// Work that is done beside products, see beside.h, on one vector of the lanes of a panel. `words` is the row
+/// of the first part; those of other parts lie kGroupWords rows behind each other.
+struct PairWork {
+  /// Makes words of two rows.
+  void (*pack)(const float* rows, float* words) = nullptr;
+  /// Makes words of the weights exp(s - base) of two keys, s[key][lane], or of the first of them and a zero,
+  /// or of zeros, and adds them to the total of each lane.
+  void (*weigh)(const float* s, size_t keys, const float* base, float* total, float* words) = nullptr;
+};
+
 /// The operands of products on one instruction set: how they are packed, and the micro-kernels for one or two
 /// vectors of a panel and 1, 2, … rows of C. Panels of words are passed as float*, whatever the words hold.
 struct Operands {
@@ -70,6 +83,10 @@ struct Operands {
   size_t leftStride = 1;
   /// Whether a micro-kernel takes rows by whole tiles, and others as slowly as these.
   bool takesTiles = false;
+  /// Nothing, where products leave no time for work beside them.
+  PairWork beside;
+  /// Steps of Beside that a micro-kernel takes for a group of words of each part.
+  size_t groupSteps = 1;
   /// Rows of C that a micro-kernel for one vector, or for two, has at the most.
   std::array<size_t, 2> mostRows{};
   /// Without and with asking for what is upcoming.
@@ -91,6 +108,13 @@ struct Operands {
   /// Words before neighbour n: whole panels are before it.
   size_t wordsBefore(size_t n) const {
     return arePlain() ? n : n / kGroup * kGroupWords * parts + n % kGroup / perWord;
+  }
+  bool workBeside() const { return beside.pack != nullptr; }
+  /// Steps of Beside of a product of so many words.
+  size_t steps(size_t words) const { return words / (kGroupWords * parts) * groupSteps; }
+  /// The row of words, that of the first part, which has the rows 2·pair and 2·pair + 1.
+  size_t rowOfPair(size_t pair) const {
+    return pair / kGroupWords * kGroupWords * parts + pair % kGroupWords;
   }
   /// Rows of a packed weight with n numbers to a column, and the words that as many of them are multiplied
   /// with.

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "bfloat16.h"
+#include "elementary.h"
 #include "panel.h"
 #include "scratch.h"
 
@@ -60,6 +61,8 @@ struct Bfloat16 {
   static void pack(const float* rows, size_t count, size_t columns, float* words, size_t wordRows) {
     packPairs(rows, count, columns, words, wordRows);
   }
+  /// Its products take less time than the softmax, which is fastest alone.
+  static constexpr PairWork kBeside = {};
 };
 
 /// Numbers that would be rounded to infinity cut to the largest that bfloat16 has; what is left of an
@@ -72,8 +75,8 @@ inline Vec cutLarge(Vec x) {
 struct Float32 {
   static constexpr size_t kParts = 3;
   /// What is read beside so many products may come from the second-level cache. Longer sums are rounded more
-  /// often as what is large: 384 has two thirds of the error of a chain of multiply-adds, 1024 nine tenths.
-  static constexpr size_t kDepth = 384;
+  /// often as what is large: 256 has two thirds of the error of a chain of multiply-adds, 1024 nine tenths.
+  static constexpr size_t kDepth = 256;
   /// Splitting a weight into parts takes a tenth of the time of its products with so many panels.
   static constexpr size_t kBlockPanels = 8;
 
@@ -89,8 +92,7 @@ struct Float32 {
       for (size_t c = 0; c < whole; c += kLanes) {
         const Vec lower = there > 0 ? load(row + c) : broadcast(0);
         const Vec upper = there > 1 ? load(row + columns + c) : broadcast(0);
-        const Parts parts = partsOf(lower, upper);
-        for (size_t p = 0; p < kParts; p++) store(to + p * partStride + c, parts.words[p]);
+        storeParts(lower, upper, to + c, partStride);
       }
       if (whole == columns) continue;
       const size_t left = columns - whole;
@@ -104,17 +106,47 @@ struct Float32 {
     }
   }
 
+  /// The words of two numbers of each lane, one for each part.
+  [[gnu::always_inline]] static inline void storeParts(Vec lower, Vec upper, float* words,
+                                                       size_t partStride) {
+    const Parts parts = partsOf(lower, upper);
+    for (size_t p = 0; p < kParts; p++) store(words + p * partStride, parts.words[p]);
+  }
+
+  /// See PairWork.
+  static void packPair(const float* rows, float* words) {
+    storeParts(load(rows), load(rows + kPanel), words, kGroupWords * kPanel);
+  }
+  static void weighPair(const float* s, size_t keys, const float* base, float* total, float* words) {
+    const Vec from = load(base);
+    const auto weightOf = [&](size_t key) { return exp(load(s + key * kPanel) - from); };
+    const Vec lower = keys > 0 ? weightOf(0) : broadcast(0), upper = keys > 1 ? weightOf(1) : broadcast(0);
+    store(total, load(total) + lower + upper);
+    storeParts(lower, upper, words, kGroupWords * kPanel);
+  }
+
+  /// Its products are many enough for what is done beside them.
+  static constexpr PairWork kBeside = {&packPair, &weighPair};
+
  private:
   struct Parts {
     Vec words[kParts];
   };
 
+  /// Rounding here takes a fraction of the time that vcvtne2ps2bf16 and turning its result take, which wait
+  /// for the tiles. What is left of middle has as many bits as bfloat16.
   static Parts partsOf(Vec lower, Vec upper) {
-    const Vec high = pairsOf(cutLarge(lower), cutLarge(upper));
-    lower = lower - lowerOf(high);
-    upper = upper - upperOf(high);
-    const Vec middle = pairsOf(lower, upper);
-    return {{high, middle, pairsOf(lower - lowerOf(middle), upper - upperOf(middle))}};
+    const Vec high[] = {rounded(cutLarge(lower)), rounded(cutLarge(upper))};
+    const Vec left[] = {lower - high[0], upper - high[1]};
+    const Vec middle[] = {rounded(left[0]), rounded(left[1])};
+    return {{joinUpperHalves(high[0], high[1]), joinUpperHalves(middle[0], middle[1]),
+             joinUpperHalves(left[0] - middle[0], left[1] - middle[1])}};
+  }
+
+  /// x rounded to bfloat16, ties away from zero.
+  static Vec rounded(Vec x) {
+    const __m512i bits = _mm512_add_epi32(_mm512_castps_si512(x.v), _mm512_set1_epi32(0x8000));
+    return upperOf({_mm512_castsi512_ps(bits)});
   }
 };
 
@@ -134,9 +166,15 @@ struct PartPair {
 };
 template <size_t kParts>
 constexpr auto kPartPairs = std::array<PartPair, 1>{{{0, 0}}};
-/// In an order in which few tiles are loaded again.
+/// In an order in which few tiles are loaded again, and what is small is added first.
 template <>
 constexpr auto kPartPairs<3> = std::array<PartPair, 6>{{{2, 0}, {1, 0}, {1, 1}, {0, 1}, {0, 2}, {0, 0}}};
+
+template <int kLines>
+[[gnu::always_inline]] inline void askForFirstLevel(const float* p) {
+#pragma GCC unroll 16
+  for (int i = 0; i < kLines; i++) __builtin_prefetch(p + i * kLine, 0, 3);
+}
 
 /// As multiplyRows of microkernel.h; rows of A lie kGroupWords apart, kGroupWords words of it
 /// aStride·kGroupWords. Sums are in the tile registers 0 and 1, of rows of A beyond the first 16 in 2 and 3:
@@ -145,7 +183,7 @@ constexpr auto kPartPairs<3> = std::array<PartPair, 6>{{{2, 0}, {1, 0}, {1, 1}, 
 template <typename Operand, bool kAsks, int kVectors, int kRows>
 void multiplyTiles(const float* a, size_t aStride, const float* b, size_t bStride, size_t depth, float* c,
                    size_t cStride, Into into, const float* scale, const float* upcoming,
-                   size_t upcomingStride) {
+                   size_t upcomingStride, Beside* beside) {
   constexpr size_t kParts = Operand::kParts;
   constexpr auto& kPairs = kPartPairs<kParts>;
   constexpr int kTiles = kRows > kTileRows ? 2 : 1;
@@ -159,10 +197,6 @@ void multiplyTiles(const float* a, size_t aStride, const float* b, size_t bStrid
   _tile_zero(2);
   _tile_zero(3);
   for (size_t k = 0; k < depth; k += kParts * kGroupWords) {
-    if constexpr (kAsks) {
-      const float* next = upcoming + k * upcomingStride;
-      for (size_t i = 0; i < kParts * kGroupWords * upcomingStride; i += kLine) askForSecondLevel(next + i);
-    }
 #pragma GCC unroll 6
     for (size_t pair = 0; pair < kPairs.size(); pair++) {
       if (pair == 0 || kPairs[pair].a != kPairs[pair - 1].a) {
@@ -184,6 +218,18 @@ void multiplyTiles(const float* a, size_t aStride, const float* b, size_t bStrid
       if constexpr (kVectors == 2) _tile_dpbf16ps(1, 4, 7);
       if constexpr (kTiles == 2) _tile_dpbf16ps(2, 5, 6);
       if constexpr (kTiles == 2 && kVectors == 2) _tile_dpbf16ps(3, 5, 7);
+      if (beside != nullptr) beside->step();
+      // A panel of A comes from the second-level cache, which tiles would wait for: a sixth of the next
+      // group.
+      if constexpr (kParts == 3 && kTiles == 2) {
+        const float* next = a + (k + (kParts + 2 - pair / 2) * kGroupWords) * aStride;
+        askForFirstLevel<kTileRows>(next + pair % 2 * kTileRows * kGroupWords);
+      }
+      if constexpr (kAsks) {
+        const size_t asked = kParts * kGroupWords * upcomingStride / kPairs.size();
+        for (size_t i = 0; i < asked; i += kLine) askForSecondLevel(upcoming + i);
+        upcoming += asked;
+      }
     }
   }
   if (kIsWhole && into == Into::kOverwrite) {
@@ -220,7 +266,7 @@ void multiplyTileRow(const float* a, size_t aStride, const float* b, size_t pane
                      float* c, Into into) {
   for (int panel = 0; panel < kPanels; panel++) {
     multiplyTiles<Operand, false, 2, 1>(a, aStride, b + panel * panelStride, kPanel, depth,
-                                        c + panel * kPanel, kPanel, into, nullptr, nullptr, 0);
+                                        c + panel * kPanel, kPanel, into, nullptr, nullptr, 0, nullptr);
   }
 }
 
@@ -235,6 +281,8 @@ constexpr Operands operandsOf(std::index_sequence<kRows...>) {
   result.blockPanels = Operand::kBlockPanels;
   result.leftStride = kGroupWords;
   result.takesTiles = true;
+  result.beside = Operand::kBeside;
+  result.groupSteps = kPartPairs<Operand::kParts>.size();
   result.mostRows = {kMostRows, kMostRows};
   result.multiply[0][0] = {&multiplyTiles<Operand, false, 1, static_cast<int>(kRows) + 1>...};
   result.multiply[0][1] = {&multiplyTiles<Operand, false, 2, static_cast<int>(kRows) + 1>...};

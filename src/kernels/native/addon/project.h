@@ -9,6 +9,7 @@
 #include "microkernel.h"
 #include "pack.h"
 #include "scratch.h"
+#include "weight_blocks.h"
 
 namespace attention::ISA {
 
@@ -67,25 +68,27 @@ inline Upcoming behind(const Linear& linear, const float* w, size_t k, size_t de
 /// y = x·W + b for some panels of tokens and one panel of columns; `to(panel)` is the Destination of each.
 /// Returns whether all is finite.
 template <typename To>
-bool projectColumns(const Operands& operands, const Linear& linear, const TokenPanels& tokens, size_t column,
-                    To to) {
-  static thread_local Scratch scratch;
+bool projectColumns(const Operands& operands, const Linear& linear, const TokenPanels& tokens,
+                    WeightBlocks& blocks, size_t column, To to) {
   const float* w = linear.packed.data + column * linear.rows;
+  const size_t panels = tokens.last - tokens.first;
   for (size_t k = 0; k < linear.rows; k += operands.depth) {
     const size_t depth = std::min(operands.depth, linear.rows - k), words = operands.wordsOfRows(depth);
-    const float* block = w + k * kPanel;
-    if (!operands.keepWeights()) {
-      float* packed = scratch.take(words * kPanel);
-      operands.pack(block, depth, kPanel, packed, words);
-      block = packed;
-    }
+    const float* block = blocks.take(w + k * kPanel, depth);
+    // Behind the last rows of a panel of columns are the first of the next.
+    const size_t left = linear.rows - k - depth;
+    const size_t nextDepth = std::min(operands.depth, left == 0 ? linear.rows : left);
+    Beside beside =
+        blocks.packAhead(w + (k + depth) * kPanel, nextDepth, panels * stepsOf(operands, words, kPanel, 2));
+    const size_t read = operands.keepWeights() ? k : k + nextDepth;
     for (size_t panel = tokens.first; panel < tokens.last; panel++) {
       const auto [rows, stride] = to(panel);
       const float* x = tokens.words + operands.wordsOfRows(panel * linear.rows + k) * kPanel;
       multiply(operands, x, kPanel, block, kPanel, words, tokens.count(panel), rows, stride,
                k == 0 ? Into::kOverwrite : Into::kAdd, nullptr, 2,
-               behind(linear, w, k, depth).part(panel - tokens.first, tokens.last - tokens.first));
+               behind(linear, w, read, depth).part(panel - tokens.first, panels), &beside);
     }
+    beside.finish();
   }
   bool finite = true;
   for (size_t panel = tokens.first; panel < tokens.last; panel++)
@@ -96,12 +99,12 @@ bool projectColumns(const Operands& operands, const Linear& linear, const TokenP
 /// The same, by way of a panel: for columns of several heads, or fewer than a panel is wide.
 template <typename Heads>
 bool projectAcrossHeads(const Operands& operands, const Linear& linear, const TokenPanels& tokens,
-                        size_t column, const Heads& heads) {
+                        WeightBlocks& blocks, size_t column, const Heads& heads) {
   alignas(64) float result[kMostBlockPanels * kPanel * kPanel];
   const auto inResult = [&](size_t panel) -> Destination {
     return {result + (panel - tokens.first) * kPanel * kPanel, kPanel};
   };
-  const bool finite = projectColumns(operands, linear, tokens, column, inResult);
+  const bool finite = projectColumns(operands, linear, tokens, blocks, column, inResult);
   const size_t end = std::min(column + kPanel, linear.columns());
   for (size_t panel = tokens.first; panel < tokens.last; panel++) {
     const size_t sample = tokens.sampleOf(panel), row = tokens.rowOf(panel);
@@ -217,15 +220,16 @@ void projectToRows(const Call& call, const Linear& linear, const TokenPanels& to
   if (operands.keepWeights() && tokens.last - first == 1 && tokens.count(first) == 1) {
     finite = projectToken(operands, linear, tokens, from, to, heads);
   } else {
+    WeightBlocks blocks(operands, linear, to);
     for (size_t column = from; column < to; column += kPanel) {
       const size_t head = column / linear.headSize, c = column % linear.headSize;
       const auto inPlace = [&](size_t panel) -> Destination {
         return {heads.row(tokens.sampleOf(panel), head, tokens.rowOf(panel)) + c, heads.rowStride};
       };
-      finite =
-          (c + kPanel <= linear.headSize ? projectColumns(operands, linear, tokens, column, inPlace)
-                                         : projectAcrossHeads(operands, linear, tokens, column, heads)) &&
-          finite;
+      finite = (c + kPanel <= linear.headSize
+                    ? projectColumns(operands, linear, tokens, blocks, column, inPlace)
+                    : projectAcrossHeads(operands, linear, tokens, blocks, column, heads)) &&
+               finite;
     }
   }
   if (!finite) reportOverflow(call);

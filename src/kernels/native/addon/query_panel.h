@@ -105,12 +105,13 @@ class QueryPanel {
 
   /// q·k for the keys [block, end): s[key - block][lane], in the first `vectors` of the lanes. NaN where it
   /// is too large for float32, so that it cannot be taken for a forbidden key.
-  void dotProducts(size_t block, size_t end, float* s, size_t vectors = 2, Upcoming upcoming = {}) const {
+  void dotProducts(size_t block, size_t end, float* s, size_t vectors = 2, Upcoming upcoming = {},
+                   Beside* beside = nullptr) const {
     const size_t depth = call_.words(call_.headSize), panels = panelsOf(end - block, kPanel);
     for (size_t key = block; key < end; key += kPanel) {
       multiply(*call_.operands, reads_.keys + key * depth, kPanel, q_, kPanel, depth,
                std::min<size_t>(kPanel, end - key), s + (key - block) * kPanel, kPanel, Into::kOverwrite,
-               nullptr, vectors, upcoming.part((key - block) / kPanel, panels));
+               nullptr, vectors, upcoming.part((key - block) / kPanel, panels), beside);
     }
     if (scaleLeft_ != 1) {
       const Vec scale = broadcast(scaleLeft_);

@@ -1,0 +1,140 @@
+// A panel of queries on its way through the keys, and what is made of its sums in the end.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+
+#include "call.h"
+#include "query_panel.h"
+#include "scratch.h"
+
+namespace attention::ISA {
+
+/// Takes the sink into the denominator of one row and writes its statistics. Returns what the weighted sum,
+/// which stands at exp(logit - top), is to be multiplied by: 0 for an empty row.
+inline float finishRow(const Call& call, size_t batch, size_t head, size_t query, float top, float sum) {
+  const size_t row = call.rowIndex(batch, head, query);
+  double max = top;
+  double total = sum;
+  float factor = 0;
+  if (top == kForbidden && sum == 0) {
+    reportEmptyRow(call, row);
+  } else {
+    double shrink = 1;
+    if (call.sinks) {
+      const double sink = call.sinks.data[head];
+      const double raised = std::max(max, sink);
+      shrink = std::exp(max - raised);
+      total = total * shrink + std::exp(sink - raised);
+      max = raised;
+    }
+    factor = static_cast<float>(shrink / total);
+  }
+  call.rowMax.data[row] = max;
+  call.rowSum.data[row] = total;
+  if (call.logSumExp) {
+    const auto logSumExp = static_cast<float>(max + std::log(total));
+    call.logSumExp.data[row] = logSumExp;
+    if (total != 0 && !std::isfinite(logSumExp)) reportOverflow(call);
+  }
+  return factor;
+}
+
+/// The same for `count` rows from `query` on; factor[lane] for each.
+inline void finishRows(const Call& call, size_t batch, size_t head, size_t query, size_t count,
+                       const float* top, const float* sum, float* factor) {
+  const size_t row = call.rowIndex(batch, head, query);
+  // What there is to do for rows that are neither empty nor have a sink, in vectors.
+  bool isEmpty = false;
+  for (size_t lane = 0; lane < count; lane++) {
+    isEmpty |= sum[lane] == 0;
+    call.rowMax.data[row + lane] = top[lane];
+    call.rowSum.data[row + lane] = sum[lane];
+    factor[lane] = static_cast<float>(1 / static_cast<double>(sum[lane]));
+  }
+  if (!isEmpty && !call.sinks && !call.logSumExp) return;
+  for (size_t lane = 0; lane < count; lane++)
+    factor[lane] = finishRow(call, batch, head, query + lane, top[lane], sum[lane]);
+}
+
+/// Where the panel of a query's head lies among the concatenated heads, [words(valueHeadSize)][kPanel].
+inline float* concatPanel(const Call& call, size_t batch, size_t head, size_t query) {
+  const size_t panel = batch * panelsOf(call.queries, kPanel) + query / kPanel;
+  return call.concat.data + (panel * call.heads + head) * call.words(call.valueHeadSize) * kPanel;
+}
+
+/// Finishes and writes the rows of one panel.
+inline void finishPanel(const Call& call, size_t batch, size_t head, size_t first, size_t count,
+                        const float* top, const float* sum, float* o) {
+  const size_t size = call.valueHeadSize;
+  alignas(64) float factor[kPanel] = {};
+  finishRows(call, batch, head, first, count, top, sum, factor);
+  // Panels are what the output projection reads: nothing is turned around, and float32 goes where it stays.
+  float* concat = call.hasOutputProjection ? concatPanel(call, batch, head, first) : nullptr;
+  float* to = concat != nullptr && call.operands->arePlain() ? concat : o;
+  FiniteProbe probes[2];
+  for (size_t c = 0; c < size; c++) {
+    for (int half = 0; half < 2; half++) {
+      const size_t at = c * kPanel + half * kLanes;
+      const Vec y = load(o + at) * load(factor + half * kLanes);
+      store(to + at, y);
+      probes[half].see(y);
+    }
+  }
+  if (sumOf(probes) != 0) reportOverflow(call);
+  if (concat != nullptr) {
+    call.operands->packLeft(to, size, kPanel, concat, call.words(size));
+    return;
+  }
+  static thread_local Scratch rowScratch;
+  float* rows = rowScratch.take(kPanel * size);
+  transpose(o, kPanel, size, kPanel, rows, size);
+  for (size_t lane = 0; lane < count; lane++) {
+    copyRow(rows + lane * size, size, call.output.row(batch, head, first + lane));
+  }
+}
+
+/// A panel of queries [first, first + count) on its way through the keys: the running maximum and sum of each
+/// lane, and Oᵀ as far as it has come.
+class AttendingPanel {
+ public:
+  /// Memory for Qᵀ and Oᵀ: [rows(headSize)][kPanel], [valueHeadSize][kPanel].
+  AttendingPanel(const Call& call, const HeadOperands& reads, size_t batch, size_t head, size_t first,
+                 size_t count, float* q, float* o)
+      : call(call),
+        reads(reads),
+        queries(call, reads, batch, head, Lanes(first, count).queries, count),
+        vectors(vectorsOf(count)),
+        o(o),
+        batch_(batch),
+        head_(head),
+        first_(first),
+        count_(count) {
+    queries.packQueries(call.scale, q);
+    std::fill_n(top, kPanel, kForbidden);
+    std::fill_n(sum, kPanel, 0.0f);
+    std::fill_n(o, call.valueHeadSize * kPanel, 0.0f);
+  }
+
+  void finish() { finishPanel(call, batch_, head_, first_, count_, top, sum, o); }
+
+  const Call& call;
+  const HeadOperands& reads;
+  QueryPanel queries;
+  /// Vectors of the panel that have queries.
+  const size_t vectors;
+  alignas(64) float top[kPanel], sum[kPanel];
+  float* const o;
+
+ private:
+  struct Lanes {
+    size_t queries[kPanel];
+    Lanes(size_t first, size_t count) {
+      for (size_t lane = 0; lane < count; lane++) queries[lane] = first + lane;
+    }
+  };
+
+  const size_t batch_, head_, first_, count_;
+};
+
+}  // namespace attention::ISA

@@ -16,8 +16,10 @@ const FEW_ROWS = 8;
 const MANY_KEYS = 64;
 
 /** Rows of a sample, and numbers of one, from which products of split numbers are sooner done, splitting included. */
-const SPLIT_ROWS = 64;
-const SPLIT_WIDTH = 320;
+const SPLIT_ROWS = 48;
+const SPLIT_WIDTH = 256;
+/** The same of heads that are given: each has rows of its own to split. */
+const SPLIT_HEAD_ROWS = 128;
 const SPLIT_HEAD_SIZE = 48;
 
 /**
@@ -27,14 +29,16 @@ const SPLIT_HEAD_SIZE = 48;
 export function isBestFor(call: AttentionCall, { splitsNumbers, weightRows }: Layout): boolean {
   if (!splitsNumbers) return true;
   const { queries, keys, headSize, valueHeadSize } = call.sizes;
-  if (queries < SPLIT_ROWS || keys < SPLIT_ROWS) return false;
+  const rows = Math.min(queries, keys);
   const widths = ROLES.flatMap((role) => {
     const source = call[role];
     return source.kind === 'projected' ? [source.linear.inWidth] : [];
   });
-  if (widths.length === 0) return Math.min(headSize, valueHeadSize) >= SPLIT_HEAD_SIZE;
+  if (widths.length === 0) {
+    return rows >= SPLIT_HEAD_ROWS && Math.min(headSize, valueHeadSize) >= SPLIT_HEAD_SIZE;
+  }
   const areWhole = [...widths, valueHeadSize].every((width) => weightRows(width) === width);
-  return areWhole && Math.min(...widths) >= SPLIT_WIDTH;
+  return areWhole && rows >= SPLIT_ROWS && Math.min(...widths) >= SPLIT_WIDTH;
 }
 
 /** Whether a call has few queries for its keys, as in decoding; addon/few.h. Whatever is returned, the way is the same. */

@@ -41,7 +41,7 @@ using MultiplyRow = void (*)(const float* a, size_t aStride, const float* b, siz
 constexpr size_t kRowPanels = 4;
 
 /// Panels of tokens that a projection takes at a time, at the most.
-constexpr size_t kMostBlockPanels = 8;
+constexpr size_t kMostBlockPanels = 4;
 
 /// Rows of C that a micro-kernel of any instruction set has at the most.
 constexpr size_t kMostRows = 32;

@@ -74,11 +74,11 @@ inline Vec cutLarge(Vec x) {
 
 struct Float32 {
   static constexpr size_t kParts = 3;
-  /// What is read beside so many products may come from the second-level cache. Longer sums are rounded more
-  /// often as what is large: 256 has two thirds of the error of a chain of multiply-adds, 1024 nine tenths.
-  static constexpr size_t kDepth = 256;
-  /// Splitting a weight into parts takes a tenth of the time of its products with so many panels.
-  static constexpr size_t kBlockPanels = 8;
+  /// What is read beside so many products may come from the second-level cache, where so many panels of
+  /// tokens fit in. A sum that is longer is rounded more often while it is large: 384 has six tenths of the
+  /// error of a chain of multiply-adds, 768 nine tenths; but each sum has to be fetched and put back.
+  static constexpr size_t kDepth = 768;
+  static constexpr size_t kBlockPanels = 4;
 
   /// See Pack. Of each group, kGroupWords rows of words for the high parts, as many for the middle ones and
   /// for the low ones.

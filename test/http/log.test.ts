@@ -155,3 +155,20 @@ it('an error of our own is one in the log, with its stack', async () => {
     expect.objectContaining({ level: 50, code: 'internal_error', err: expect.objectContaining({ stack }) }),
   );
 });
+
+it('says that the machine has no memory left as it says that the service has no room', async () => {
+  class GreedyStore extends MemoryStore {
+    override find(): never {
+      new SharedArrayBuffer(2 ** 50);
+      throw new Error('This machine has a petabyte.');
+    }
+  }
+  const { logger, logged, lines } = recordLog();
+  const service = await listen({ logger, store: new GreedyStore() });
+  const answer = await send(`${service.url}/v1/layers/none`, { headers: { 'x-request-id': 'greedy' } });
+  expect(answer).toMatchObject({ status: 503, headers: { 'retry-after': '1' } });
+  expect(answer.json).toMatchObject({ code: 'over_capacity', detail: expect.stringContaining('no memory') });
+  await logged('greedy');
+  await service.close();
+  expect(lines).toContainEqual(expect.objectContaining({ level: 40, code: 'over_capacity' }));
+});

@@ -74,6 +74,14 @@ function sendProblem(problem: Problem, request: FastifyRequest, reply: FastifyRe
 
 function toProblem(error: FastifyError | Problem): Problem {
   if (error instanceof Problem) return error;
+  if (isOutOfMemory(error)) {
+    return new Problem(
+      'over_capacity',
+      'The machine has no memory left for this request at the moment.',
+      [],
+      1,
+    );
+  }
   const status = error.statusCode ?? 500;
   if (status === 413) return new Problem('body_too_large', 'The body is larger than this service takes.');
   if (status === 415) return new Problem('unsupported_media_type', 'The Content-Type cannot be read here.');
@@ -82,4 +90,9 @@ function toProblem(error: FastifyError | Problem): Problem {
     'internal_error',
     'The service met an error of its own, which is logged under the request_id of this problem.',
   );
+}
+
+/** Whether the machine refused memory, here or in a worker; V8 says it by these words. */
+function isOutOfMemory(error: Error): boolean {
+  return error instanceof RangeError && error.message === 'Array buffer allocation failed';
 }

@@ -27,12 +27,19 @@ const float32Scratch = new Scratch<Float32Array>((count) => new Float32Array(cou
 const float64Scratch = new Scratch<Float64Array>((count) => new Float64Array(count));
 const byteScratch = new Scratch<Uint8Array>((count) => new Uint8Array(count));
 
-/** Of the dtypes that the addon reads. */
+/** Of the dtypes that the addon reads; integers as float64, which are looked at afterwards. */
 const NATIVE_SCRATCH: Readonly<Partial<Record<DType, ElementScratch>>> = {
   float32: float32Scratch,
   float64: float64Scratch,
+  int32: float64Scratch,
+  int64: float64Scratch,
   bool: byteScratch,
 };
+
+const FITS = {
+  int32: (value: number) => value === (value | 0),
+  int64: Number.isSafeInteger,
+} as const;
 
 /**
  * Reads rows, which are innermost arrays such as `[1, 0.5]`, one after another into scratch memory. Nothing is
@@ -63,11 +70,13 @@ export class ElementReader {
 
   readRow(dtype: DType, zeroOrOne: boolean): void {
     const scratch = dtype === 'bool' && zeroOrOne ? undefined : NATIVE_SCRATCH[dtype];
+    const { position } = this.#cursor;
     const count = scratch === undefined ? -1 : (this.#native?.readRow(scratch, this.count) ?? -1);
-    if (count >= 0) {
+    if (count >= 0 && takeIntegers(dtype, this.count, count)) {
       this.count = count;
       return;
     }
+    this.#cursor.position = position;
     if (dtype === 'float32') this.#readFloat32Row();
     else if (dtype === 'bool') this.#readBoolRow(zeroOrOne);
     else this.#readFloat64Row(dtype);
@@ -85,10 +94,16 @@ export class ElementReader {
    */
   readNested(dtype: DType, known?: readonly number[]): readonly number[] | undefined {
     const scratch = NATIVE_SCRATCH[dtype];
+    const { position } = this.#cursor;
     const shape = scratch === undefined ? undefined : this.#native?.readNested(scratch, known);
-    if (shape === undefined) this.#native = null;
-    else this.count = elementCount(shape) ?? 0;
-    return shape;
+    const count = elementCount(shape ?? []) ?? 0;
+    if (shape !== undefined && takeIntegers(dtype, 0, count)) {
+      this.count = count;
+      return shape;
+    }
+    this.#cursor.position = position;
+    this.#native = null;
+    return undefined;
   }
 
   /** The elements of all rows, in memory that the next tensor overwrites. */
@@ -210,8 +225,7 @@ export class ElementReader {
       if (!Number.isFinite(value)) throw outOfRange(this.#cursor, start, dtype, this.#locate(ordinal));
       return value;
     }
-    const fits = dtype === 'int32' ? value === (value | 0) : Number.isSafeInteger(value);
-    if (!fits) {
+    if (!FITS[dtype](value)) {
       const expected = dtype === 'int32' ? 'an integer from -2^31 to 2^31 - 1' : SAFE_INTEGER;
       throw notAnElement(this.#cursor, start, expected, this.#locate(ordinal));
     }
@@ -223,6 +237,18 @@ export class ElementReader {
     if (!Number.isFinite(value)) throw outOfRange(this.#cursor, start, dtype, this.#locate(ordinal));
     return value;
   }
+}
+
+/** Whether what the addon has read from element `first` on is of the dtype; of integers -0 becomes 0. */
+function takeIntegers(dtype: DType, first: number, end: number): boolean {
+  if (dtype !== 'int32' && dtype !== 'int64') return true;
+  const fits = FITS[dtype];
+  const elements = float64Scratch.array;
+  for (let i = first; i < end; i++) {
+    if (!fits(elements[i])) return false;
+    elements[i] += 0;
+  }
+  return true;
 }
 
 /** Gives back what a large tensor has taken; called when a body has been read. */

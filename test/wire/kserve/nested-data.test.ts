@@ -19,10 +19,16 @@ describe('many short rows', () => {
     return spy.mock.calls.length;
   }
 
-  test.each(['FP32', 'FP64'])('are read at one go: %s', (datatype) => {
+  test.each([
+    ['FP32', '[1.5]', 1.5],
+    ['FP64', '[1.5]', 1.5],
+    ['INT32', '[-7]', -7],
+    ['INT32', '[70e-1]', 7],
+    ['INT64', '[-0]', 0],
+  ])('are read at one go: %s %s', (datatype, row, value) => {
     const goes = goesOf(() => {
-      const { query } = decode(bodyOf([ROWS, 1], rows(ROWS), datatype)).tensors;
-      expect([...query.data]).toEqual(new Array(ROWS).fill(1.5));
+      const { query } = decode(bodyOf([ROWS, 1], rows(ROWS, row), datatype)).tensors;
+      expect([...query.data]).toEqual(new Array(ROWS).fill(value));
       expect(query.shape).toEqual([ROWS, 1]);
     });
     expect(goes).toBeLessThan(10);
@@ -30,12 +36,26 @@ describe('many short rows', () => {
 
   test.each([
     ['a fault', ROWS, rows(ROWS - 1).replace(/]$/, ',[true]]'), `/inputs/0/data/${ROWS - 1}/0`],
+    [
+      'no integer',
+      ROWS,
+      rows(ROWS - 1, '[1]').replace(/]$/, ',[0.5]]'),
+      `/inputs/0/data/${ROWS - 1}/0`,
+      'INT32',
+    ],
+    [
+      'too large an integer',
+      ROWS,
+      rows(ROWS - 1, '[1]').replace(/]$/, ',[1e10]]'),
+      `/inputs/0/data/${ROWS - 1}/0`,
+      'INT32',
+    ],
     ['a row too few', ROWS, rows(ROWS - 1), '/inputs/0/data'],
     ['a row too many', ROWS, rows(ROWS + 1), '/inputs/0/data'],
     ['longer rows', ROWS, rows(ROWS, '[1,2]'), '/inputs/0/data/0'],
-  ])('with %s are refused without a go for each', (_what, count, data, pointer) => {
+  ])('with %s are refused without a go for each', (_what, count, data, pointer, datatype = 'FP32') => {
     const goes = goesOf(() => {
-      const { code, errors } = problemOf(() => decode(bodyOf([count, 1], data)));
+      const { code, errors } = problemOf(() => decode(bodyOf([count, 1], data, datatype)));
       expect([code, errors[0].pointer]).toEqual(['invalid_tensor', pointer]);
     });
     expect(goes).toBeLessThan(10);

@@ -1,3 +1,4 @@
+import { lookup } from 'node:dns/promises';
 import closeWithGrace from 'close-with-grace';
 import { type Logger, pino } from 'pino';
 import { type Config, ConfigurationError, readConfig } from './config.ts';
@@ -41,8 +42,16 @@ async function start(config: Config): Promise<void> {
     },
   );
 
-  await app.listen({ host: config.host, port: config.port });
+  await app.listen({ host: await addressOf(config.host), port: config.port });
   announce(app.listeningOrigin, logger);
+}
+
+/**
+ * Of "localhost" its first address: Fastify would open a server of its own for each further one, whose connections
+ * nothing looks after.
+ */
+async function addressOf(host: string): Promise<string> {
+  return host === 'localhost' ? (await lookup(host, { order: 'ipv4first' })).address : host;
 }
 
 /** Says where everything is: for people on standard output, for programs in the log. */

@@ -70,6 +70,13 @@ describe('the process', () => {
     await rm(folder, { recursive: true });
   });
 
+  it('listens at one address of localhost', async () => {
+    const service = await startService({ env: { HOST: 'localhost' } });
+    expect(service.url).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/);
+    expect((await post(service.url + SDPA, JSON.stringify(SMALL))).status).toBe(200);
+    await service.stop();
+  });
+
   it('does without where nothing can be kept', async () => {
     const service = await startService({ env: { NODE_COMPILE_CACHE: '/dev/null/compile-cache' } });
     expect((await post(service.url + SDPA, JSON.stringify(SMALL))).status).toBe(200);

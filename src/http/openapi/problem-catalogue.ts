@@ -170,7 +170,7 @@ export const PROBLEM_EXPLANATIONS: Readonly<Record<ProblemCode, ProblemExplanati
     'The worker ended before the request was done.',
   ),
   over_capacity: plain(
-    'As many requests as the service admits are waiting or running already.',
+    'As many requests as the service admits are waiting or running already, or the machine has no memory left for another.',
     'Wait as long as Retry-After says, then send the request again.',
     'The service is working on 256 requests, as many as it takes at a time.',
   ),

@@ -70,7 +70,7 @@ struct PairWork {
 struct Operands {
   /// Neighbours along the sum that share a word: 1 in float32, 2 in bfloat16.
   size_t perWord = 1;
-  /// Numbers in bfloat16 that stand for one number: 1, or 3 for float32 (see operands_amx.cc).
+  /// Numbers in bfloat16 that stand for one number: 1, or 3 for float32 (see split_float32.h).
   size_t parts = 1;
   /// For the operand B; `words` may begin where the rows begin.
   Pack pack = nullptr;

@@ -23,6 +23,7 @@ inline Vec cutLarge(Vec x) {
   return {_mm512_range_ps(x.v, broadcast(kLargestBfloat16).v, kSmallerSizeSignOfFirst)};
 }
 
+/// The operands of float32: kParts numbers in bfloat16 for each number.
 struct Float32 {
   static constexpr size_t kParts = 3;
   /// What is read beside so many products may come from the second-level cache, where so many panels of

@@ -1,24 +1,25 @@
 // Blocks of a weight, as the products of a projection read them.
 #pragma once
 
+#include <algorithm>
+#include <utility>
+
 #include "call.h"
 #include "microkernel.h"
 #include "scratch.h"
 
 namespace attention::ISA {
 
-/// Blocks of kDepth rows of panels of columns, in the order in which they lie in memory. Weights that are
-/// kept as words are read where they are; of others each block is packed beside the products of the one
-/// before.
+/// Blocks of `depth` rows of panels of columns (see Operands), in the order in which they lie in memory.
+/// Weights that are kept as words are read where they are; of others each block is packed beside the products
+/// of the one before.
 class WeightBlocks {
  public:
   /// Of the columns before `to`.
   WeightBlocks(const Operands& operands, const Linear& linear, size_t to)
-      : operands_(operands),
-        end_(linear.packed.data + panelsOf(to, kPanel) * kPanel * linear.rows),
-        depth_(std::min(operands.depth, linear.rows)) {
+      : operands_(operands), end_(linear.packed.data + panelsOf(to, kPanel) * kPanel * linear.rows) {
     if (operands.keepWeights()) return;
-    const size_t room = operands.wordsOfRows(depth_) * kPanel;
+    const size_t room = operands.wordsOfRows(std::min(operands.depth, linear.rows)) * kPanel;
     static thread_local Scratch scratch;
     words_ = scratch.take(2 * room);
     next_ = words_ + room;
@@ -53,7 +54,6 @@ class WeightBlocks {
  private:
   const Operands& operands_;
   const float* const end_;
-  const size_t depth_;
   const float* ahead_ = nullptr;
   float *words_ = nullptr, *next_ = nullptr;
 };

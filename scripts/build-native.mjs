@@ -27,7 +27,7 @@ export const ADDONS = [
     what: 'the native kernels',
     otherwise: 'WebAssembly serves',
     sources: 'src/kernels/native/addon',
-    units: ['binding', 'instruction_sets', 'reader', 'read_call', 'read_gradients'],
+    units: ['binding', 'helpers', 'instruction_sets', 'reader', 'read_call', 'read_gradients', 'steps'],
     sets: {
       x64: {
         kernels_avx2: AVX2,
@@ -69,7 +69,7 @@ export const ADDONS = [
 ];
 
 // Sums are chains of explicit multiply-adds: the compiler is to contract nothing by itself.
-const OPTIONS = ['-std=c++17', '-O3', '-fPIC', '-fvisibility=hidden', '-fno-math-errno', '-ffp-contract=off'];
+const OPTIONS = ['-std=c++17', '-O3', '-fPIC', '-fvisibility=hidden', '-fno-math-errno', '-ffp-contract=off', '-pthread'];
 
 async function succeeds(command, args) {
   try {
@@ -121,7 +121,7 @@ export async function buildAddon(addon, output, extra = []) {
       ...sets.map(([name, options]) => compile(name, options)),
     ]);
     const undefinedSymbols = process.platform === 'darwin' ? ['-undefined', 'dynamic_lookup'] : [];
-    await run(compiler, ['-shared', ...undefinedSymbols, ...extra, ...objects, '-o', `${output}.new`]);
+    await run(compiler, ['-shared', '-pthread', ...undefinedSymbols, ...extra, ...objects, '-o', `${output}.new`]);
     renameSync(`${output}.new`, output);
   } finally {
     rmSync(work, { recursive: true });

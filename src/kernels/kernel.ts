@@ -30,8 +30,16 @@ export interface Kernel {
   keepPacked?(job: Pick<Job, 'call' | 'memory'>): AttentionCall;
   /** Computes one tile, 0 <= tile < stage.tiles. Reports empty rows and overflows in `job.status`. */
   run(job: Job, stage: number, tile: number): void;
-  /** Computes all tiles of a job in this thread, or fewer where it is cancelled meanwhile. */
-  runAll(job: Job): void;
+  /**
+   * Whether the kernel has threads of its own, shared by the whole process, that take part in a job without a message to
+   * them: so that it pays for shorter jobs than to share them between workers.
+   */
+  readonly hasHelpers?: boolean;
+  /**
+   * Computes all tiles of a job in this thread, or fewer where it is cancelled meanwhile. Up to so many helpers take part,
+   * where they are free; none where not given.
+   */
+  runAll(job: Job, helpers?: number): void;
 }
 
 export interface Plan {
@@ -49,7 +57,10 @@ export interface BufferPlan {
 export interface Stage {
   readonly name: string;
   readonly tiles: number;
-  /** Mean floating-point operations of a tile, for cutting stages into slices of about the same time. */
+  /**
+   * Mean floating-point operations of a tile, or as many as take as long as what else it does, for cutting stages into
+   * slices of about the same time.
+   */
   readonly flopsPerTile: number;
 }
 

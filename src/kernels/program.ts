@@ -85,8 +85,8 @@ function runStages(job: Job, stages: readonly PlacedStage[]): void {
 export interface KernelOptions {
   readonly flopsPerMs: number;
   readonly buffersOf?: (call: AttentionCall) => Readonly<Record<string, BufferPlan>>;
-  /** Computes all tiles of all stages, in this order. */
-  readonly runStages?: (job: Job, stages: readonly PlacedStage[]) => void;
+  /** Computes all tiles of all stages, in this order, with so many helpers if it has any. */
+  readonly runStages?: (job: Job, stages: readonly PlacedStage[], helpers: number) => void;
 }
 
 /**
@@ -142,6 +142,6 @@ export function defineKernel(
       part.run(job, Math.floor(head / grid.heads), head % grid.heads, from, to, round);
     },
 
-    runAll: (job) => runAllStages(job, stagesOf(job.call)),
+    runAll: (job, helpers = 0) => runAllStages(job, stagesOf(job.call), helpers),
   };
 }

@@ -18,11 +18,11 @@ export function run(kernel: Kernel, call: AttentionCall, order: TileOrder = IN_O
   return job;
 }
 
-/** The same by the kernel itself, in one go. */
-export function runAll(kernel: Kernel, call: AttentionCall): Job {
+/** The same by the kernel itself, in one go, and with so many helpers. */
+export function runAll(kernel: Kernel, call: AttentionCall, helpers = 0): Job {
   const plan = kernel.plan(call);
   const job: Job = { call, plan, memory: poisoned(plan), status: createStatus() };
-  kernel.runAll(job);
+  kernel.runAll(job, helpers);
   return job;
 }
 

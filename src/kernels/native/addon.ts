@@ -12,10 +12,11 @@ export interface Addon {
   /** Computes rows [from, to) of one head of a part. */
   run(call: OpenedCall, part: number, batch: number, head: number, from: number, to: number): void;
   /**
-   * Computes all tiles of the parts, one part after the other, until the job is cancelled. Five numbers for each: the
-   * part, its samples, heads and rows, and the rows of a tile.
+   * Computes all tiles of the parts, stage by stage, until the job is cancelled. Six numbers for each part: the part, its
+   * stage, its samples, heads and rows, and the rows of a tile. Up to so many threads of the addon's own take part, where
+   * they are free.
    */
-  runAll(call: OpenedCall, steps: Float64Array): void;
+  runAll(call: OpenedCall, steps: Float64Array, helpers: number): void;
   /** Bytes between the beginning of a line of memory, of 64 bytes, and that of an array. */
   placeInLine(array: Uint8Array): number;
   /** Names of the parts, by number. */

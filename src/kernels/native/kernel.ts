@@ -21,16 +21,17 @@ export const nativeKernels: readonly Kernel[] =
 
 /** Parts for one call of the addon, more than any call has between two parts in TypeScript; see Addon.runAll. */
 const MOST_STEPS = 32;
-const STEP_NUMBERS = 5;
+const STEP_NUMBERS = 6;
 const steps = new Float64Array(MOST_STEPS * STEP_NUMBERS);
 
-function writeStep(step: number, part: number, { batch, heads, rows, tileRows }: Grid): void {
+function writeStep(step: number, part: number, stage: number, { batch, heads, rows, tileRows }: Grid): void {
   const at = step * STEP_NUMBERS;
   steps[at] = part;
-  steps[at + 1] = batch;
-  steps[at + 2] = heads;
-  steps[at + 3] = rows;
-  steps[at + 4] = tileRows;
+  steps[at + 1] = stage;
+  steps[at + 2] = batch;
+  steps[at + 3] = heads;
+  steps[at + 4] = rows;
+  steps[at + 5] = tileRows;
 }
 
 /** float32 or bfloat16 in C++: fused attention on panels of queries, packed projections; see ARCHITECTURE.md. */
@@ -57,13 +58,13 @@ function nativeKernel(addon: Addon, instructionSet: InstructionSet): Kernel {
     return run;
   };
   /** What lies between parts in TypeScript is one call of the addon: a call costs as much as a tile of a small layer. */
-  const runStages = (job: Job, stages: readonly PlacedStage[]): void => {
+  const runStages = (job: Job, stages: readonly PlacedStage[], helpers: number): void => {
     let count = 0;
     const runSteps = () => {
-      if (count > 0) addon.runAll(open(job), steps.subarray(0, count * STEP_NUMBERS));
+      if (count > 0) addon.runAll(open(job), steps.subarray(0, count * STEP_NUMBERS), helpers);
       count = 0;
     };
-    for (const { parts, round } of stages) {
+    for (const [stage, { parts, round }] of stages.entries()) {
       for (const placed of parts) {
         const number = partNumbers.get(placed.run);
         if (number === undefined) {
@@ -71,7 +72,7 @@ function nativeKernel(addon: Addon, instructionSet: InstructionSet): Kernel {
           runPart(job, placed, round);
         } else {
           if (count === MOST_STEPS) runSteps();
-          writeStep(count++, number, placed.grid);
+          writeStep(count++, number, stage, placed.grid);
         }
       }
     }
@@ -85,6 +86,7 @@ function nativeKernel(addon: Addon, instructionSet: InstructionSet): Kernel {
       buffersOf,
       runStages,
     }),
+    hasHelpers: true,
     keepPacked: ({ call, memory }) => keepPacked(call, memory, layout),
     suits: (call) => isBestFor(call, layout),
     supports: (call) => (call.gradOutput === null || layout.isPlain) && fitsFloat32(call),

@@ -18,6 +18,12 @@ const KEY_PANELS = 4;
 /** Query panels of one attention tile. */
 const ATTENTION_PANELS = 4;
 
+/**
+ * Where few rows meet each number that is read, reading takes longer than arithmetic: about as long as so many operations
+ * for each number.
+ */
+const READING_FLOPS = 16;
+
 const NAMES = { query: 'Query', key: 'Key', value: 'Value' } as const;
 
 const hasManyQueries = (call: AttentionCall, layout: Layout) => !hasFewQueries(call, layout);
@@ -139,7 +145,11 @@ function attentionStage(part: PartNamed, layout: Layout): StageProgram {
   };
   const ofFewQueries: Part = {
     grid: (call) => rowGrid(call, call.sizes.kvHeads, call.sizes.queries, Math.max(1, call.sizes.queries)),
-    flopsPerRow: (call) => attentionFlops(call) * (call.sizes.heads / call.sizes.kvHeads),
+    flopsPerRow: (call) => {
+      const { heads, kvHeads, queries, keys, headSize, valueHeadSize } = call.sizes;
+      const reading = (READING_FLOPS * keys * (headSize + valueHeadSize)) / queries;
+      return Math.max(attentionFlops(call) * (heads / kvHeads), reading);
+    },
     applies: (call) => hasFewQueries(call, layout),
     run: part('attendFew'),
   };
@@ -186,7 +196,8 @@ function projectionGrid(call: AttentionCall, linear: Linear, tokens: number, lay
 
 /** Operations of one column with one block of tokens. */
 function columnFlops(call: AttentionCall, { inWidth }: Linear, tokens: number, layout: Layout): number {
-  return (2 * inWidth * call.sizes.batch * tokens) / tokenBlocks(call, tokens, layout);
+  const flops = Math.max(2 * call.sizes.batch * tokens, READING_FLOPS);
+  return (inWidth * flops) / tokenBlocks(call, tokens, layout);
 }
 
 function tokenBlocks({ sizes }: AttentionCall, tokens: number, { panel, blockPanels }: Layout): number {

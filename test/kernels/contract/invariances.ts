@@ -142,16 +142,18 @@ export function invariances(kernel: Kernel): void {
   });
 
   it.each(Object.entries(OPTION_SETS))(
-    'computes in one go what it computes tile by tile, to the bit, with %s',
+    'computes in one go, with helpers or alone, what it computes tile by tile, to the bit, with %s',
     (_name, options) => {
       const call = everything(makeCall(options(precision)));
       const differentiated = call.operation === 'scaled_dot_product_attention' && computesGradients(kernel);
       for (const asked of differentiated ? [call, withGradients(call)] : [call]) {
         const byTiles = run(kernel, asked);
-        const whole = runAll(kernel, asked);
-        for (const [name, result] of Object.entries(resultsOf(byTiles.memory)))
-          expectSameBits(name, whole.memory[name], result);
-        expect(whole.status).toEqual(byTiles.status);
+        for (const helpers of [0, 1, 3]) {
+          const whole = runAll(kernel, asked, helpers);
+          for (const [name, result] of Object.entries(resultsOf(byTiles.memory)))
+            expectSameBits(name, whole.memory[name], result);
+          expect(whole.status).toEqual(byTiles.status);
+        }
       }
     },
   );
@@ -161,7 +163,7 @@ export function invariances(kernel: Kernel): void {
     const plan = kernel.plan(call);
     const job: Job = { call, plan, memory: poisoned(plan), status: createStatus() };
     cancel(job.status);
-    kernel.runAll(job);
+    for (const helpers of [0, 2]) kernel.runAll(job, helpers);
     expect(job.memory.output.every(Number.isNaN)).toBe(true);
   });
 

@@ -107,18 +107,23 @@ describe.skipIf(!isBuilt)('the binding of the native kernels', () => {
     const opened = open(projectedJob(kernel));
     const attend = addon.parts.indexOf('attend');
     for (const step of [
-      [attend, 3, 4, 5, 64],
-      [attend, 2, 5, 5, 64],
-      [attend, 2, 4, 6, 64],
-      [attend, 2, 4, 5, 0],
-      [attend, 2, 4, 5, 3],
-      [attend, 2, 4, 5, Number.NaN],
-      [attend, 2, 4, 5],
-      [addon.parts.length, 1, 1, 1, 64],
+      [attend, 0, 3, 4, 5, 64],
+      [attend, 0, 2, 5, 5, 64],
+      [attend, 0, 2, 4, 6, 64],
+      [attend, 0, 2, 4, 5, 0],
+      [attend, 0, 2, 4, 5, 3],
+      [attend, 0, 2, 4, 5, Number.NaN],
+      [attend, 0, 2, 4, 5],
+      [attend, 1e6, 2, 4, 5, 64],
+      [attend, 1, 2, 4, 5, 64, attend, 0, 2, 4, 5, 64],
+      [addon.parts.length, 0, 1, 1, 1, 64],
     ]) {
-      expect(() => addon.runAll(opened, Float64Array.from(step))).toThrow(RangeError);
+      expect(() => addon.runAll(opened, Float64Array.from(step), 0)).toThrow(RangeError);
     }
-    expect(() => addon.runAll({} as never, new Float64Array(0))).toThrow(/what open\(\) returned/);
-    expect(() => addon.runAll(opened, [] as never)).toThrow(/a Float64Array/);
+    const none = new Float64Array(0);
+    expect(() => addon.runAll({} as never, none, 0)).toThrow(/what open\(\) returned/);
+    expect(() => addon.runAll(opened, [] as never, 0)).toThrow(/a Float64Array/);
+    for (const helpers of [-1, 1e6, 'one' as never])
+      expect(() => addon.runAll(opened, none, helpers)).toThrow(RangeError);
   });
 });

@@ -110,7 +110,9 @@ describe.skipIf(nativeKernels.length === 0)('the native kernels survive damaged 
       for (let attempts = 0; attempts < 5; attempts++) {
         const [rows, ofHeads] = [pick(rowCounts, random), pick(headCounts, random)];
         const tileRows = pick([rows, panel, 2 * panel, random.below(64)], random);
-        attempt(() => addon.runAll(call, Float64Array.of(part, batch, ofHeads, rows, tileRows)));
+        attempt(() =>
+          addon.runAll(call, Float64Array.of(part, 0, batch, ofHeads, rows, tileRows), random.below(3)),
+        );
         const from = panel * random.below(3);
         const to = pick([rows, from + random.below(80)], random);
         attempt(() => addon.run(call, part, random.below(3), random.below(5), from, to));

@@ -1,5 +1,5 @@
 // The Node-API face of the kernels: instructionSets(), open(numbers, arrays, set), run(opened, part, batch,
-// head, from, to) and runAll(opened, steps).
+// head, from, to) and runAll(opened, steps, helpers).
 #include <node_api.h>
 
 #include <algorithm>
@@ -8,8 +8,10 @@
 #include <memory>
 
 #include "bounds.h"
+#include "helpers.h"
 #include "instruction_sets.h"
 #include "reader.h"
+#include "steps.h"
 
 namespace attention {
 
@@ -21,6 +23,9 @@ struct Opened {
   const Kernels* kernels;
   Call call;
 };
+
+/// No machine has more processors, and no call more stages.
+constexpr size_t kMostHelpers = 4096, kMostStages = 64;
 
 /// Memory comes in lines of so many bytes.
 constexpr uintptr_t kLineBytes = 64;
@@ -170,42 +175,43 @@ napi_value run(napi_env env, napi_callback_info info) {
   });
 }
 
-/// All tiles of a part: every head of every sample, `tileRows` rows at a time.
-void runStep(const Opened& opened, size_t part, const Bounds& grid, size_t tileRows) {
-  const Bounds bounds = boundsOf(opened, part);
-  const bool isWhole = tileRows > 0 && (tileRows % bounds.unit == 0 || tileRows >= grid.rows);
-  if (grid.batch > bounds.batch || grid.heads > bounds.heads || grid.rows > bounds.rows || !isWhole) {
-    refuseRows(part);
-  }
-  if (grid.rows == 0) return;
-  const Part compute = partOf(*opened.kernels, part);
-  for (size_t batch = 0; batch < grid.batch; batch++) {
-    for (size_t head = 0; head < grid.heads; head++) {
-      for (size_t from = 0; from < grid.rows; from += tileRows) {
-        if (isCancelled(opened.call)) return;
-        compute(opened.call, batch, head, from, std::min(from + tileRows, grid.rows));
-      }
+/// Reads steps of six numbers each: the part, its stage, its samples, heads and rows, and the rows of a tile.
+/// Those without a tile are left out.
+std::vector<Step> readSteps(const Opened& opened, Reader& numbers) {
+  std::vector<Step> steps;
+  while (!numbers.isAtEnd()) {
+    const size_t part = numbers.count("part");
+    if (part >= kPartCount) throw BadCall("part: there is no such part.");
+    const size_t stage = numbers.count("stage");
+    if (stage > kMostStages || (!steps.empty() && stage < steps.back().stage)) {
+      throw BadCall("stage: expected small numbers in order.");
     }
+    const size_t batch = numbers.count("batch");
+    const size_t heads = numbers.count("heads");
+    const size_t rows = numbers.count("rows");
+    const size_t tileRows = numbers.count("tileRows");
+    const Bounds bounds = boundsOf(opened, part);
+    const bool isWhole = tileRows > 0 && (tileRows % bounds.unit == 0 || tileRows >= rows);
+    if (batch > bounds.batch || heads > bounds.heads || rows > bounds.rows || !isWhole) refuseRows(part);
+    const Step step{partOf(*opened.kernels, part), stage, {batch, heads, rows}, tileRows};
+    if (step.tiles() > 0) steps.push_back(step);
   }
+  return steps;
 }
 
-/// Steps are five numbers each: the part, its samples, heads and rows, and the rows of a tile.
+/// The steps, with up to so many helpers; see together().
 napi_value runAll(napi_env env, napi_callback_info info) {
   return guarded(env, [&]() -> napi_value {
-    napi_value arguments[2];
+    napi_value arguments[3];
     readArguments(env, info, arguments);
     const Opened& opened = readOpened(env, arguments[0]);
-    Reader steps(env, arguments[1]);
-    const Multiplying multiplying(*opened.call.operands);
-    while (!steps.isAtEnd()) {
-      const size_t part = steps.count("part");
-      if (part >= kPartCount) throw BadCall("part: there is no such part.");
-      const size_t batch = steps.count("batch");
-      const size_t heads = steps.count("heads");
-      const size_t rows = steps.count("rows");
-      const size_t tileRows = steps.count("tileRows");
-      runStep(opened, part, {batch, heads, rows}, tileRows);
-    }
+    Reader numbers(env, arguments[1]);
+    const size_t helpers = readCount(env, arguments[2], "helpers");
+    if (helpers > kMostHelpers) throw BadCall("helpers: there are no so many.");
+    const std::vector<Step> steps = readSteps(opened, numbers);
+    RunningSteps running(opened.call, steps);
+    together(helpers, [&running] { running.takePart(); });
+    running.rethrow();
     return nullptr;
   });
 }

@@ -29,7 +29,8 @@ async function openJob(
 ): Promise<Opened> {
   const job = makeJob(kernel, call);
   const memory = () => job.memory;
-  if (threads === 1) return open(family, kernel, () => kernel.runAll(job), memory);
+  if (threads === 1 || kernel.hasHelpers)
+    return open(family, kernel, () => kernel.runAll(job, threads - 1), memory);
   const pool = await Pool.start(threads, kernel, job);
   const close = () => pool.close();
   return open(family, kernel, () => pool.run(), memory, close);

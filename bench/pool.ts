@@ -6,8 +6,8 @@ import { createControl, FAILED, GENERATION, INSIDE, OPEN } from './pool-control.
 import type { PoolWorkerData } from './pool-worker.ts';
 
 /**
- * Threads that compute one job together, as often as asked, as the workers of the engine share one: each takes tiles
- * from atomic counters from the first stage to the last. The thread that asks is one of them.
+ * Threads that compute one job together, as often as asked, as the workers of the engine share one whose kernel has no
+ * helpers: each takes tiles from atomic counters from the first stage to the last. The thread that asks is one of them.
  */
 export class Pool {
   readonly #workers: readonly Worker[];

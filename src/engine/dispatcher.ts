@@ -1,5 +1,5 @@
 import type { Limits } from '../domain/limits.ts';
-import type { Plan } from '../kernels/kernel.ts';
+import type { Kernel, Plan } from '../kernels/kernel.ts';
 import { cancel } from '../kernels/status.ts';
 import { AwakeLoop } from './awake-loop.ts';
 import { HeldLoop } from './held-loop.ts';
@@ -104,6 +104,11 @@ export class Dispatcher {
     return this.#scheduler.workers.filter(({ phase }) => phase === 'idle').length;
   }
 
+  /** Threads that have nothing to do, for the helpers of one that computes, which is not among them. */
+  get idleThreads(): number {
+    return Math.min(this.idleWorkers, this.#scheduler.workers.length - 1);
+  }
+
   /** Whether requests come one at a time; to be asked once for each that the loop could compute. */
   isQuiet(): boolean {
     return this.loop.isQuiet(this.#tickets.size);
@@ -145,9 +150,10 @@ export class Dispatcher {
     return this.#scheduler.tickets.has(ticket) ? this.#holdings.departure(ticket) : Promise.resolve();
   }
 
-  /** Into how many parts a job of this kernel is divided; see `sharesOf` in work.ts. */
-  sharesOf(kernel: string, plan: Plan): number | null {
-    return sharesOf(plan, this.idleWorkers, this.#scheduler.workers.length, this.flopsPerMs(kernel));
+  /** Into how many parts a job is divided; see `sharesOf` in work.ts. */
+  sharesOf(kernel: Kernel, plan: Plan): number | null {
+    const { length: threads } = this.#scheduler.workers;
+    return sharesOf(kernel, plan, this.idleWorkers, threads, this.flopsPerMs(kernel.name));
   }
 
   /** The measured speed of one thread with this kernel, in floating-point operations per millisecond. */

@@ -57,7 +57,7 @@ export class Engine {
     this.#forced = kernel === undefined ? undefined : kernelNamed(kernel);
     this.#choice = {
       forced: this.#forced?.name ?? null,
-      usual: this.kernels.find(({ precision }) => precision === 'float32')!.name,
+      usual: this.kernels.find(({ precision }) => precision === 'float32')!,
       of: (call) => this.kernelOf(call),
     };
     this.#dispatcher = new Dispatcher(threads, limits, logger);

@@ -8,7 +8,7 @@ import type { Decoded, Encoded, EncodeOptions } from '../wire/format.ts';
 import type { LayerFile, LayerRequest } from './layer-work.ts';
 import type { CallRequest, ReadRequest } from './request.ts';
 import type { Part, Progress } from './shared-job.ts';
-import type { WholeAnswer } from './whole-call.ts';
+import type { Means, WholeAnswer } from './whole-call.ts';
 
 /** What a worker is given to do at a time. Tensor data lies on shared memory, so that no message copies it. */
 export type Item =
@@ -21,15 +21,13 @@ export type Item =
   | BatchItem
   | PingItem;
 
-/** A whole request: to be read, and answered at once where it is small. */
-export interface RequestItem {
+/** A whole request: to be read, and computed and answered at once where the means allow it. */
+export interface RequestItem extends Means {
   readonly kind: 'request';
   readonly request: CallRequest;
   readonly limits: Limits;
   /** Name of the kernel that is preferred, null where none is. */
   readonly kernel: string | null;
-  /** A call of no more arithmetic than this is computed and its answer written too. */
-  readonly mostFlops: number;
 }
 
 export interface DecodeItem {
@@ -47,9 +45,14 @@ export interface ComputeItem {
   /** null where the worker's last compute item was of the same job, so that it has it already. */
   readonly job: Job | null;
   readonly kernel: string;
-  readonly tiles: TileRange | Progress | 'all';
+  readonly tiles: TileRange | Progress | WholeJob;
   /** Whether the call refers to memory that is neither the pool's nor kept, and so has to be weighed. */
   readonly isFresh: boolean;
+}
+
+/** All of a job, with so many helpers of the kernel. */
+export interface WholeJob {
+  readonly helpers: number;
 }
 
 /** Tiles [from, to) of one stage. */

@@ -5,7 +5,7 @@ import type { Kernel } from '../kernels/kernel.ts';
 export interface KernelChoice {
   /** Name of the one that is preferred to all others, if any. */
   readonly forced: string | null;
-  /** Name of the one that computes calls in float32. */
-  readonly usual: string;
+  /** The one that computes calls in float32. */
+  readonly usual: Kernel;
   of(call: AttentionCall): Kernel;
 }

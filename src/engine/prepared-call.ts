@@ -9,6 +9,7 @@ import type { Decoded, EncodeOptions } from '../wire/format.ts';
 import { encoderNamed } from '../wire/registry.ts';
 import { planFlops } from './budget.ts';
 import type { WholeAnswer } from './whole-call.ts';
+import { helpersOf } from './work.ts';
 
 /** The tokens of a call as the kernel reads them, by the names of their fields. */
 export type Inputs = Readonly<Record<string, RealArray>>;
@@ -67,17 +68,18 @@ export class PreparedCall {
     for (const name in this.#inputs) this.#inputs[name].set(tensors[name].data);
   }
 
-  /** Computes and writes the answer to what has been taken. */
-  answer(answerFormat: string): WholeAnswer {
+  /** Computes and writes the answer to what has been taken, while so many other threads are idle. */
+  answer(answerFormat: string, idleThreads: number): WholeAnswer {
+    const helpers = helpersOf(this.kernel, this.#job.plan, idleThreads);
     const startMs = performance.now();
     resetStatus(this.#job.status);
-    this.kernel.runAll(this.#job);
+    this.kernel.runAll(this.#job, helpers);
     const computedMs = performance.now();
     const encoded = encoderNamed(answerFormat)(this.#currentAnswer(), this.#options);
     return {
       encoded,
       kernel: this.kernel.name,
-      flops: this.flops,
+      flops: this.flops / (1 + helpers),
       computeMs: computedMs - startMs,
       encodeMs: performance.now() - computedMs,
     };

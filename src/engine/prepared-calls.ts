@@ -12,7 +12,7 @@ import { formatNamed } from '../wire/registry.ts';
 import { checkBudget } from './budget.ts';
 import { type BodyLayout, PreparedCall } from './prepared-call.ts';
 import { type CallRequest, decodeRequest, readDecoded } from './request.ts';
-import type { WholeAnswer } from './whole-call.ts';
+import type { Means, WholeAnswer } from './whole-call.ts';
 
 /** A form that has come once: whether it comes again has to be seen. */
 const SEEN = 'seen';
@@ -37,25 +37,26 @@ let preparedBytes = 0;
 /**
  * Answers a call of a layer that has come before with other numbers: in microseconds, where reading its options,
  * planning and describing it to the kernel would take several times as long as the arithmetic, and decoding it too, where
- * its numbers lie behind a head that says the rest. Returns null where it has not, or takes more than `mostFlops` of
- * arithmetic with its kernel. Throws what decoding throws.
+ * its numbers lie behind a head that says the rest. Returns null where it has not, or takes more arithmetic than calls of
+ * its kernel may. Throws what decoding throws.
  */
 export function answerPrepared(
   request: CallRequest,
   decoded: () => Decoded,
-  mostFlops: (kernel: string) => number,
+  meansOf: (kernel: Kernel) => Means,
 ): WholeAnswer | null {
   const forms = request.layer && layers.get(request.layer.packed);
   if (forms === undefined) return null;
   const key = keyOf(request, decoded);
   const prepared = key === undefined ? undefined : forms.get(key);
   if (!(prepared instanceof PreparedCall)) return null;
-  if (prepared.flops > mostFlops(prepared.kernel.name)) return null;
+  const { mostFlops, idleThreads } = meansOf(prepared.kernel);
+  if (prepared.flops > mostFlops) return null;
   const startMs = performance.now();
   const isTaken = prepared.takeBody(request.bytes);
   const decodeMs = performance.now() - startMs;
   if (!isTaken) prepared.takeTensors(decoded().tensors);
-  return { ...prepared.answer(request.answerFormat), decodeMs };
+  return { ...prepared.answer(request.answerFormat, idleThreads), decodeMs };
 }
 
 /** Gets ready for calls of this form when it has been answered for the second time. */

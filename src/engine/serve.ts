@@ -16,10 +16,8 @@ export function serve(item: RequestItem, decoded?: Decoded): ItemResult {
   return lending(item.request.memory, () => served(item, decoded));
 }
 
-function served(
-  { request, limits, kernel, mostFlops }: RequestItem,
-  decoded: Decoded | undefined,
-): ItemResult {
+function served(item: RequestItem, decoded: Decoded | undefined): ItemResult {
+  const { request, limits, kernel } = item;
   const startMs = performance.now();
   const read = readDecoded(request, decoded ?? decodeRequest(request, limits), { limits });
   if (read.tensorBytes > 0) weigh(read.call);
@@ -29,7 +27,7 @@ function served(
   checkBudget(plan, limits);
   // A deadline that the body names is kept where the clock of the request is.
   const mayAnswer = read.timeoutMs === undefined;
-  const answer = mayAnswer ? answerWhole(read, request.answerFormat, chosen, plan, mostFlops) : null;
+  const answer = mayAnswer ? answerWhole(read, request.answerFormat, chosen, plan, item) : null;
   if (answer === null) return { kind: 'read', read, readMs };
   return { kind: 'answered', answer, readMs, runMs: performance.now() - startMs };
 }

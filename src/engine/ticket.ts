@@ -13,6 +13,7 @@ import { weighJob } from './counterweight.ts';
 import { decodeStep } from './decoding.ts';
 import type { Dispatcher, JobRequest } from './dispatcher.ts';
 import { encodeStep, reserveFresh } from './encoding.ts';
+import { circumstancesOf, holdFor, meansFor } from './here.ts';
 import type { KernelChoice } from './kernel-choice.ts';
 import { makeLayerStep, openLayerStep } from './layer-steps.ts';
 import type { LayerFile, LayerRequest } from './layer-work.ts';
@@ -22,9 +23,9 @@ import { type CallRequest, decodeRequest, type ReadRequest, readDecoded, readReq
 import { createProgress } from './shared-job.ts';
 import { isFinishedHere, isReadHere, lentBytes, roomBeside, SMALL_BODY_BYTES } from './sizes.ts';
 import { Steps, type Timings } from './steps.ts';
-import { LONGEST_HERE_MS, wayOf } from './way.ts';
+import { LONGEST_HELD_MS, LONGEST_HERE_MS, wayOf } from './way.ts';
 import { answerWhole, type WholeAnswer } from './whole-call.ts';
-import { computeWork, requestWork } from './work.ts';
+import { computeWork, helpersOf, requestWork } from './work.ts';
 
 interface PlannedCall {
   readonly call: AttentionCall;
@@ -65,20 +66,17 @@ export class Ticket {
    * The answer holds until the ticket is released. Throws the Problems of every step.
    */
   async call(request: CallRequest): Promise<Encoded> {
-    const { idleWorkers } = this.#dispatcher;
-    const flopsPerMs = this.#dispatcher.flopsPerMs(this.#kernels.usual);
-    const way = wayOf(request, { idleWorkers, flopsPerMs, isQuiet: () => this.#dispatcher.isQuiet() });
+    const way = wayOf(request, circumstancesOf(this.#kernels.usual, this.#dispatcher));
     if (way.begins === 'here') return this.#callFromHere(request, way.longestMs);
     const read = await this.#readAtWorker(request, way.mostFlops);
-    return 'encoded' in read ? read.encoded : this.answer(read, request.answerFormat);
+    return 'encoded' in read ? read.encoded : this.#answer(read, request.answerFormat, LONGEST_HERE_MS);
   }
 
   async #callFromHere(request: CallRequest, longestMs: number): Promise<Encoded> {
     this.signal.throwIfAborted();
     const { block, from } = this.#room ?? this.#roomFor(request, longestMs);
     const doHere = () => this.#doHere({ ...request, memory: block }, longestMs);
-    const isLong = longestMs > LONGEST_HERE_MS;
-    const done = lending(block, isLong ? () => this.#dispatcher.loop.hold(doHere) : doHere, from);
+    const done = lending(block, () => holdFor(longestMs, this.#dispatcher, doHere), from);
     return 'bytes' in done ? done : this.#answerAtWorkers(done.read, done.planned, request.answerFormat);
   }
 
@@ -95,7 +93,8 @@ export class Ticket {
   ): Encoded | { readonly read: ReadRequest; readonly planned: PlannedCall } {
     const { limits } = this.#dispatcher;
     const decoded = lazily(() => this.#steps.inline('decodeMs', () => decodeRequest(request, limits)));
-    const prepared = answerPrepared(request, decoded, (kernel) => this.#mostFlops(kernel, longestMs));
+    const means = (kernel: Kernel) => meansFor(longestMs, kernel, this.#dispatcher);
+    const prepared = answerPrepared(request, decoded, means);
     if (prepared !== null) return this.#booked(prepared);
     // Steps do not count each other's time.
     const body = decoded();
@@ -119,11 +118,18 @@ export class Ticket {
     return read;
   }
 
-  /** The second half of `call`. */
+  /** The second half of `call`, for a call that was read on this thread. */
   async answer(read: ReadRequest, answerFormat: string): Promise<Encoded> {
+    const longestMs = this.#dispatcher.isQuiet() ? LONGEST_HELD_MS : LONGEST_HERE_MS;
+    return this.#answer(read, answerFormat, longestMs);
+  }
+
+  async #answer(read: ReadRequest, answerFormat: string, longestMs: number): Promise<Encoded> {
     this.signal.throwIfAborted();
     const planned = this.#planned(read);
-    const encoded = this.#answerHere(read, planned, answerFormat, LONGEST_HERE_MS);
+    const encoded = holdFor(longestMs, this.#dispatcher, () =>
+      this.#answerHere(read, planned, answerFormat, longestMs),
+    );
     return encoded ?? this.#answerAtWorkers(read, planned, answerFormat);
   }
 
@@ -154,14 +160,9 @@ export class Ticket {
     longestMs: number,
   ): Encoded | null {
     if (!isFinishedHere(plan, answerFormat, read.options)) return null;
-    const mostFlops = this.#mostFlops(kernel.name, longestMs);
-    const answer = answerWhole(read, answerFormat, kernel, plan, mostFlops);
+    const means = meansFor(longestMs, kernel, this.#dispatcher);
+    const answer = answerWhole(read, answerFormat, kernel, plan, means);
     return answer && this.#booked(answer);
-  }
-
-  /** Up to how much arithmetic takes no longer. */
-  #mostFlops(kernel: string, longestMs: number): number {
-    return longestMs * this.#dispatcher.flopsPerMs(kernel);
   }
 
   #booked({ encoded, kernel, flops, decodeMs = 0, computeMs, encodeMs }: WholeAnswer): Encoded {
@@ -182,7 +183,10 @@ export class Ticket {
     const kernel = this.#kernels.forced;
     const memory = this.#dispatcher.takeMemory(this.#id, lentBytes(request));
     const lent = { ...request, memory };
-    const item = () => ({ kind: 'request', request: lent, limits, kernel, mostFlops }) as const;
+    const item = () => {
+      const { idleThreads } = this.#dispatcher;
+      return { kind: 'request', request: lent, limits, kernel, mostFlops, idleThreads } as const;
+    };
     const { result, queueMs } = await this.#steps.task(requestWork(request), item);
     this.#steps.timings.queueMs += queueMs;
     if (result.kind === 'read') {
@@ -225,10 +229,11 @@ export class Ticket {
     const status = createStatus();
     const job = { call, plan, memory: allocate(plan, block), status };
     weighJob(job, isFresh);
-    const shares = this.#dispatcher.sharesOf(kernel.name, plan);
-    const together = shares === 1 ? 'all' : shares === null ? null : createProgress(plan.stages.length);
+    const shares = this.#dispatcher.sharesOf(kernel, plan);
+    const progress = shares === null || shares === 1 ? null : createProgress(plan.stages.length);
+    const whole = () => ({ helpers: helpersOf(kernel, plan, this.#dispatcher.idleThreads) });
     const item: JobRequest['item'] = (jobId, stage, from, to) => {
-      const tiles = together ?? { stage, from, to };
+      const tiles = progress ?? (shares === 1 ? whole() : { stage, from, to });
       return { kind: 'compute', jobId, job, kernel: kernel.name, tiles, isFresh };
     };
     const work = computeWork(kernel.name, plan, shares);

@@ -1,10 +1,12 @@
 import { widthOf } from '../contract/read-layer.ts';
 import type { CallRequest } from './request.ts';
 import { FLOAT32_BYTES, isRawBody, isReadHere, NUMBER_ROOM, SMALL_BODY_BYTES } from './sizes.ts';
-import { LONGEST_UNSHARED_MS, unsharedFlops } from './work.ts';
+import { unsharedFlops } from './work.ts';
 
 /** A call that is computed this quickly is computed where it is: the way to a worker and back takes longer. */
 export const LONGEST_HERE_MS = 0.1;
+/** The same, where nobody else waits: less than anybody notices, and more than a step of decoding takes. */
+export const LONGEST_HELD_MS = 2.5;
 /** Raw numbers of a longer body are too many for one worker to compute, so that it would only read them. */
 const MIDDLING_BODY_BYTES = 512 * 1024;
 
@@ -30,7 +32,10 @@ export type Way =
 
 /** What is known of the engine when a request comes. */
 export interface Circumstances {
-  readonly idleWorkers: number;
+  /** Workers that are idle and would share a long call, which the kernel's helpers make unnecessary. */
+  readonly sharers: number;
+  /** Helpers that whoever computes may have. */
+  readonly helpers: number;
   /** Speed of one worker. */
   readonly flopsPerMs: number;
   /** Whether requests come one at a time, so that nobody would wait for the event loop; asked once at the most. */
@@ -38,25 +43,23 @@ export interface Circumstances {
 }
 
 /** The way of a request, as far as can be told before it is read. */
-export function wayOf(request: CallRequest, { idleWorkers, flopsPerMs, isQuiet }: Circumstances): Way {
+export function wayOf(request: CallRequest, { sharers, helpers, flopsPerMs, isQuiet }: Circumstances): Way {
   if (isReadHere(request)) {
     const extent = extentOf(request);
-    const isForHere = isForOneThread(extent, flopsPerMs) && isQuiet();
-    if (isForHere) return { begins: 'here', longestMs: LONGEST_UNSHARED_MS };
-    if (!isForOneWorker(extent, idleWorkers, flopsPerMs))
-      return { begins: 'here', longestMs: LONGEST_HERE_MS };
+    const isForHere = isForThisThread(extent, (1 + helpers) * flopsPerMs) && isQuiet();
+    if (isForHere) return { begins: 'here', longestMs: LONGEST_HELD_MS };
+    if (!isForOneWorker(extent, sharers, flopsPerMs)) return { begins: 'here', longestMs: LONGEST_HERE_MS };
   }
-  // Where no other worker is idle, sharing the call would only cost.
-  const mostFlops = idleWorkers > 1 ? unsharedFlops(flopsPerMs) * HANDING_BACK : LONGEST_WHOLE_FLOPS;
+  // Where no other worker would share the call, to hand it back would only cost.
+  const mostFlops = sharers > 1 ? unsharedFlops(flopsPerMs) * HANDING_BACK : LONGEST_WHOLE_FLOPS;
   return { begins: 'at a worker', mostFlops };
 }
 
 /**
- * Whether the event loop may do all of a request of which nobody else would notice: as much as would be for one worker.
- * The worker would have to be woken, with caches that have gone cold, and the loop again for its answer.
+ * Whether the event loop may do all of a request of which nobody else would notice. A worker would have to be woken, with caches that have gone cold, and the loop again for its answer.
  */
-function isForOneThread({ bytes, flops, weights }: Extent, flopsPerMs: number): boolean {
-  return bytes <= MIDDLING_BODY_BYTES && flops <= unsharedFlops(flopsPerMs) && weights <= MOST_WEIGHTS;
+function isForThisThread({ bytes, flops, weights }: Extent, flopsPerMs: number): boolean {
+  return bytes <= MIDDLING_BODY_BYTES && flops <= LONGEST_HELD_MS * flopsPerMs && weights <= MOST_WEIGHTS;
 }
 
 /**
@@ -64,9 +67,9 @@ function isForOneThread({ bytes, flops, weights }: Extent, flopsPerMs: number): 
  * size, where it would not be shared by workers that are idle. The event loop then hands over bytes and gets bytes, and
  * calls that wait may go together.
  */
-function isForOneWorker({ bytes, flops }: Extent, idleWorkers: number, flopsPerMs: number): boolean {
+function isForOneWorker({ bytes, flops }: Extent, sharers: number, flopsPerMs: number): boolean {
   if (bytes > MIDDLING_BODY_BYTES) return false;
-  if (idleWorkers > 1 && (flops === 0 || flops > unsharedFlops(flopsPerMs))) return false;
+  if (sharers > 1 && (flops === 0 || flops > unsharedFlops(flopsPerMs))) return false;
   return bytes > SMALL_BODY_BYTES || flops > hereFlops(flopsPerMs);
 }
 

@@ -1,6 +1,6 @@
 import { operationNamed } from '../contract/operations.ts';
 import type { Answer } from '../domain/answer.ts';
-import type { Plan } from '../kernels/kernel.ts';
+import type { Kernel, Plan } from '../kernels/kernel.ts';
 import { kernelNamed } from '../kernels/registry.ts';
 import { planFlops } from './budget.ts';
 import type { CallRequest } from './request.ts';
@@ -15,16 +15,20 @@ const ENCODED_ELEMENTS_PER_MS = 5e3;
  * A job that takes one worker no longer than this is for one: to wake another, and to wait for each other between the
  * stages, costs both some tenths of a millisecond, which others could use.
  */
-export const LONGEST_UNSHARED_MS = 1.5;
+const LONGEST_UNSHARED_MS = 1.5;
+/** A kernel's own helper is worth its waking where it has so many operations to do, which take it some tenths of a millisecond. */
+const HELPER_FLOPS = 2e7;
 /** A job that takes each worker no longer than this is shared in one go; a longer one leaves room between its slices. */
 const LONGEST_SHARE_MS = 25;
 
 /**
  * Into how many parts a job is divided that workers take part in from its first stage to its last; null where it is
  * so long that it is cut into slices instead. It is shared by the workers that are idle: one that is busy would come
- * when the others are nearly done. `flopsPerMs` is the speed of one worker.
+ * when the others are nearly done. A kernel's own helpers make sharing unnecessary. `flopsPerMs` is the speed of one
+ * worker.
  */
 export function sharesOf(
+  { hasHelpers }: Kernel,
   plan: Plan,
   idleWorkers: number,
   threads: number,
@@ -32,7 +36,15 @@ export function sharesOf(
 ): number | null {
   const flops = planFlops(plan);
   if (flops <= unsharedFlops(flopsPerMs)) return 1;
-  return flops <= LONGEST_SHARE_MS * threads * flopsPerMs ? Math.max(1, idleWorkers) : null;
+  if (flops > LONGEST_SHARE_MS * threads * flopsPerMs) return null;
+  return hasHelpers ? 1 : Math.max(1, idleWorkers);
+}
+
+/** How many of a kernel's own helpers take part in a job, where so many threads are idle. */
+export function helpersOf(kernel: Kernel, plan: Plan, idleThreads: number): number {
+  if (!kernel.hasHelpers) return 0;
+  const mostTiles = Math.max(...plan.stages.map(({ tiles }) => tiles));
+  return Math.max(0, Math.min(idleThreads, Math.floor(planFlops(plan) / HELPER_FLOPS), mostTiles - 1));
 }
 
 /** Up to how much arithmetic a job is for one worker. */

@@ -89,11 +89,11 @@ function compute({ jobId, job, kernel: name, tiles, isFresh }: ComputeItem): Par
   if (current?.id !== jobId) throw new Error(`The worker was not given job ${jobId}.`);
   const kernel = kernelNamed(name);
   const { job: held } = current;
-  if (tiles === 'all') {
-    kernel.runAll(held);
+  if ('helpers' in tiles) {
+    kernel.runAll(held, tiles.helpers);
     if (isCancelled(held.status)) return { tiles: 0, flops: 0, isComplete: false };
     const count = held.plan.stages.reduce((sum, stage) => sum + stage.tiles, 0);
-    return { tiles: count, flops: planFlops(held.plan), isComplete: true };
+    return { tiles: count, flops: planFlops(held.plan) / (1 + tiles.helpers), isComplete: true };
   }
   if (tiles instanceof Int32Array) return takePart(kernel, held, tiles);
   const { stage, from, to } = tiles;

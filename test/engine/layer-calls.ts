@@ -81,7 +81,10 @@ export function outcomeBy(engine: Engine, request: CallRequest): Promise<Outcome
  */
 export function keptAnswer(engine: Engine, request: CallRequest, limits = DEFAULT_LIMITS): Uint8Array | null {
   const decoded = lazily(() => decodeRequest(request, limits));
-  const answer = answerPrepared(request, decoded, () => Number.POSITIVE_INFINITY);
+  const answer = answerPrepared(request, decoded, () => ({
+    mostFlops: Number.POSITIVE_INFINITY,
+    idleThreads: 0,
+  }));
   if (answer !== null) return answer.encoded.bytes;
   prepare(request, decoded(), { limits }, (call) => engine.kernelOf(call));
   return null;

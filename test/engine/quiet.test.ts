@@ -111,6 +111,22 @@ test.each([1, 2])('calls that come one at a time need no worker, with %i threads
   });
 });
 
+test('calls in two halves, as sessions make them, need no worker either', async () => {
+  await withEngine({ threads: 2 }, async (engine) => {
+    const call = request(someTokens(engine));
+    const fromWorker: boolean[] = [];
+    for (let turn = 0; turn < 30; turn++) {
+      await rest();
+      const ticket = engine.admit(call.bytes.length);
+      await ticket.answer(await ticket.read(call), call.answerFormat);
+      fromWorker.push(ticket.timings.queueMs > 0);
+      ticket.release();
+    }
+    expect(fromWorker[0]).toBe(true);
+    expect(fromWorker.slice(-10)).toEqual(Array(10).fill(false));
+  });
+});
+
 test('an answer that takes long to write is a worker’s even so', async () => {
   await withEngine({ threads: 2 }, async (engine) => {
     const body = request(someTokens(engine), { heads: 8, return: { weights: true } });

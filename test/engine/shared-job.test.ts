@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { planFlops } from '../../src/engine/budget.ts';
 import { createProgress, takePart } from '../../src/engine/shared-job.ts';
-import { sharesOf } from '../../src/engine/work.ts';
+import { helpersOf, sharesOf } from '../../src/engine/work.ts';
 import type { Job } from '../../src/kernels/kernel.ts';
 import { allocate } from '../../src/kernels/memory.ts';
 import { portable } from '../../src/kernels/portable/kernel.ts';
@@ -63,10 +63,31 @@ test('small jobs are for one worker, middling ones for all that are idle, long o
     buffers: {},
   });
   const speed = 1e8;
-  expect(sharesOf(plan(1.4e8), 4, 4, speed)).toBe(1);
-  expect(sharesOf(plan(1.6e8), 4, 4, speed)).toBe(4);
-  expect(sharesOf(plan(1e9), 4, 4, speed)).toBe(4);
-  expect(sharesOf(plan(1e9), 3, 4, speed)).toBe(3);
-  expect(sharesOf(plan(1e9), 0, 4, speed)).toBe(1);
-  expect(sharesOf(plan(1e11), 4, 4, speed)).toBeNull();
+  expect(sharesOf(portable, plan(1.4e8), 4, 4, speed)).toBe(1);
+  expect(sharesOf(portable, plan(1.6e8), 4, 4, speed)).toBe(4);
+  expect(sharesOf(portable, plan(1e9), 4, 4, speed)).toBe(4);
+  expect(sharesOf(portable, plan(1e9), 3, 4, speed)).toBe(3);
+  expect(sharesOf(portable, plan(1e9), 0, 4, speed)).toBe(1);
+  expect(sharesOf(portable, plan(1e11), 4, 4, speed)).toBeNull();
+  const helped = { ...portable, hasHelpers: true };
+  expect(sharesOf(helped, plan(1e9), 4, 4, speed)).toBe(1);
+  expect(sharesOf(helped, plan(1e11), 4, 4, speed)).toBeNull();
+});
+
+test('a job has as many helpers as are idle, and as are worth their waking', () => {
+  const kernel = { ...portable, hasHelpers: true };
+  const plan = (flops: number, tiles: number) => ({
+    stages: [
+      { name: 'short', tiles: 1, flopsPerTile: flops / 2 },
+      { name: 'long', tiles, flopsPerTile: flops / 2 / tiles },
+    ],
+    buffers: {},
+  });
+  expect(helpersOf(kernel, plan(1e9, 100), 7)).toBe(7);
+  expect(helpersOf(kernel, plan(1e9, 100), 0)).toBe(0);
+  expect(helpersOf(kernel, plan(7e7, 100), 7)).toBe(3);
+  expect(helpersOf(kernel, plan(1e7, 100), 7)).toBe(0);
+  expect(helpersOf(kernel, plan(1e9, 3), 7)).toBe(2);
+  expect(helpersOf(kernel, { stages: [], buffers: {} }, 7)).toBe(0);
+  expect(helpersOf(portable, plan(1e9, 100), 7)).toBe(0);
 });

@@ -1,4 +1,5 @@
 import { writeFile } from 'node:fs/promises';
+import type { Contender } from './contender.ts';
 import { type Options, readOptions, USAGE } from './options.ts';
 import { PeakMeter } from './peak.ts';
 import { findPeers } from './peers.ts';
@@ -6,8 +7,14 @@ import { machine, printRows, printStages, toJson } from './report.ts';
 import { Bench, type Row } from './row.ts';
 import { type Shape, streamedBytes } from './shapes.ts';
 
-/** What the peak is measured reading, for shapes that arithmetic bounds: more than any cache. */
-const ARITHMETIC_BYTES = 2 ** 26;
+/** What the meter of arithmetic reads besides: nobody asks for that rate. */
+const ARITHMETIC_BYTES = 2 ** 20;
+
+/** Who reads what a shape reads that reading bounds, if anybody can. */
+function readingOf(shape: Shape, threads: number, meter: PeakMeter | null): Contender[] {
+  const bytes = streamedBytes(shape);
+  return meter === null || bytes === null ? [] : [meter.reading(threads, bytes)];
+}
 
 async function main(options: Options): Promise<void> {
   console.log(machine());
@@ -16,7 +23,6 @@ async function main(options: Options): Promise<void> {
   if (peers.length === 0 && options.pythons.length > 0)
     console.log('No Python with PyTorch or numpy was found.');
   const meter = await PeakMeter.build();
-  const bytesOf = (shape: Shape) => streamedBytes(shape) ?? ARITHMETIC_BYTES;
   const rows: Row[] = [];
   const stages: [string, ReturnType<Bench['stages']>][] = [];
   try {
@@ -24,21 +30,20 @@ async function main(options: Options): Promise<void> {
       console.log(`${shape.name}: computing the reference`);
       const bench = await Bench.prepare(shape, { ...options, peers });
       for (const threads of options.threads) {
-        await meter?.measure(threads, bytesOf(shape));
+        await meter?.measure(threads, ARITHMETIC_BYTES);
         console.log(`${shape.name}: measuring with ${threads} thread${threads === 1 ? '' : 's'}`);
         try {
-          rows.push(await bench.row(threads));
+          rows.push(await bench.row(threads, readingOf(shape, threads, meter)));
         } catch (error) {
           // The other rows are wanted all the same.
           console.error(`  no row: ${(error as Error).stack}`);
           process.exitCode = 1;
         }
-        await meter?.measure(threads, bytesOf(shape));
+        await meter?.measure(threads, ARITHMETIC_BYTES);
       }
       if (options.stages) stages.push([shape.name, bench.stages(options.rounds)]);
     }
-    const peakOf = ({ shape, threads }: Row) =>
-      meter === null ? null : { gflops: meter.gflops(threads), gbps: meter.gbps(threads, bytesOf(shape)) };
+    const peakOf = ({ threads }: Row) => meter?.gflops(threads) ?? null;
     printRows(rows, peakOf);
     for (const [name, times] of stages) printStages(name, times);
     if (options.json !== undefined) await writeFile(options.json, toJson(rows, peakOf, stages));

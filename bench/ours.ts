@@ -1,4 +1,5 @@
 import type { AttentionCall } from '../src/domain/call.ts';
+import { helpersOf } from '../src/engine/work.ts';
 import type { Job, Kernel, Memory } from '../src/kernels/kernel.ts';
 import { allocate } from '../src/kernels/memory.ts';
 import { createStatus } from '../src/kernels/status.ts';
@@ -29,8 +30,10 @@ async function openJob(
 ): Promise<Opened> {
   const job = makeJob(kernel, call);
   const memory = () => job.memory;
-  if (threads === 1 || kernel.hasHelpers)
-    return open(family, kernel, () => kernel.runAll(job, threads - 1), memory);
+  if (threads === 1 || kernel.hasHelpers) {
+    const helpers = helpersOf(kernel, job.plan, threads - 1);
+    return open(family, kernel, () => kernel.runAll(job, helpers), memory);
+  }
   const pool = await Pool.start(threads, kernel, job);
   const close = () => pool.close();
   return open(family, kernel, () => pool.run(), memory, close);

@@ -1,6 +1,8 @@
 // What this machine can do at most, as one line of JSON: peak <threads> <bytes to read>.
 // gflops: independent float32 fused multiply-adds on the widest vectors that the compiler was told of.
 // gbps: reading so many bytes over and over, split over the threads.
+// With "turns" behind them: for each line of input, a number, the bytes are read so many times, and a line says
+// how many milliseconds one time took.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -80,11 +82,45 @@ static float readAll(const Vector* data, size_t vectors) {
   return sum[0];
 }
 
+static std::atomic<float> sink{0};
+
+// Bytes that are read by so many threads, a part each.
+struct Bytes {
+  const int threads;
+  const size_t vectors;
+  Vector* const data;
+
+  Bytes(int threads, size_t bytes)
+      : threads(threads),
+        vectors(bytes / sizeof(Vector) / threads),
+        data(static_cast<Vector*>(std::aligned_alloc(4096, (bytes / 4096 + 1) * 4096))) {
+    if (data == nullptr) std::abort();
+    std::memset(data, 0, size());
+  }
+  size_t size() const { return vectors * threads * sizeof(Vector); }
+
+  // Seconds of one time.
+  double read(int times) const {
+    return together(threads, [&](int thread) {
+             for (int time = 0; time < times; time++) sink = readAll(data + thread * vectors, vectors);
+           }) /
+           times;
+  }
+};
+
+static int takeTurns(const Bytes& bytes) {
+  for (int times; std::scanf("%d", &times) == 1;) {
+    std::printf("%.6f\n", bytes.read(std::max(1, times)) * 1e3);
+    std::fflush(stdout);
+  }
+  return 0;
+}
+
 int main(int argc, char** argv) {
-  if (argc != 3) return 2;
+  if (argc < 3) return 2;
   const int threads = std::atoi(argv[1]);
-  const size_t bytes = std::atol(argv[2]);
-  std::atomic<float> sink{0};
+  const Bytes bytes(threads, std::atol(argv[2]));
+  if (argc > 3) return takeTurns(bytes);
 
   const long steps = 2000000;
   double gflops = 0;
@@ -93,16 +129,8 @@ int main(int argc, char** argv) {
     gflops = std::max(gflops, 2.0 * kLanes * kChains * steps * threads / seconds / 1e9);
   }
 
-  const size_t vectors = bytes / sizeof(Vector) / threads;
-  auto* data = static_cast<Vector*>(std::aligned_alloc(4096, (vectors * threads * sizeof(Vector) / 4096 + 1) * 4096));
-  if (data == nullptr) return 1;
-  std::memset(data, 0, vectors * threads * sizeof(Vector));
   std::vector<double> rates;
-  for (int round = 0; round < 4 * kRounds; round++) {
-    const double seconds =
-        together(threads, [&](int thread) { sink = readAll(data + thread * vectors, vectors); });
-    rates.push_back(double(vectors) * threads * sizeof(Vector) / seconds / 1e9);
-  }
+  for (int round = 0; round < 4 * kRounds; round++) rates.push_back(bytes.size() / bytes.read(1) / 1e9);
   std::sort(rates.begin(), rates.end());
   std::printf("{\"gflops\": %.1f, \"gbps\": %.1f, \"usualGbps\": %.1f}\n", gflops, rates.back(),
               rates[rates.size() / 2]);

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { median } from './measure.ts';
+import { Reading } from './reading.ts';
 
 const run = promisify(execFile);
 const SOURCE = fileURLToPath(new URL('peak.cc', import.meta.url));
@@ -59,6 +60,11 @@ export class PeakMeter {
     };
     this.#best.set(key, best);
     return best;
+  }
+
+  /** Somebody who reads so many bytes when it is his turn. */
+  reading(threads: number, bytes: number): Reading {
+    return new Reading(join(this.#directory, 'peak'), threads, bytes);
   }
 
   /** Best arithmetic rate of all measurements with so many threads. */

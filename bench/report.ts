@@ -2,11 +2,11 @@ import { cpus } from 'node:os';
 import type { Family } from './contender.ts';
 import { type Measurement, median, minimum } from './measure.ts';
 import type { StageTime } from './ours.ts';
-import type { PeakRates } from './peak.ts';
 import type { Row } from './row.ts';
 import { flops, type Shape, streamedBytes } from './shapes.ts';
 
-export type PeakOf = (row: Row) => PeakRates | null;
+/** The float32 FMA rate of the machine with as many threads as a row has, in 10^9 operations a second. */
+export type PeakOf = (row: Row) => number | null;
 
 export function machine(): string {
   const processors = cpus();
@@ -57,13 +57,15 @@ export function printRows(rows: readonly Row[], peakOf: PeakOf): void {
 
 const FAMILIES = ['ours', 'prepacked', 'fresh', 'engine', 'torch', 'numpy'] as const;
 
-function linesOf(row: Row, peak: PeakRates | null): string[][] {
+function linesOf(row: Row, gflops: number | null): string[][] {
   const { shape, threads, measurements } = row;
   const ort = bestOf(measurements, 'onnxruntime');
+  const reading = bestOf(measurements, 'reading');
+  const limit = streamedBytes(shape) === null ? gflops : reading && rateOf(shape, reading.minimum).rate;
   return FAMILIES.flatMap((family) => {
     const best = bestOf(measurements, family);
     if (best === null) return [];
-    const { rate, unit, limit } = rateOf(shape, best.minimum, peak);
+    const { rate, unit } = rateOf(shape, best.minimum);
     return [
       [
         shape.name,
@@ -81,11 +83,11 @@ function linesOf(row: Row, peak: PeakRates | null): string[][] {
   });
 }
 
-function rateOf(shape: Shape, ms: number, peak: PeakRates | null) {
+function rateOf(shape: Shape, ms: number): { rate: number; unit: string } {
   const bytes = streamedBytes(shape);
   return bytes === null
-    ? { rate: flops(shape) / ms / 1e6, unit: 'GFLOP/s', limit: peak?.gflops ?? null }
-    : { rate: bytes / ms / 1e6, unit: 'GB/s', limit: peak?.gbps ?? null };
+    ? { rate: flops(shape) / ms / 1e6, unit: 'GFLOP/s' }
+    : { rate: bytes / ms / 1e6, unit: 'GB/s' };
 }
 
 /** A shape beside the one it is to be compared with: best time or best rate of our own kernel. */
@@ -99,7 +101,7 @@ function printBeside(row: Row, rows: readonly Row[]): void {
   const ratio =
     by === 'time'
       ? `${(mine.minimum / its.minimum).toFixed(2)} times the time`
-      : `${((100 * rateOf(shape, mine.minimum, null).rate) / rateOf(other.shape, its.minimum, null).rate).toFixed(0)} % of the rate`;
+      : `${((100 * rateOf(shape, mine.minimum).rate) / rateOf(other.shape, its.minimum).rate).toFixed(0)} % of the rate`;
   console.log(`${shape.name}, ${threads} thread${threads === 1 ? '' : 's'}: ${ratio} of ${name} (minima)`);
 }
 
@@ -135,7 +137,7 @@ export function toJson(
     threads: row.threads,
     flops: flops(row.shape),
     streamedBytes: streamedBytes(row.shape),
-    peak: peakOf(row),
+    peakGflops: peakOf(row),
     measurements: row.measurements.map(({ contender: { name, family }, samples }) => ({
       name,
       family,

@@ -42,17 +42,18 @@ export class Bench {
     return new Bench(shape, inputs, await expectedResults(shape, inputs), options);
   }
 
-  /** Opens every contender, holds its results against the reference, then measures those that are right. */
-  async row(threads: number): Promise<Row> {
+  /** Opens every contender, holds its results against the reference, then measures those that are right, and `others`. */
+  async row(threads: number, others: readonly Contender[]): Promise<Row> {
     const opened: Opened[] = [];
     try {
       await this.#open(threads, opened);
-      const contenders: Contender[] = [];
+      const contenders = [...others];
       for (const candidate of opened)
         if (await this.#isRight(candidate)) contenders.push(candidate.contender);
       return { shape: this.#shape, threads, measurements: await measure(contenders, this.#options) };
     } finally {
       for (const { contender } of opened) await contender.close?.();
+      for (const other of others) await other.close?.();
     }
   }
 

@@ -69,7 +69,15 @@ export const ADDONS = [
 ];
 
 // Sums are chains of explicit multiply-adds: the compiler is to contract nothing by itself.
-const OPTIONS = ['-std=c++17', '-O3', '-fPIC', '-fvisibility=hidden', '-fno-math-errno', '-ffp-contract=off', '-pthread'];
+const OPTIONS = [
+  '-std=c++17',
+  '-O3',
+  '-fPIC',
+  '-fvisibility=hidden',
+  '-fno-math-errno',
+  '-ffp-contract=off',
+  '-pthread',
+];
 
 async function succeeds(command, args) {
   try {
@@ -121,7 +129,15 @@ export async function buildAddon(addon, output, extra = []) {
       ...sets.map(([name, options]) => compile(name, options)),
     ]);
     const undefinedSymbols = process.platform === 'darwin' ? ['-undefined', 'dynamic_lookup'] : [];
-    await run(compiler, ['-shared', '-pthread', ...undefinedSymbols, ...extra, ...objects, '-o', `${output}.new`]);
+    await run(compiler, [
+      '-shared',
+      '-pthread',
+      ...undefinedSymbols,
+      ...extra,
+      ...objects,
+      '-o',
+      `${output}.new`,
+    ]);
     renameSync(`${output}.new`, output);
   } finally {
     rmSync(work, { recursive: true });

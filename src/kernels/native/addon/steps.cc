@@ -1,11 +1,20 @@
 #include "steps.h"
 
-#include <algorithm>
-
 #include "operands.h"
 #include "spin.h"
 
 namespace attention {
+
+void computeAlone(const Call& call, const std::vector<Step>& steps) {
+  const Multiplying multiplying(*call.operands);
+  for (const Step& step : steps) {
+    const size_t tiles = step.tiles();
+    for (size_t tile = 0; tile < tiles; tile++) {
+      if (isCancelled(call)) return;
+      step.compute(call, tile);
+    }
+  }
+}
 
 RunningSteps::RunningSteps(const Call& call, const std::vector<Step>& steps)
     : call_(call), stages_(steps.empty() ? 0 : steps.back().stage + 1) {
@@ -35,12 +44,8 @@ void RunningSteps::takePart() noexcept {
 void RunningSteps::compute(const Stage& stage, size_t tile) noexcept {
   auto step = stage.from;
   for (; tile >= step->tiles(); step++) tile -= step->tiles();
-  const auto& [part, index, grid, tileRows] = *step;
-  const size_t blocks = step->blocks();
-  const size_t head = tile / blocks;
-  const size_t from = tile % blocks * tileRows;
   try {
-    part(call_, head / grid.heads, head % grid.heads, from, std::min(from + tileRows, grid.rows));
+    step->compute(call_, tile);
   } catch (...) {
     const std::lock_guard<std::mutex> lock(mutex_);
     error_ = std::current_exception();

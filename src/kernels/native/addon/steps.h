@@ -1,6 +1,7 @@
 // All tiles of a job, by one thread or several.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <exception>
@@ -20,9 +21,16 @@ struct Step {
   Bounds grid;
   size_t tileRows;
 
+  void compute(const Call& call, size_t tile) const {
+    const size_t head = tile / blocks(), from = tile % blocks() * tileRows;
+    part(call, head / grid.heads, head % grid.heads, from, std::min(from + tileRows, grid.rows));
+  }
   size_t blocks() const { return (grid.rows + tileRows - 1) / tileRows; }
   size_t tiles() const { return grid.batch * grid.heads * blocks(); }
 };
+
+/// Computes all steps, unless the job is cancelled meanwhile.
+void computeAlone(const Call& call, const std::vector<Step>& steps);
 
 /// The steps of a call on their way, stage by stage, until all are done, the job is cancelled, or a tile
 /// throws.

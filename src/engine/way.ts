@@ -56,7 +56,8 @@ export function wayOf(request: CallRequest, { sharers, helpers, flopsPerMs, isQu
 }
 
 /**
- * Whether the event loop may do all of a request of which nobody else would notice. A worker would have to be woken, with caches that have gone cold, and the loop again for its answer.
+ * Whether the event loop may do all of a request of which nobody else would notice. A worker would have to be woken,
+ * with caches that have gone cold, and the loop again for its answer.
  */
 function isForThisThread({ bytes, flops, weights }: Extent, flopsPerMs: number): boolean {
   return bytes <= MIDDLING_BODY_BYTES && flops <= LONGEST_HELD_MS * flopsPerMs && weights <= MOST_WEIGHTS;

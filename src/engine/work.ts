@@ -16,7 +16,7 @@ const ENCODED_ELEMENTS_PER_MS = 5e3;
  * stages, costs both some tenths of a millisecond, which others could use.
  */
 const LONGEST_UNSHARED_MS = 1.5;
-/** A kernel's own helper is worth its waking where it has so many operations to do, which take it some tenths of a millisecond. */
+/** A kernel's own helper is worth its waking where so many operations are left to it: a tenth or two of a millisecond. */
 const HELPER_FLOPS = 2e7;
 /** A job that takes each worker no longer than this is shared in one go; a longer one leaves room between its slices. */
 const LONGEST_SHARE_MS = 25;

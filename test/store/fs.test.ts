@@ -1,11 +1,22 @@
+import * as fs from 'node:fs/promises';
 import { appendFile, cp, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import type { FileSystem } from '../../src/store/fs/files.ts';
 import { FileStore } from '../../src/store/fs/store.ts';
 import type { LayerStore } from '../../src/store/store.ts';
 import { holdToContract } from './contract.ts';
-import { contentOf, failing, listener, OPENING_CALLS, put, storedLayer, withFolder } from './support.ts';
+import {
+  contentOf,
+  failing,
+  fileError,
+  listener,
+  OPENING_CALLS,
+  put,
+  storedLayer,
+  withFolder,
+} from './support.ts';
 
 const [first, second] = [contentOf('first', 5000), contentOf('second', 5000)];
 
@@ -89,7 +100,7 @@ describe('the file store', () => {
       await put(store, 'a', first);
       await expect(store.find(name)).rejects.toThrow();
       await expect(store.replace(name, 0, null)).rejects.toThrow();
-      expect(await readdir(folder)).toEqual(['contents', 'names']);
+      expect(await readdir(folder)).toEqual(['contents', 'names', 'removal.json']);
       expect(await readdir(join(folder, 'names'))).toEqual(['a']);
     });
   });
@@ -152,6 +163,63 @@ describe('the file store', () => {
   });
 });
 
+describe('a disk on which nothing can be written', () => {
+  const full: FileSystem = {
+    ...fs,
+    open: async (path, flags) => {
+      if (flags !== 'r') throw fileError('ENOSPC');
+      return fs.open(path, flags);
+    },
+  };
+
+  it('has its layers taken away all the same, one after the other, and registered again when there is room', async () => {
+    await withFolder(async (folder) => {
+      const { logger, told } = listener();
+      const healthy = await FileStore.open({ folder, logger });
+      for (const name of ['a', 'b']) await put(healthy, name, first);
+      const store = await FileStore.open({ folder, logger, files: full });
+      await expect(put(store, 'a', second)).rejects.toMatchObject({ code: 'insufficient_storage' });
+      for (const name of ['a', 'b']) {
+        expect(await store.replace(name, 1, null)).toBe(true);
+        expect(await healthy.find(name)).toEqual({ layer: null, revision: 2 });
+        expect(await store.replace(name, 1, null)).toBe(false);
+      }
+      await put(healthy, 'a', second);
+      expect((await store.list()).map(({ etag }) => etag)).toEqual([second.etag]);
+      expect(told).toEqual([]);
+    });
+  });
+
+  it('says so where no entry is kept that a name could have', async () => {
+    await withFolder(async (folder) => {
+      const { logger } = listener();
+      await put(await FileStore.open({ folder, logger }), 'a', first);
+      for (const damage of [
+        () => writeFile(join(folder, 'removal.json'), 'half'),
+        () => rm(join(folder, 'removal.json')),
+      ]) {
+        await damage();
+        const store = await FileStore.open({ folder, logger, files: full });
+        await expect(store.replace('a', 1, null)).rejects.toMatchObject({ code: 'insufficient_storage' });
+        expect((await store.find('a')).layer?.etag).toBe(first.etag);
+      }
+    });
+  });
+
+  it('leaves what a name had to those who read it, as after any other change', async () => {
+    await withFolder(async (folder) => {
+      const { logger } = listener();
+      await put(await FileStore.open({ folder, logger }), 'a', first);
+      const store = await FileStore.open({ folder, logger, files: full });
+      const longAgo = Date.now() / 1000 - 1e6;
+      await fs.utimes(join(folder, 'removal.json'), longAgo, longAgo);
+      await store.replace('a', 1, null);
+      await store.sweep();
+      expect(await readdir(join(folder, 'names', 'a'))).toHaveLength(2);
+    });
+  });
+});
+
 describe.each([
   ['ENOSPC', 'insufficient_storage', 507],
   ['EDQUOT', 'insufficient_storage', 507],
@@ -190,8 +258,10 @@ describe.each([
           (error) => error,
         );
         const failed = calls[at + OPENING_CALLS];
-        // What is left where a file cannot be removed is no failure of the change.
-        if (failed !== 'unlink')
+        // What is left where a file cannot be removed is no failure of the change, and to take away needs no room.
+        const mayFail =
+          wanted !== null || code === 'EIO' || !['open', 'write', 'sync', 'close', 'link'].includes(failed);
+        if (failed !== 'unlink' && mayFail)
           expect(failure, `call ${at}, ${failed}`).toMatchObject({ code: problem, status });
         const { layer } = await (await FileStore.open({ folder, logger: listener().logger })).find('a');
         const etag = layer?.etag ?? null;

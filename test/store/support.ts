@@ -6,7 +6,7 @@ import type { File, FileSystem } from '../../src/store/fs/files.ts';
 import type { LayerStore, StoredLayer } from '../../src/store/store.ts';
 
 /** Calls of the file system with which a store opens where its folders are there. */
-export const OPENING_CALLS = 4;
+export const OPENING_CALLS = 5;
 
 /** Runs with a folder of its own, which is gone afterwards. */
 export async function withFolder(test: (folder: string) => Promise<void>): Promise<void> {

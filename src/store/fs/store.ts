@@ -17,6 +17,7 @@ import {
   unlessMissing,
   writeDurably,
 } from './files.ts';
+import { keepRemoval, linkRemoval } from './removal.ts';
 import { contentName, damagedName, sweep, unusedName } from './sweep.ts';
 import { sweepNames } from './sweep-names.ts';
 
@@ -32,6 +33,8 @@ export interface FileStoreOptions {
 const AT_A_TIME = 16;
 const RETRY_SECONDS = 1;
 const SWEEP_EVERY_MS = 600_000;
+/** What the file system says where there is no room. */
+const FULL = ['ENOSPC', 'EDQUOT', 'EFBIG'];
 
 /** What stands under a name; undefined where its entry is damaged or cannot be read. */
 type FoundEntry = Pick<Entry, 'revision'> & { readonly layer: StoredLayer | null | undefined };
@@ -42,11 +45,13 @@ type FoundEntry = Pick<Entry, 'revision'> & { readonly layer: StoredLayer | null
  *     contents/<sha256>.safetensors     contents that were registered, by their hash
  *     contents/<sha256>.unused          a content that no name has, for as long as somebody may still want it
  *     names/<name>/<revision>.json      what a name has, and for a while what it had; the highest revision counts
+ *     removal.json                      the entry of a name that was taken away, for when the disk is full
  *
  * A change of a name is a new file beside the old ones, made by `link`, which succeeds for one of several processes that
  * want the same revision: so they need no lock, and none can be left behind. Nothing is ever changed in place.
  */
 export class FileStore implements LayerStore {
+  readonly #folder: string;
   readonly #contents: string;
   readonly #names: string;
   readonly #logger: StoreLogger;
@@ -58,6 +63,7 @@ export class FileStore implements LayerStore {
   readonly #reported = new Set<string>();
 
   private constructor({ folder, logger, files = fs, now = Date.now }: FileStoreOptions) {
+    this.#folder = folder;
     this.#contents = join(folder, 'contents');
     this.#names = join(folder, 'names');
     this.#logger = logger;
@@ -73,6 +79,7 @@ export class FileStore implements LayerStore {
       // Another file may have its name.
       await store.#files.readdir(folder);
     }
+    await keepRemoval(store.#files, options.folder);
     store.#sweepOften();
     return store;
   }
@@ -98,13 +105,23 @@ export class FileStore implements LayerStore {
         await syncFolder(this.#files, this.#names);
       }
       try {
-        await writeDurably(this.#files, folder, entryName(revision + 1), [writeEntry(next)], 'link');
+        await this.#writeEntry(folder, entryName(revision + 1), next);
       } catch (error) {
         if (isCode(error, 'EEXIST')) return false;
         throw error;
       }
       return true;
     });
+  }
+
+  async #writeEntry(folder: string, name: string, next: StoredLayer | null): Promise<void> {
+    try {
+      await writeDurably(this.#files, folder, name, [writeEntry(next)], 'link');
+    } catch (error) {
+      if (next !== null || !isCode(error, ...FULL)) throw error;
+      const isRemoved = await linkRemoval(this.#files, this.#folder, { folder, name, nowMs: this.#now() });
+      if (!isRemoved) throw error;
+    }
   }
 
   writeContent(etag: string, parts: readonly Uint8Array[]): Promise<void> {
@@ -229,7 +246,7 @@ export class FileStore implements LayerStore {
     try {
       return await run();
     } catch (error) {
-      if (isCode(error, 'ENOSPC', 'EDQUOT', 'EFBIG')) {
+      if (isCode(error, ...FULL)) {
         throw new Problem('insufficient_storage', 'The store of the layers is full; nothing was changed.');
       }
       this.#logger.error({ err: error }, 'The file system did not do what the store of the layers asked.');

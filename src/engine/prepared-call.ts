@@ -28,8 +28,9 @@ export interface BodyLayout {
 }
 
 /**
- * A call of a layer that has been read, planned and opened, in memory of its own: elements are taken in, an answer comes
- * out. All of it takes place in one go, so one call after the other can use that memory.
+ * A call of a layer that has been read, planned and opened, with memory for its tokens: elements are taken in, an answer
+ * comes out. All of it takes place in one go, so one call after the other can use that memory, and all of a thread the
+ * memory that they compute in.
  */
 export class PreparedCall {
   readonly kernel: Kernel;

@@ -19,8 +19,8 @@ const SEEN = 'seen';
 /** A form whose calls take too much memory. */
 const LARGE = 'large';
 
-/** Memory of one prepared call, and of all of this thread. */
-const LARGEST_BYTES = 1024 * 1024;
+/** Memory of one prepared call, in which it computes, and what all of this thread keep. */
+const LARGEST_BYTES = 4 * 1024 * 1024;
 const MOST_BYTES = 32 * 1024 * 1024;
 const FORMS_OF_A_LAYER = 64;
 /** A form is kept with what is known of it, and some formats put no end to it. */
@@ -31,6 +31,8 @@ type Forms = RecentMap<string, Form>;
 
 /** Keyed by the packed weights, which are of one layer as long as it is open and go with it. */
 let layers = new WeakMap<Layer['packed'], Forms>();
+/** In which all of this thread compute, one after the other. */
+let workspace: SharedArrayBuffer | null = null;
 /** Those of forms that have gone with their layer count until all are forgotten. */
 let preparedBytes = 0;
 
@@ -81,18 +83,19 @@ export function prepare(
   const kernel = kernelOf(call);
   const plan = kernel.plan(call);
   checkBudget(plan, context.limits);
-  const bytes = planBytes(plan) + ownBytes(call, request.layer);
-  if (bytes > LARGEST_BYTES) {
+  const keptBytes = ownBytes(call, request.layer);
+  if (planBytes(plan) + keptBytes > LARGEST_BYTES) {
     forms.set(key, LARGE);
     return;
   }
-  preparedBytes += bytes;
+  preparedBytes += keptBytes;
   if (preparedBytes > MOST_BYTES) {
     layers = new WeakMap();
     preparedBytes = 0;
     return;
   }
-  const job = { call, plan, memory: allocate(plan), status: createStatus() };
+  workspace ??= new SharedArrayBuffer(LARGEST_BYTES);
+  const job = { call, plan, memory: allocate(plan, workspace), status: createStatus() };
   const inputs = Object.fromEntries(
     Object.entries(tensors).map(([name, { data }]) => [name, data as RealArray]),
   );

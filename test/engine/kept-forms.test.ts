@@ -218,19 +218,19 @@ describe('the memory of kept calls is bounded', () => {
     const layer = asNew(await layers.put('tall', layerBody(3, 1, 1024)));
     const call = (rows: number) => layerCall(layer, STORED, tokens(1, rows, 1024), { precision: 'float64' });
     expect(await countKept([call(20)])).toBeGreaterThan(0);
-    // 1.2 MB of tokens, and a result of one number a token.
-    expect(await countKept([call(150)])).toBe(0);
+    // 4.5 MB of tokens, and a result of one number a token.
+    expect(await countKept([call(550)])).toBe(0);
   });
 
   test('weights that a call has in a precision of its own count', async () => {
     const precise = { precision: 'float64' };
     const [small, large] = [
       await layers.put('s', layerBody(3)),
-      await layers.put('l', layerBody(3, 256, 256)),
+      await layers.put('l', layerBody(3, 512, 512)),
     ];
     expect(await countKept([layerCall(small, STORED, tokens(1), precise)])).toBeGreaterThan(0);
-    // Three matrices of 0.5 MB.
-    expect(await countKept([layerCall(large, STORED, tokens(1, 1, 256), precise)])).toBe(0);
+    // Three matrices of 2 MB.
+    expect(await countKept([layerCall(large, STORED, tokens(1, 1, 512), precise)])).toBe(0);
   });
 
   test('many forms make each other forgotten, and every answer stays right', async () => {
@@ -249,7 +249,8 @@ describe('the memory of kept calls is bounded', () => {
 
   test('large forms of many layers make each other forgotten, and every answer stays right', async () => {
     const body = layerBody(3, 64, 64);
-    const numbers = tokens(1, 400, 64);
+    // 0.4 MB each.
+    const numbers = tokens(1, 1500, 64);
     const opened = await layers.put('room', { ...body, heads: 4 });
     const calls = Array.from({ length: 100 }, () => layerCall(asNew(opened), STORED, numbers));
     const expected = await fresh(calls[0]);

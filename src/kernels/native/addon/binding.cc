@@ -265,4 +265,8 @@ napi_value initialise(napi_env env, napi_value exports) {
 }  // namespace
 }  // namespace attention
 
-NAPI_MODULE_INIT() { return attention::initialise(env, exports); }
+NAPI_MODULE_INIT() {
+  // First by the main thread: it loads the kernels before it starts workers.
+  attention::startHelpers();
+  return attention::initialise(env, exports);
+}

@@ -1,5 +1,6 @@
 #include "helpers.h"
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
@@ -10,28 +11,26 @@
 
 #if defined(__linux__)
 #include <pthread.h>
-#include <sys/resource.h>
-#include <unistd.h>
 #endif
 
 namespace attention {
 
 namespace {
 
-/// Helpers are as nice as the workers, who compute behind the event loop (engine/priority.ts), and go by a
-/// name in the system's list of threads.
-void introduceHelper() {
+/// The name by which helpers go in the system's list of threads.
+void introduce() {
 #if defined(__linux__)
   pthread_setname_np(pthread_self(), "attn-helper");
-  constexpr int kNiceness = 10, kNicest = 19;
-  const int ofProcess = getpriority(PRIO_PROCESS, static_cast<id_t>(getpid()));
-  setpriority(PRIO_PROCESS, 0, ofProcess + kNiceness < kNicest ? ofProcess + kNiceness : kNicest);
 #endif
 }
 
-/// The helpers, who have one work at a time. They are started when they are first needed, and never end.
+/// The helpers, who have one work at a time. The first is started with the crew, and each starts the next
+/// when there are fewer than have been asked for: so all are as nice as whoever loaded the addon, and not as
+/// the workers, for whoever waits for a helper may be the event loop (engine/priority.ts). They never end.
 class Crew {
  public:
+  Crew() { startNext(); }
+
   void run(size_t helpers, const std::function<void()>& work) {
     if (helpers == 0 || isBusy_.exchange(true)) {
       work();
@@ -39,7 +38,7 @@ class Crew {
     }
     {
       const std::lock_guard<std::mutex> lock(mutex_);
-      start(helpers);
+      asked_ = std::max(asked_, helpers);
       work_ = &work;
       wanted_ = helpers;
     }
@@ -56,16 +55,18 @@ class Crew {
   }
 
  private:
-  void start(size_t helpers) {
+  void startNext() {
     try {
-      for (; started_ < helpers; started_++) std::thread([this] { help(); }).detach();
+      std::thread([this] { help(); }).detach();
+      started_++;
     } catch (const std::system_error&) {
-      // Without them it only takes longer.
+      // Without it the work only takes longer.
+      asked_ = started_;
     }
   }
 
   [[noreturn]] void help() {
-    introduceHelper();
+    introduce();
     for (;;) {
       for (Spin spin; wanted_ == 0 && spin.isShort();) spin.wait();
       const std::function<void()>* work;
@@ -75,6 +76,7 @@ class Crew {
         wanted_--;
         working_++;
         work = work_;
+        if (started_ < asked_) startNext();
       }
       (*work)();
       working_--;
@@ -84,18 +86,22 @@ class Crew {
   std::mutex mutex_;
   std::condition_variable woken_;
   const std::function<void()>* work_ = nullptr;
-  size_t started_ = 0;
+  size_t started_ = 0, asked_ = 1;
   std::atomic<bool> isBusy_{false};
   /// Helpers that may still begin, and those that have begun.
   std::atomic<size_t> wanted_{0}, working_{0};
 };
 
+/// Never destroyed: helpers sleep in it when the process ends.
+Crew& crew() {
+  static Crew& theCrew = *new Crew;
+  return theCrew;
+}
+
 }  // namespace
 
-void together(size_t helpers, const std::function<void()>& work) {
-  // Never destroyed: helpers sleep in it when the process ends.
-  static Crew& crew = *new Crew;
-  crew.run(helpers, work);
-}
+void startHelpers() { crew(); }
+
+void together(size_t helpers, const std::function<void()>& work) { crew().run(helpers, work); }
 
 }  // namespace attention

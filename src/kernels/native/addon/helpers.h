@@ -6,6 +6,9 @@
 
 namespace attention {
 
+/// Has a helper ready. To be called by a thread of the niceness that helpers are to have.
+void startHelpers();
+
 /// Runs `work` on this thread and, at the same time, on up to `helpers` others: on fewer, or none, where they
 /// help somebody else or cannot be started. Returns when all that began have come back. `work` takes what it
 /// does from a common stock, since a helper may come late and find nothing left, and throws nothing.

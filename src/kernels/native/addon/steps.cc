@@ -21,7 +21,6 @@ RunningSteps::RunningSteps(const Call& call, const std::vector<Step>& steps)
   for (auto step = steps.begin(); step != steps.end(); step++) {
     Stage& stage = stages_[step->stage];
     if (stage.tiles == 0) stage.from = step;
-    stage.to = step + 1;
     stage.tiles += step->tiles();
   }
 }

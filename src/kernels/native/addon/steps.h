@@ -49,7 +49,7 @@ class RunningSteps {
 
  private:
   struct Stage {
-    std::vector<Step>::const_iterator from, to;
+    std::vector<Step>::const_iterator from;
     size_t tiles = 0;
     std::atomic<size_t> next{0}, done{0};
   };

@@ -1,6 +1,8 @@
-import { describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { DEFAULT_LIMITS } from '../../src/domain/limits.ts';
+import type { Precision } from '../../src/domain/tensor.ts';
 import { Engine } from '../../src/engine/engine.ts';
+import type { Kernel } from '../../src/kernels/kernel.ts';
 import { KERNELS } from '../../src/kernels/registry.ts';
 import { causal, everything, makeCall, withGradients } from '../support/calls.ts';
 import { expectSameBits } from '../support/expect.ts';
@@ -13,16 +15,34 @@ const SIZES = {
   small: { batch: 2, heads: 2, kvHeads: 1, queries: 9, newKeys: 11, headSize: 8 },
 };
 
-describe.each([1, 2, 3])('with %i worker threads', (threads) => {
-  const cases = KERNELS.flatMap((kernel) => (['big', 'small'] as const).map((size) => ({ kernel, size })));
+const calls = (precision: Precision) =>
+  (['big', 'small'] as const).map((size) => ({
+    what: `a ${size} call`,
+    call: everything(makeCall({ ...SIZES[size], precision, visibility: causal(2, 20) })),
+  }));
 
-  test.each(cases)(
-    'a $size call by $kernel.name is as by one thread, to the bit',
-    async ({ kernel, size }) => {
-      const { precision } = kernel;
-      const call = everything(makeCall({ ...SIZES[size], precision, visibility: causal(2, 20) }));
+/** With keys for several rounds of blocks, which all add to grad_query; none where the kernel has no gradients. */
+function gradients(kernel: Kernel) {
+  const sizes = { batch: 2, heads: 4, kvHeads: 2, queries: 70, newKeys: 1300, headSize: 8 };
+  const { precision } = kernel;
+  const call = withGradients(makeCall({ ...sizes, precision, visibility: causal(2, 1240) }));
+  return kernel.supports?.(call) === false ? [] : [{ what: 'gradients', call }];
+}
+
+describe.each([1, 2, 3])('with %i worker threads', (threads) => {
+  describe.each(KERNELS)('by $name', (kernel) => {
+    const { precision } = kernel;
+    let engine: Engine;
+    beforeAll(async () => {
       const forced = precision === 'float64' ? undefined : kernel.name;
-      await withEngine({ threads, kernel: forced }, async (engine) => {
+      engine = new Engine({ threads, limits: DEFAULT_LIMITS, kernel: forced });
+      await engine.ready();
+    });
+    afterAll(() => engine.close());
+
+    test.each([...calls(precision), ...gradients(kernel)])(
+      '$what: the results are as by one thread, to the bit',
+      async ({ call }) => {
         const ticket = engine.admit(0);
         const result = await ticket.compute(call);
         ticket.release();
@@ -31,31 +51,9 @@ describe.each([1, 2, 3])('with %i worker threads', (threads) => {
           expectSameBits(name, result.memory[name], expected);
         expect(result.memory.output.some((value) => value !== 0)).toBe(true);
         expect(result).toMatchObject({ emptyRows: { count: 0, first: null }, overflowed: false });
-      });
-    },
-  );
-
-  // Keys for several rounds of blocks, which all add to grad_query.
-  const sizes = { batch: 2, heads: 4, kvHeads: 2, queries: 70, newKeys: 1300, headSize: 8 };
-  const gradientCalls = KERNELS.map((kernel) => ({
-    kernel,
-    call: withGradients(makeCall({ ...sizes, precision: kernel.precision, visibility: causal(2, 1240) })),
-  })).filter(({ kernel, call }) => kernel.supports?.(call) !== false);
-
-  test.each(gradientCalls)(
-    'gradients by $kernel.name are as by one thread, to the bit',
-    async ({ kernel, call }) => {
-      const forced = kernel.precision === 'float64' ? undefined : kernel.name;
-      await withEngine({ threads, kernel: forced }, async (engine) => {
-        const ticket = engine.admit(0);
-        const result = await ticket.compute(call);
-        ticket.release();
-        expect(result.kernel).toBe(kernel.name);
-        for (const [name, expected] of Object.entries(resultsOf(computeHere(kernel, call))))
-          expectSameBits(name, result.memory[name], expected);
-      });
-    },
-  );
+      },
+    );
+  });
 });
 
 test('empty rows are counted and the first one named', async () => {

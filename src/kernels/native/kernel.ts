@@ -60,6 +60,8 @@ function nativeKernel(addon: Addon, instructionSet: InstructionSet): Kernel {
   /** What lies between parts in TypeScript is one call of the addon: a call costs as much as a tile of a small layer. */
   const runStages = (job: Job, stages: readonly PlacedStage[], helpers: number): void => {
     let count = 0;
+    /** Stages are numbered from the first one of a call of the addon: gradients have one for each round of keys. */
+    let first = 0;
     const runSteps = () => {
       if (count > 0) addon.runAll(open(job), steps.subarray(0, count * STEP_NUMBERS), helpers);
       count = 0;
@@ -72,7 +74,8 @@ function nativeKernel(addon: Addon, instructionSet: InstructionSet): Kernel {
           runPart(job, placed, round);
         } else {
           if (count === MOST_STEPS) runSteps();
-          writeStep(count++, number, stage, placed.grid);
+          if (count === 0) first = stage;
+          writeStep(count++, number, stage - first, placed.grid);
         }
       }
     }

@@ -158,6 +158,19 @@ export function invariances(kernel: Kernel): void {
     },
   );
 
+  it.runIf(computesGradients(kernel))(
+    'computes gradients of so many keys that they take hundreds of stages in one go, to the bit',
+    () => {
+      const call = withGradients(makeCall({ precision, queries: 3, newKeys: 70_000, headSize: 4 }));
+      const byTiles = run(kernel, call);
+      for (const helpers of [0, 2]) {
+        const { memory } = runAll(kernel, call, helpers);
+        for (const [name, result] of Object.entries(resultsOf(byTiles.memory)))
+          expectSameBits(name, memory[name], result);
+      }
+    },
+  );
+
   it('computes nothing more of a job in one go once it is cancelled', () => {
     const call = makeCall({ precision, queries: 40, heads: 4 });
     const plan = kernel.plan(call);

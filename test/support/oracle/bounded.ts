@@ -20,10 +20,18 @@ const OPERAND_ROUNDOFF = { float32: 0, bfloat16: 2 ** -8, float64: 0 } as const;
 /** Below this, numbers of the precision are subnormal and lose bits: an absolute error that u does not cover. */
 export const UNDERFLOW = { float32: 2 ** -126, bfloat16: 2 ** -126, float64: 2 ** -1022 } as const;
 
-/** The bound of a number as an operand of a product: rounded, and 0 where it is below the normal range. */
-export function operandBound(value: number, bound: number, precision: Precision): number {
+/**
+ * The bounds of numbers as operands of products: rounded, and 0 where they are below the normal range. Where nothing
+ * is rounded they are the bounds that are given.
+ */
+export function operandBounds(
+  value: ArrayLike<number>,
+  bound: Float64Array,
+  precision: Precision,
+): Float64Array {
   const u = OPERAND_ROUNDOFF[precision];
-  return u === 0 ? bound : bound + u * (Math.abs(value) + bound) + UNDERFLOW[precision];
+  const tiny = UNDERFLOW[precision];
+  return u === 0 ? bound : bound.map((of, at) => of + u * (Math.abs(value[at]) + of) + tiny);
 }
 
 export function bounded(...shape: number[]): Bounded {

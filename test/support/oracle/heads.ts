@@ -7,7 +7,7 @@ import type {
   Rope,
 } from '../../../src/domain/call.ts';
 import type { Precision } from '../../../src/domain/tensor.ts';
-import { type Bounded, bounded, operandBound, sumError, UNIT_ROUNDOFF } from './bounded.ts';
+import { type Bounded, bounded, operandBounds, sumError, UNIT_ROUNDOFF } from './bounded.ts';
 
 /** Queries [B, H, L, d], keys [B, G, S + E, d] and values [B, G, S + E, d_v] of a call, as attention meets them. */
 export function heads(call: AttentionCall, u: number): { query: Bounded; key: Bounded; value: Bounded } {
@@ -65,6 +65,7 @@ function projected(
 ): Bounded {
   const { linear, tokens } = source;
   const out = bounded(call.sizes.batch, count, rows, linear.headSize);
+  const weightBound = weightBounds(linear, call.precision);
   const token = new Float64Array(tokens.width);
   const exact = new Float64Array(tokens.width);
   let at = 0;
@@ -73,17 +74,24 @@ function projected(
       for (let i = 0; i < rows; i++) {
         for (let k = 0; k < tokens.width; k++)
           token[k] = tokens.data[(b * tokens.rows + i) * tokens.width + k];
+        const bounds = operandBounds(token, exact, call.precision);
         for (let c = 0; c < linear.headSize; c++, at++)
-          applyLinear(out, at, linear, h, c, token, exact, call.precision);
+          applyLinear(out, at, linear, weightBound, h, c, token, bounds, call.precision);
       }
   return out;
 }
 
-/** One element of x·W + b: out[at], from a row and the bounds of its elements. */
+/** The bounds of the weights of a projection as operands, at the same indices. */
+export function weightBounds({ weight }: Linear, precision: Precision): Float64Array {
+  return operandBounds(weight, new Float64Array(weight.length), precision);
+}
+
+/** One element of x·W + b: out[at], from a row and the bounds of its elements and of the weights as operands. */
 export function applyLinear(
   out: Bounded,
   at: number,
   linear: Linear,
+  weightBound: Float64Array,
   head: number,
   column: number,
   row: Float64Array,
@@ -91,16 +99,17 @@ export function applyLinear(
   precision: Precision,
 ): void {
   const u = UNIT_ROUNDOFF[precision];
+  const { weight, inStride, inWidth } = linear;
+  const start = (linear.headColumn[head] + column) * linear.outStride;
   let sum = linear.bias === null ? 0 : linear.bias[linear.biasColumn[head] + column];
   let magnitude = Math.abs(sum);
   let inherited = 0;
-  for (let k = 0; k < linear.inWidth; k++) {
-    const weight = linear.weight[k * linear.inStride + (linear.headColumn[head] + column) * linear.outStride];
-    sum += row[k] * weight;
-    magnitude += Math.abs(row[k] * weight);
-    const dx = operandBound(row[k], rowBound[k], precision);
-    const dw = operandBound(weight, 0, precision);
-    inherited += dx * Math.abs(weight) + Math.abs(row[k]) * dw + dx * dw;
+  for (let k = 0; k < inWidth; k++) {
+    const [x, w] = [row[k], weight[start + k * inStride]];
+    const [dx, dw] = [rowBound[k], weightBound[start + k * inStride]];
+    sum += x * w;
+    magnitude += Math.abs(x * w);
+    inherited += dx * Math.abs(w) + Math.abs(x) * dw + dx * dw;
   }
   out.value[at] = sum;
   out.bound[at] = inherited + sumError(linear.inWidth + 2) * u * magnitude;

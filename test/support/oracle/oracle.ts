@@ -1,6 +1,6 @@
 import type { AttentionCall, LogitStage } from '../../../src/domain/call.ts';
-import { type Bounded, bounded, operandBound, sumError, UNDERFLOW, UNIT_ROUNDOFF } from './bounded.ts';
-import { applyLinear, heads } from './heads.ts';
+import { type Bounded, bounded, operandBounds, sumError, UNDERFLOW, UNIT_ROUNDOFF } from './bounded.ts';
+import { applyLinear, heads, weightBounds } from './heads.ts';
 
 /** Everything that an attention call may return, whole, with error bounds for the precision of the call. */
 export interface OracleResult {
@@ -27,6 +27,11 @@ export function oracle(call: AttentionCall): OracleResult {
   const u = UNIT_ROUNDOFF[call.precision];
   const tiny = UNDERFLOW[call.precision];
   const { query, key, value } = heads(call, u);
+  const asOperand = (rows: Bounded): Bounded => ({
+    ...rows,
+    bound: operandBounds(rows.value, rows.bound, call.precision),
+  });
+  const [queryOperand, keyOperand, valueOperand] = [query, key, value].map(asOperand);
   const columns = sizes.keys + sizes.extras;
   const map = () => bounded(sizes.batch, sizes.heads, sizes.queries, columns);
   const logits = { raw: map(), scaled: map(), capped: map(), masked: map() };
@@ -43,7 +48,7 @@ export function oracle(call: AttentionCall): OracleResult {
         const start = row * columns;
         const seen: number[] = [];
         for (let j = 0; j < columns; j++) {
-          writeLogits(call, logits, start + j, query, row, key, kvHead * columns + j, u);
+          writeLogits(call, logits, start + j, queryOperand, row, keyOperand, kvHead * columns + j, u);
           if (!maySee(call, b, h, i, j)) {
             logits.masked.value[start + j] = Number.NEGATIVE_INFINITY;
             continue;
@@ -71,19 +76,22 @@ export function oracle(call: AttentionCall): OracleResult {
           u,
           tiny,
         );
+        const rowWeights = weights.value.subarray(start, start + columns);
+        const weightBound = operandBounds(
+          rowWeights,
+          weights.bound.subarray(start, start + columns),
+          call.precision,
+        );
+        const rounding = sumError(seen.length + 2) * u;
         for (let c = 0; c < sizes.valueHeadSize; c++) {
           let sum = 0;
           let bound = 0;
           for (const j of seen) {
             const at = (kvHead * columns + j) * sizes.valueHeadSize + c;
-            const weight = weights.value[start + j];
-            const dw = operandBound(weight, weights.bound[start + j], call.precision);
-            const dv = operandBound(value.value[at], value.bound[at], call.precision);
-            sum += weight * value.value[at];
-            bound +=
-              dw * (Math.abs(value.value[at]) + dv) +
-              weight * (dv + sumError(seen.length + 2) * u * Math.abs(value.value[at])) +
-              tiny;
+            const [weight, dw] = [rowWeights[j], weightBound[j]];
+            const [v, dv] = [valueOperand.value[at], valueOperand.bound[at]];
+            sum += weight * v;
+            bound += dw * (Math.abs(v) + dv) + weight * (dv + rounding * Math.abs(v)) + tiny;
           }
           const at =
             (b * sizes.queries + i) * sizes.heads * sizes.valueHeadSize + h * sizes.valueHeadSize + c;
@@ -135,7 +143,7 @@ function addition({ sizes, score, visibility }: AttentionCall, b: number, h: num
   return { value: given + alibi, magnitude: Math.abs(given) + Math.abs(alibi) };
 }
 
-/** q·k, scale·q·k and softcap(scale·q·k) of one query row and one key row. */
+/** q·k, scale·q·k and softcap(scale·q·k) of one query row and one key row, with their bounds as operands. */
 function writeLogits(
   call: AttentionCall,
   logits: OracleResult['logits'],
@@ -148,14 +156,13 @@ function writeLogits(
 ): void {
   const { headSize } = call.sizes;
   const { scale, softcap } = call.score;
+  const [queryAt, keyAt] = [queryRow * headSize, keyRow * headSize];
   let dot = 0;
   let magnitude = 0;
   let inherited = 0;
   for (let c = 0; c < headSize; c++) {
-    const q = query.value[queryRow * headSize + c];
-    const k = key.value[keyRow * headSize + c];
-    const dq = operandBound(q, query.bound[queryRow * headSize + c], call.precision);
-    const dk = operandBound(k, key.bound[keyRow * headSize + c], call.precision);
+    const [q, dq] = [query.value[queryAt + c], query.bound[queryAt + c]];
+    const [k, dk] = [key.value[keyAt + c], key.bound[keyAt + c]];
     dot += q * k;
     magnitude += Math.abs(q * k);
     inherited += Math.abs(q) * dk + Math.abs(k) * dq + dq * dk;
@@ -215,11 +222,14 @@ function projectOutput({ sizes, outputProjection, precision }: AttentionCall, co
   if (outputProjection === null) return concat;
   const out = bounded(sizes.batch, sizes.queries, sizes.outputWidth);
   const width = sizes.heads * sizes.valueHeadSize;
+  const weightBound = weightBounds(outputProjection, precision);
+  const bound = operandBounds(concat.value, concat.bound, precision);
   for (let row = 0; row < sizes.batch * sizes.queries; row++) {
     const from = concat.value.subarray(row * width, (row + 1) * width);
-    const bounds = concat.bound.subarray(row * width, (row + 1) * width);
+    const bounds = bound.subarray(row * width, (row + 1) * width);
+    const at = row * sizes.outputWidth;
     for (let c = 0; c < sizes.outputWidth; c++)
-      applyLinear(out, row * sizes.outputWidth + c, outputProjection, 0, c, from, bounds, precision);
+      applyLinear(out, at + c, outputProjection, weightBound, 0, c, from, bounds, precision);
   }
   return out;
 }

@@ -49,12 +49,15 @@ function leakageOf(kernel: Kernel, sizes: typeof MANY | typeof FEW): void {
   };
 
   for (const [name, visibility] of Object.entries(visibilities)) {
+    const score = { softcap: 4, sinks: real(precision, [0, 1, -1, 2]) };
+    const callOf = () => everything(makeCall({ ...sizes, precision, visibility, score }));
+    const seenBy = once(() => visibleKeys(callOf()));
+
     it.each(POISONS)(
       `keeps a key holding %d out of rows that may not see it because of ${name}`,
       (poison) => {
-        const score = { softcap: 4, sinks: real(precision, [0, 1, -1, 2]) };
-        const call = everything(makeCall({ ...sizes, precision, visibility, score }));
-        const seen = visibleKeys(call);
+        const call = callOf();
+        const seen = seenBy();
         const columns = call.sizes.keys + call.sizes.extras;
         const widths = {
           output: call.sizes.valueHeadSize,
@@ -131,6 +134,14 @@ function validUpTo(lengths: readonly number[], keys: number): Uint8Array {
   return Uint8Array.from({ length: lengths.length * keys }, (_, at) =>
     Number(at % keys < lengths[Math.floor(at / keys)]),
   );
+}
+
+function once<Value extends object>(make: () => Value): () => Value {
+  let value: Value | undefined;
+  return () => {
+    value ??= make();
+    return value;
+  };
 }
 
 /** Which keys are seen, asked of the oracle. */

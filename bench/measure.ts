@@ -15,8 +15,11 @@ export interface Rounds {
 
 /** A sample of something short repeats it for this long. */
 const SAMPLE_MS = 2;
-/** Calls shorter than this are run once more before the sample, to have their data in the cache. */
-const WARM_BELOW_MS = 20;
+/**
+ * Calls shorter than this are run for as long before the sample: what they read is then as near to the processor as it
+ * comes. Of 34 MB the third time is the first that does not wait for memory.
+ */
+const WARM_MS = 10;
 /** Calls longer than this need no warming up: their first run counts. */
 const SLOW_MS = 1000;
 /** Between two contenders, for the threads of the last one to stop spinning. */
@@ -30,20 +33,21 @@ const FAR_BEHIND = 1.6;
  * machine meets all of them.
  */
 export async function measure(contenders: readonly Contender[], limit: Rounds): Promise<Measurement[]> {
-  const runners: { contender: Contender; repeats: number; warm: boolean; samples: number[] }[] = [];
+  const runners: { contender: Contender; repeats: number; warmUp: number; samples: number[] }[] = [];
   for (const contender of contenders) {
     let ms = await contender.sample(1);
     if (ms < SLOW_MS) ms = await contender.sample(1);
-    const repeats = Math.max(1, Math.min(10_000, Math.ceil(SAMPLE_MS / ms)));
-    runners.push({ contender, repeats, warm: ms < WARM_BELOW_MS, samples: ms < SLOW_MS ? [] : [ms] });
+    if (ms < WARM_MS) ms = await contender.sample(timesIn(WARM_MS, ms));
+    const warmUp = ms < WARM_MS ? timesIn(WARM_MS, ms) : 0;
+    runners.push({ contender, repeats: timesIn(SAMPLE_MS, ms), warmUp, samples: ms < SLOW_MS ? [] : [ms] });
   }
   const end = performance.now() + limit.seconds * 1000;
   let running = [...runners];
   for (let round = 0; round < limit.rounds; round++) {
-    for (const { contender, repeats, warm, samples } of running) {
+    for (const { contender, repeats, warmUp, samples } of running) {
       if (samples.length > 0 && performance.now() > end) continue;
       await sleep(SETTLE_MS);
-      if (warm) await contender.sample(repeats);
+      if (warmUp > 0) await contender.sample(warmUp);
       samples.push(await contender.sample(repeats));
     }
     running.reverse();
@@ -55,6 +59,11 @@ export async function measure(contenders: readonly Contender[], limit: Rounds): 
     }
   }
   return runners.map(({ contender, samples }) => ({ contender, samples }));
+}
+
+/** How often something is repeated to take `ms` milliseconds. */
+function timesIn(ms: number, once: number): number {
+  return Math.max(1, Math.min(10_000, Math.ceil(ms / once)));
 }
 
 export function minimum(samples: readonly number[]): number {

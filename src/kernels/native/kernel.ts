@@ -1,7 +1,7 @@
 import type { AttentionCall } from '../../domain/call.ts';
 import { fitsFloat32 } from '../float32-limits.ts';
 import type { Job, Kernel } from '../kernel.ts';
-import { defineKernel, type Grid, type Part, type PlacedStage, runPart } from '../program.ts';
+import { defineKernel, type Part, type PlacedPart, type PlacedStage, runPart } from '../program.ts';
 import { type Addon, type InstructionSet, loadAddon, type OpenedCall } from './addon.ts';
 import { planNativeBuffers } from './buffers.ts';
 import { describeJob } from './description.ts';
@@ -22,17 +22,9 @@ export const nativeKernels: readonly Kernel[] =
 /** Parts for one call of the addon, more than any call has between two parts in TypeScript; see Addon.runAll. */
 const MOST_STEPS = 32;
 const STEP_NUMBERS = 6;
-const steps = new Float64Array(MOST_STEPS * STEP_NUMBERS);
 
-function writeStep(step: number, part: number, stage: number, { batch, heads, rows, tileRows }: Grid): void {
-  const at = step * STEP_NUMBERS;
-  steps[at] = part;
-  steps[at + 1] = stage;
-  steps[at + 2] = batch;
-  steps[at + 3] = heads;
-  steps[at + 4] = rows;
-  steps[at + 5] = tileRows;
-}
+/** What runs one after the other: steps that the addon computes, or a part in TypeScript. */
+type Leg = { readonly steps: Float64Array } | { readonly part: PlacedPart; readonly round: number };
 
 /** float32 or bfloat16 in C++: fused attention on panels of queries, packed projections; see ARCHITECTURE.md. */
 function nativeKernel(addon: Addon, instructionSet: InstructionSet): Kernel {
@@ -58,28 +50,43 @@ function nativeKernel(addon: Addon, instructionSet: InstructionSet): Kernel {
     return run;
   };
   /** What lies between parts in TypeScript is one call of the addon: a call costs as much as a tile of a small layer. */
-  const runStages = (job: Job, stages: readonly PlacedStage[], helpers: number): void => {
-    let count = 0;
+  const legsOf = (stages: readonly PlacedStage[]): readonly Leg[] => {
+    const legs: Leg[] = [];
+    let steps: number[] = [];
     /** Stages are numbered from the first one of a call of the addon: gradients have one for each round of keys. */
     let first = 0;
-    const runSteps = () => {
-      if (count > 0) addon.runAll(open(job), steps.subarray(0, count * STEP_NUMBERS), helpers);
-      count = 0;
+    const endLeg = () => {
+      if (steps.length > 0) legs.push({ steps: Float64Array.from(steps) });
+      steps = [];
     };
     for (const [stage, { parts, round }] of stages.entries()) {
       for (const placed of parts) {
         const number = partNumbers.get(placed.run);
         if (number === undefined) {
-          runSteps();
-          runPart(job, placed, round);
-        } else {
-          if (count === MOST_STEPS) runSteps();
-          if (count === 0) first = stage;
-          writeStep(count++, number, stage - first, placed.grid);
+          endLeg();
+          legs.push({ part: placed, round });
+          continue;
         }
+        const { batch, heads, rows, tileRows } = placed.grid;
+        if (steps.length === MOST_STEPS * STEP_NUMBERS) endLeg();
+        if (steps.length === 0) first = stage;
+        steps.push(number, stage - first, batch, heads, rows, tileRows);
       }
     }
-    runSteps();
+    endLeg();
+    return legs;
+  };
+  const known = new WeakMap<readonly PlacedStage[], readonly Leg[]>();
+  const runStages = (job: Job, stages: readonly PlacedStage[], helpers: number): void => {
+    let legs = known.get(stages);
+    if (legs === undefined) {
+      legs = legsOf(stages);
+      known.set(stages, legs);
+    }
+    for (const leg of legs) {
+      if ('steps' in leg) addon.runAll(open(job), leg.steps, helpers);
+      else runPart(job, leg.part, leg.round);
+    }
   };
   const name = `native-${set}`;
   const buffersOf = (call: AttentionCall) => planNativeBuffers(call, layout);

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <algorithm>
-#include <optional>
+#include <new>
+#include <type_traits>
+#include <utility>
 
 #include "heads.h"
 #include "key_blocks.h"
@@ -13,6 +15,26 @@ namespace attention::ISA {
 /// Panels of queries that go through the keys side by side: a block of keys and values comes from far away
 /// for the first of them only.
 constexpr size_t kSideBySide = 4;
+
+/// Panels that go side by side. An array of std::optional would be filled with zeros for every head, five
+/// thousand bytes of them.
+class PanelsSideBySide {
+ public:
+  template <typename... Of>
+  void add(Of&&... of) {
+    new (memory_ + count_++ * sizeof(AttendingPanel)) AttendingPanel(std::forward<Of>(of)...);
+  }
+  size_t count() const { return count_; }
+  AttendingPanel& operator[](size_t i) {
+    return *std::launder(reinterpret_cast<AttendingPanel*>(memory_ + i * sizeof(AttendingPanel)));
+  }
+
+ private:
+  static_assert(std::is_trivially_destructible_v<AttendingPanel>);
+
+  alignas(AttendingPanel) unsigned char memory_[kSideBySide * sizeof(AttendingPanel)];
+  size_t count_ = 0;
+};
 
 /// Attention of the queries [from, to) of one head.
 inline void attendQueries(const Call& call, const HeadOperands& reads, size_t batch, size_t head, size_t from,
@@ -25,23 +47,24 @@ inline void attendQueries(const Call& call, const HeadOperands& reads, size_t ba
   float* o = outputScratch.take(kSideBySide * size * kPanel);
   const size_t all = call.allKeys(), keyWords = operands.words(call.headSize);
   while (from < to) {
-    std::optional<AttendingPanel> panels[kSideBySide];
-    size_t there = 0;
-    for (; there < kSideBySide && from < to; there++, from += kPanel) {
-      panels[there].emplace(call, reads, batch, head, from, std::min<size_t>(kPanel, to - from),
-                            q + there * queryRows * kPanel, o + there * size * kPanel);
+    PanelsSideBySide panels;
+    for (; panels.count() < kSideBySide && from < to; from += kPanel) {
+      const size_t at = panels.count();
+      panels.add(call, reads, batch, head, from, std::min<size_t>(kPanel, to - from),
+                 q + at * queryRows * kPanel, o + at * size * kPanel);
     }
+    const size_t there = panels.count();
     for (size_t block = 0; block < all; block += kBlock) {
       const size_t end = std::min(block + kBlock, all), behind = std::min(kBlock, all - end);
       const Upcoming keys{reads.keys + end * keyWords, behind * keyWords};
       const Upcoming values{reads.values + operands.wordsBefore(end) * size, operands.words(behind) * size};
       for (size_t i = 0; i < there; i++) {
-        if (panels[i]->queries.sees(block, end))
-          blocks.take(*panels[i], block, end, keys.part(i, there), values.part(i, there));
+        if (panels[i].queries.sees(block, end))
+          blocks.take(panels[i], block, end, keys.part(i, there), values.part(i, there));
       }
     }
     blocks.finish();
-    for (size_t i = 0; i < there; i++) panels[i]->finish();
+    for (size_t i = 0; i < there; i++) panels[i].finish();
   }
 }
 

@@ -171,15 +171,31 @@ struct KeyRange {
   int64_t from, to, position;
 };
 
-/// As src/domain/visibility.ts; an empty range has from = to.
+/// As src/domain/visibility.ts: the keys that the queries of a sample see; an empty range has from = to.
+class KeyRanges {
+ public:
+  KeyRanges(const Call& call, size_t batch)
+      : offset_(call.offsets[batch]),
+        length_(call.keyLengths[batch]),
+        left_(call.windowLeft >= 0 ? call.windowLeft : kUnbounded),
+        right_(
+            std::min(call.causal ? 0 : kUnbounded, call.windowRight >= 0 ? call.windowRight : kUnbounded)) {}
+
+  KeyRange of(size_t query) const {
+    const int64_t position = static_cast<int64_t>(query) + offset_;
+    const int64_t from = std::max<int64_t>(0, position - left_);
+    return {from, std::max(from, std::min(length_, position + right_ + 1)), position};
+  }
+
+ private:
+  /// Farther than any position from any key, and far from where sums end: positions are below 2^53.
+  static constexpr int64_t kUnbounded = int64_t{1} << 60;
+
+  const int64_t offset_, length_, left_, right_;
+};
+
 inline KeyRange rangeOf(const Call& call, size_t batch, size_t query) {
-  const int64_t position = static_cast<int64_t>(query) + call.offsets[batch];
-  int64_t from = 0;
-  int64_t to = call.keyLengths[batch];
-  if (call.windowLeft >= 0) from = std::max<int64_t>(0, position - call.windowLeft);
-  if (call.causal) to = std::min(to, position + 1);
-  if (call.windowRight >= 0) to = std::min(to, position + call.windowRight + 1);
-  return {from, std::max(from, to), position};
+  return KeyRanges(call, batch).of(query);
 }
 
 // Reports of src/kernels/status.ts.

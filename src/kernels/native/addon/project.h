@@ -107,11 +107,11 @@ bool projectAcrossHeads(const Operands& operands, const Linear& linear, const To
   const bool finite = projectColumns(operands, linear, tokens, blocks, column, inResult);
   const size_t end = std::min(column + kPanel, linear.columns());
   for (size_t panel = tokens.first; panel < tokens.last; panel++) {
-    const size_t sample = tokens.sampleOf(panel), row = tokens.rowOf(panel);
+    const size_t sample = tokens.sampleOf(panel), row = tokens.rowOf(panel), rows = tokens.count(panel);
     const float* values = inResult(panel).rows;
     forEachRun(linear, column, end, [&](size_t head, size_t c, size_t at, size_t count) {
-      for (size_t i = 0; i < tokens.count(panel); i++)
-        copyRow(values + i * kPanel + at, count, heads.row(sample, head, row + i) + c);
+      float* to = heads.row(sample, head, row) + c;
+      for (size_t i = 0; i < rows; i++) copyRow(values + i * kPanel + at, count, to + i * heads.rowStride);
     });
   }
   return finite;
@@ -144,26 +144,31 @@ bool projectToken(const Operands& operands, const Linear& linear, const TokenPan
   return finite;
 }
 
-/// Adds b, where there is one, to rows [c, c + count) of a panel of a head, leaves zeros in its lanes beyond
-/// `tokens`, and returns the largest |y|, or NaN where not all is finite.
-inline float finishPanelRows(const Linear& linear, size_t head, size_t c, size_t count, size_t tokens,
-                             float* rows) {
-  const Vec left = broadcast(static_cast<float>(tokens));
-  const Mask isToken[2] = {less(iota(), left), less(iota() + broadcast(kLanes), left)};
-  Vec largest[2] = {broadcast(0), broadcast(0)};
+/// Adds b, where there is one, to rows [c, c + count) of a panel of a head, whose tokens are in its first
+/// kVectors vectors, leaves zeros in its lanes beyond `tokens`, and returns the largest |y|, or NaN where not
+/// all is finite.
+template <int kVectors>
+float finishPanelRows(const Linear& linear, size_t head, size_t c, size_t count, size_t tokens, float* rows) {
+  Mask isToken[kVectors];
+  Vec largest[kVectors];
   FiniteProbe probes[2];
+  for (int v = 0; v < kVectors; v++) {
+    isToken[v] = less(iota() + broadcast(v * kLanes), broadcast(static_cast<float>(tokens)));
+    largest[v] = broadcast(0);
+  }
   for (size_t i = 0; i < count; i++) {
-    for (int half = 0; half < 2; half++) {
-      float* at = rows + i * kPanel + half * kLanes;
+    for (int v = 0; v < kVectors; v++) {
+      float* at = rows + i * kPanel + v * kLanes;
       Vec y = load(at);
       if (linear.bias) y = y + broadcast(linear.bias.data[linear.biasColumn[head] + c + i]);
-      y = select(isToken[half], y, broadcast(0));
+      y = select(isToken[v], y, broadcast(0));
       store(at, y);
-      largest[half] = maximum(largest[half], abs(y));
-      probes[half].see(y);
+      largest[v] = maximum(largest[v], abs(y));
+      probes[v].see(y);
     }
+    if (kVectors == 1) store(rows + i * kPanel + kLanes, broadcast(0));
   }
-  return maximumOfLanes(maximum(largest[0], largest[1])) + sumOf(probes);
+  return maximumOfLanes(maximum(largest[0], largest[kVectors - 1])) + sumOf(probes);
 }
 
 /// The same as panels of heads, for columns [column, end) of one panel of columns: W and x change their
@@ -174,27 +179,29 @@ inline bool projectColumnsToPanels(const Operands& operands, const Linear& linea
                                    size_t column, size_t end, const HeadPanels& heads, float* sizes,
                                    size_t sizeStride) {
   const float* w = linear.packed.data + column / kPanel * kPanel * linear.rows;
-  const auto rowsOf = [&](size_t panel, size_t head, size_t c) {
-    return heads.panel(tokens.sampleOf(panel), head, tokens.rowOf(panel)) + c * kPanel;
-  };
   for (size_t k = 0; k < linear.rows; k += operands.depth) {
     const size_t depth = std::min(operands.depth, linear.rows - k);
     for (size_t panel = tokens.first; panel < tokens.last; panel++) {
       const float* x = tokens.words + (panel * linear.rows + k) * kPanel;
       const Upcoming upcoming =
           behind(linear, w, k, depth).part(panel - tokens.first, tokens.last - tokens.first);
+      const size_t sample = tokens.sampleOf(panel), row = tokens.rowOf(panel);
+      const size_t vectors = vectorsOf(tokens.count(panel));
       forEachRun(linear, column, end, [&](size_t head, size_t c, size_t at, size_t count) {
         multiply(operands, w + k * kPanel + column % kPanel + at, kPanel, x, kPanel, depth, count,
-                 rowsOf(panel, head, c), kPanel, k == 0 ? Into::kOverwrite : Into::kAdd, nullptr,
-                 vectorsOf(tokens.count(panel)), upcoming);
+                 heads.panel(sample, head, row) + c * kPanel, kPanel, k == 0 ? Into::kOverwrite : Into::kAdd,
+                 nullptr, vectors, upcoming);
       });
     }
   }
   bool finite = true;
   for (size_t panel = tokens.first; panel < tokens.last; panel++) {
+    const size_t sample = tokens.sampleOf(panel), row = tokens.rowOf(panel), there = tokens.count(panel);
+    const auto finishRows = vectorsOf(there) == 1 ? finishPanelRows<1> : finishPanelRows<2>;
     float size = 0;
     forEachRun(linear, column, end, [&](size_t head, size_t c, size_t, size_t count) {
-      const float run = finishPanelRows(linear, head, c, count, tokens.count(panel), rowsOf(panel, head, c));
+      float* rows = heads.panel(sample, head, row) + c * kPanel;
+      const float run = finishRows(linear, head, c, count, there, rows);
       finite = finite && run < INFINITY;
       size = std::max(size, run);
     });

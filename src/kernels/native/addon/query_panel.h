@@ -25,19 +25,22 @@ class QueryPanel {
   QueryPanel(const Call& call, const HeadOperands& reads, size_t batch, size_t head, const size_t* queries,
              size_t count)
       : call_(call), reads_(reads), batch_(batch), head_(head), count_(count) {
-    KeyRange range{};
+    std::copy_n(queries, count, query_);
+    std::fill(query_ + count, query_ + kPanel, queries[count - 1]);
+    // In variables, which nothing that is read can be: so the loop is one of vectors.
+    int64_t allFrom = allFrom_, allTo = allTo_, anyFrom = anyFrom_, anyTo = anyTo_;
+    const KeyRanges ranges(call, batch);
     for (size_t lane = 0; lane < kPanel; lane++) {
-      query_[lane] = queries[std::min(lane, count - 1)];
-      if (lane < count) range = rangeOf(call, batch, query_[lane]);
-      const auto [from, to, position] = range;
+      const auto [from, to, position] = ranges.of(query_[lane]);
       from_[lane] = static_cast<float>(from);
       to_[lane] = static_cast<float>(to);
       position_[lane] = static_cast<float>(position);
-      allFrom_ = std::max(allFrom_, from);
-      allTo_ = std::min(allTo_, to);
-      anyFrom_ = std::min(anyFrom_, from);
-      anyTo_ = std::max(anyTo_, to);
+      allFrom = std::max(allFrom, from);
+      allTo = std::min(allTo, to);
+      anyFrom = std::min(anyFrom, from);
+      anyTo = std::max(anyTo, to);
     }
+    allFrom_ = allFrom, allTo_ = allTo, anyFrom_ = anyFrom, anyTo_ = anyTo;
     hasAddend_ = call.bias || call.allow || call.forbid;
   }
 
@@ -64,15 +67,8 @@ class QueryPanel {
       }
       transpose(gathered, call_.headSize, kPanel, call_.headSize, q_, kPanel);
     }
-    Vec sums[2] = {broadcast(0), broadcast(0)};
-    FiniteProbe probes[2];
-    for (size_t c = 0; c < call_.headSize; c++) {
-      for (int half = 0; half < 2; half++)
-        sums[half] = sums[half] + abs(load(q_ + c * kPanel + half * kLanes));
-    }
-    for (int half = 0; half < 2; half++) probes[half].see(sums[half]);
     // NaN is larger than everything, and so is what bfloat16 rounds to infinity.
-    size_ = maximumOfLanes(maximum(sums[0], sums[1])) + sumOf(probes);
+    size_ = vectorsOf(count_) == 1 ? largestSum<1>() : largestSum<2>();
     if (operands.areRounded() && !fitsOperands(operands, q_, call_.headSize * kPanel)) size_ = INFINITY;
     size_ *= std::max(1.0f, std::fabs(scaleLeft_));
     operands.pack(q_, call_.headSize, kPanel, to, call_.words(call_.headSize));
@@ -143,6 +139,19 @@ class QueryPanel {
   size_t count() const { return count_; }
 
  private:
+  /// Largest Σ|q_c| of a lane, or NaN where not all is finite.
+  template <int kVectors>
+  float largestSum() const {
+    Vec sums[kVectors];
+    for (int v = 0; v < kVectors; v++) sums[v] = broadcast(0);
+    for (size_t c = 0; c < call_.headSize; c++) {
+      for (int v = 0; v < kVectors; v++) sums[v] = sums[v] + abs(load(q_ + c * kPanel + v * kLanes));
+    }
+    FiniteProbe probes[2];
+    for (int v = 0; v < kVectors; v++) probes[v].see(sums[v]);
+    return maximumOfLanes(maximum(sums[0], sums[kVectors - 1])) + sumOf(probes);
+  }
+
   /// Qᵀ·scale from queries that lie in panels already: a whole panel, or whatever queries are in the lanes.
   void takeLanes(float scale) {
     const size_t size = call_.headSize;

@@ -53,6 +53,7 @@ export function printRows(rows: readonly Row[], peakOf: PeakOf): void {
   printTable([COLUMNS, ...lines]);
   for (const row of rows) printBeside(row, rows);
   for (const row of rows) printWithoutGrouped(row);
+  for (const row of rows) printAgainstPackage(row);
 }
 
 const FAMILIES = ['ours', 'prepacked', 'fresh', 'engine', 'torch', 'numpy'] as const;
@@ -114,6 +115,19 @@ function printWithoutGrouped({ shape, threads, measurements }: Row): void {
   console.log(
     `${shape.name}, ${threads} thread${threads === 1 ? '' : 's'}, against ORT without GroupQueryAttention: ${ratios}, ${ort.name}`,
   );
+}
+
+/** Against what a program that uses ONNX Runtime's package has, where its promise takes a part of the time. */
+function printAgainstPackage({ shape, threads, measurements }: Row): void {
+  const ort = bestOf(measurements, 'session.run()');
+  for (const family of ['ours', 'prepacked'] as const) {
+    const mine = bestOf(measurements, family);
+    if (ort === null || mine === null) continue;
+    const ratios = `${(ort.median / mine.median).toFixed(2)} (medians), ${(ort.minimum / mine.minimum).toFixed(2)} (minima)`;
+    console.log(
+      `${shape.name}, ${threads} thread${threads === 1 ? '' : 's'}, ${family}, against session.run() with ${times(ort)}: ${ratios}, ${ort.name}`,
+    );
+  }
 }
 
 export function printStages(name: string, stages: readonly StageTime[]): void {

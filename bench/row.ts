@@ -73,7 +73,7 @@ export class Bench {
       opened.push(await openEngine(kernel, call, threads));
     }
     if (this.#shape.precision !== 'float32') return;
-    opened.push(...openOnnxRuntime(this.#shape, this.#inputs, threads));
+    opened.push(...(await openOnnxRuntime(this.#shape, this.#inputs, threads)));
     for (const peer of this.#options.peers) {
       const candidate = await openPeer(peer, this.#shape, this.#inputs, threads);
       if (candidate !== null) opened.push(candidate);

@@ -27,9 +27,6 @@ struct Opened {
 /// No machine has more processors, and no call more stages.
 constexpr size_t kMostHelpers = 4096, kMostStages = 64;
 
-/// A layer whose weights are packed has no more.
-constexpr size_t kUsualSteps = 8;
-
 /// Memory comes in lines of so many bytes.
 constexpr uintptr_t kLineBytes = 64;
 
@@ -179,10 +176,10 @@ napi_value run(napi_env env, napi_callback_info info) {
 }
 
 /// Reads steps of six numbers each: the part, its stage, its samples, heads and rows, and the rows of a tile.
-/// Those without a tile are left out.
-std::vector<Step> readSteps(const Opened& opened, Reader& numbers) {
-  std::vector<Step> steps;
-  steps.reserve(kUsualSteps);
+/// Those without a tile are left out. They are the thread's until it reads others.
+const std::vector<Step>& readSteps(const Opened& opened, Reader& numbers) {
+  static thread_local std::vector<Step> steps;
+  steps.clear();
   while (!numbers.isAtEnd()) {
     const size_t part = numbers.count("part");
     if (part >= kPartCount) throw BadCall("part: there is no such part.");
@@ -212,7 +209,7 @@ napi_value runAll(napi_env env, napi_callback_info info) {
     Reader numbers(env, arguments[1]);
     const size_t helpers = readCount(env, arguments[2], "helpers");
     if (helpers > kMostHelpers) throw BadCall("helpers: there are no so many.");
-    const std::vector<Step> steps = readSteps(opened, numbers);
+    const std::vector<Step>& steps = readSteps(opened, numbers);
     if (helpers == 0) {
       computeAlone(opened.call, steps);
       return nullptr;

@@ -62,6 +62,8 @@ template <typename Operand, int kChain, bool kAsks, int kRows, int kVectors>
                                             Sums<kRows, kVectors>& sums) {
   // Every chain takes every word or, where the words are shared out, its own.
   constexpr bool kTakesAll = Operand::kStep == 1;
+  // A short sum is a loop of few turns, whose end a processor foresees.
+#pragma GCC unroll 4
   for (size_t k = kTakesAll ? 0 : kChain; k < depth; k += Operand::kStep) {
     if constexpr (kAsks && (kChain == 0 || !kTakesAll)) askForSecondLevel(upcoming + k * upcomingStride);
     Vec row[kVectors];
@@ -215,12 +217,15 @@ inline void multiply(const Operands& operands, const float* a, size_t aStride, c
                      Beside* beside = nullptr) {
   const auto& multiplyRows = operands.multiply[upcoming.count > 0][vectors - 1];
   const size_t most = operands.mostRows[vectors - 1];
-  const size_t pieces = (rows + most - 1) / most;
+  // Of small layers most products are one piece: nothing is divided for them.
+  const size_t pieces = rows <= most ? rows > 0 : (rows + most - 1) / most;
   const size_t stride =
       upcoming.count == 0 ? 0 : std::min(kLine, upcoming.count / std::max<size_t>(1, pieces * depth) + 1);
   size_t row = 0;
   for (size_t piece = 0; piece < pieces; piece++) {
-    const size_t end = operands.takesTiles ? std::min(rows, row + most) : rows * (piece + 1) / pieces;
+    const size_t end = pieces == 1           ? rows
+                       : operands.takesTiles ? std::min(rows, row + most)
+                                             : rows * (piece + 1) / pieces;
     multiplyRows[end - row - 1](a + row * operands.leftStride, aStride, b, bStride, depth, c + row * cStride,
                                 cStride, into, scale, upcoming.data, stride, beside);
     upcoming.data += depth * stride;

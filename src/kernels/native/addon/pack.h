@@ -33,7 +33,9 @@ inline void packTokens(const Call& call, const Tokens& tokens, size_t batch, siz
     float* panel = beforePacking(*call.operands, scratch, tokens.width, words);
     const size_t rows = std::min<size_t>(kPanel, tokens.rows - row);
     const float* x = tokens.data.data + (batch * tokens.rows + row) * tokens.width;
-    if (rows < kPanel) std::fill_n(panel, tokens.width * kPanel, 0.0f);
+    // Products in float32 leave a vector alone that has no token.
+    const bool isRead = !call.operands->arePlain() || rows % kLanes != 0;
+    if (rows < kPanel && isRead) std::fill_n(panel, tokens.width * kPanel, 0.0f);
     transpose(x, tokens.width, rows, tokens.width, panel, kPanel);
     call.operands->packLeft(panel, tokens.width, kPanel, words, call.words(tokens.width));
   }

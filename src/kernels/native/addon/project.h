@@ -20,8 +20,8 @@ struct TokenPanels {
   /// Tokens of each sample, which begins with a panel of its own.
   size_t rows;
 
-  size_t sampleOf(size_t panel) const { return panel / panelsOf(rows, kPanel); }
-  size_t rowOf(size_t panel) const { return panel % panelsOf(rows, kPanel) * kPanel; }
+  size_t sampleOf(size_t panel) const { return rows <= kPanel ? panel : panel / panelsOf(rows, kPanel); }
+  size_t rowOf(size_t panel) const { return rows <= kPanel ? 0 : panel % panelsOf(rows, kPanel) * kPanel; }
   /// Tokens in a panel.
   size_t count(size_t panel) const { return std::min<size_t>(kPanel, rows - rowOf(panel)); }
 };

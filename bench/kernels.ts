@@ -1,4 +1,5 @@
 import { writeFile } from 'node:fs/promises';
+import { printAsked } from './asked.ts';
 import type { Contender } from './contender.ts';
 import { type Options, readOptions, USAGE } from './options.ts';
 import { PeakMeter } from './peak.ts';
@@ -45,6 +46,7 @@ async function main(options: Options): Promise<void> {
     }
     const peakOf = ({ threads }: Row) => meter?.gflops(threads) ?? null;
     printRows(rows, peakOf);
+    printAsked(rows, peakOf);
     for (const [name, times] of stages) printStages(name, times);
     if (options.json !== undefined) await writeFile(options.json, toJson(rows, peakOf, stages));
   } finally {

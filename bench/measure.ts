@@ -15,9 +15,11 @@ export interface Rounds {
 
 /** A sample of something short repeats it for this long. */
 const SAMPLE_MS = 2;
+/** Calls shorter than this are warmed up before the sample, */
+const WARM_BELOW_MS = 20;
 /**
- * Calls shorter than this are run for as long before the sample: what they read is then as near to the processor as it
- * comes. Of 34 MB the third time is the first that does not wait for memory.
+ * for so long: what they read is then as near to the processor as it comes. Of 34 MB the third time is the first that
+ * does not wait for memory.
  */
 const WARM_MS = 10;
 /** Calls longer than this need no warming up: their first run counts. */
@@ -37,8 +39,8 @@ export async function measure(contenders: readonly Contender[], limit: Rounds): 
   for (const contender of contenders) {
     let ms = await contender.sample(1);
     if (ms < SLOW_MS) ms = await contender.sample(1);
-    if (ms < WARM_MS) ms = await contender.sample(timesIn(WARM_MS, ms));
-    const warmUp = ms < WARM_MS ? timesIn(WARM_MS, ms) : 0;
+    if (ms < WARM_BELOW_MS) ms = await contender.sample(timesIn(WARM_MS, ms));
+    const warmUp = ms < WARM_BELOW_MS ? timesIn(WARM_MS, ms) : 0;
     runners.push({ contender, repeats: timesIn(SAMPLE_MS, ms), warmUp, samples: ms < SLOW_MS ? [] : [ms] });
   }
   const end = performance.now() + limit.seconds * 1000;

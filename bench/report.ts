@@ -14,14 +14,14 @@ export function machine(): string {
 }
 
 /** Times of the best of a family, and which it was. */
-interface Best {
+export interface Best {
   readonly name: string;
   readonly median: number;
   readonly minimum: number;
 }
 
 /** The lowest median and the lowest minimum of a family, which two of its members may hold. */
-function bestOf(measurements: readonly Measurement[], family: Family): Best | null {
+export function bestOf(measurements: readonly Measurement[], family: Family): Best | null {
   const times = measurements
     .filter(({ contender }) => contender.family === family)
     .map(({ contender, samples }) => ({
@@ -84,7 +84,7 @@ function linesOf(row: Row, gflops: number | null): string[][] {
   });
 }
 
-function rateOf(shape: Shape, ms: number): { rate: number; unit: string } {
+export function rateOf(shape: Shape, ms: number): { rate: number; unit: string } {
   const bytes = streamedBytes(shape);
   return bytes === null
     ? { rate: flops(shape) / ms / 1e6, unit: 'GFLOP/s' }

@@ -27,7 +27,8 @@ class QueryPanel {
       : call_(call), reads_(reads), batch_(batch), head_(head), count_(count) {
     std::copy_n(queries, count, query_);
     std::fill(query_ + count, query_ + kPanel, queries[count - 1]);
-    // In variables, which nothing that is read can be: so the loop is one of vectors.
+    // In variables of this function, so that the compiler knows that no turn writes what another one reads,
+    // and makes vectors of them.
     int64_t allFrom = allFrom_, allTo = allTo_, anyFrom = anyFrom_, anyTo = anyTo_;
     const KeyRanges ranges(call, batch);
     for (size_t lane = 0; lane < kPanel; lane++) {

@@ -10,8 +10,11 @@ namespace attention::ISA {
 /// a relative error of 1.3·|x|·2^-24, about as much as the rounding of x itself; the rest is within 2 units
 /// in the last place.
 inline Vec exp(Vec x) {
-  // Far enough down for 0, and finite, so that the rest is a number where x is -Infinity.
-  const Vec scaled = maximum(broadcast(-200), x) * broadcast(1.44269504f);
+  // Nothing on the way is below the normal range: to make one subnormal number, or a 0 out of one, takes a
+  // processor as long as thirty of these exponentials, and a forbidden key is an x of -Infinity.
+  constexpr float kLogOfSmallest = -87.33654f;
+  const Mask isNormal = notLess(x, broadcast(kLogOfSmallest));
+  const Vec scaled = where(isNormal, x * broadcast(1.44269504f));
   const Vec n = roundToInteger(scaled);
   const Vec rest = scaled - n;
   // 2^rest (coefficients of Cephes exp2f, relative error 3e-8).
@@ -22,7 +25,7 @@ inline Vec exp(Vec x) {
   p = fma(p, rest, broadcast(2.402264791e-1f));
   p = fma(p, rest, broadcast(6.931472029e-1f));
   p = fma(p, rest, broadcast(1));
-  return scaleByPowerOfTwo(p, n);
+  return where(isNormal, scaleByPowerOfTwo(p, n));
 }
 
 /// tanh x. Small x by an odd polynomial (Cephes tanhf, |x| < 0.625), larger by 1 - 2/(e^2|x| + 1), so that

@@ -74,6 +74,10 @@ inline Vec loadFirst(const float* p, size_t count) {
   return {pairs(pairs(fours[0], fours[1]), pairs(fours[2], fours[3]))};
 }
 inline Mask less(Vec a, Vec b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ); }
+/// Where a is not less than b, or one of them is NaN.
+inline Mask notLess(Vec a, Vec b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_NLT_UQ); }
+/// 0 where not.
+inline Vec where(Mask mask, Vec a) { return {_mm512_maskz_mov_ps(mask, a.v)}; }
 inline Mask both(Mask a, Mask b) { return a & b; }
 inline bool any(Mask m) { return m != 0; }
 inline Vec select(Mask m, Vec yes, Vec no) { return {_mm512_mask_blend_ps(m, no.v, yes.v)}; }
@@ -82,7 +86,7 @@ inline Vec iota() { return {_mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11,
 inline Vec roundToInteger(Vec a) {
   return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
 }
-/// a * 2^n for a whole n of any size; 0 for n = -Infinity.
+/// a * 2^n for a whole n from -126 to 127.
 inline Vec scaleByPowerOfTwo(Vec a, Vec n) { return {_mm512_scalef_ps(a.v, n.v)}; }
 /// 1 where the byte is not 0.
 inline Mask nonZeroBytes(const uint8_t* p) {
@@ -166,6 +170,10 @@ inline Vec loadFirst(const float* p, size_t count) {
   return {_mm256_add_ps(_mm256_permute2f128_ps(low, high, 0x20), _mm256_permute2f128_ps(low, high, 0x31))};
 }
 inline Mask less(Vec a, Vec b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_LT_OQ)}; }
+/// Where a is not less than b, or one of them is NaN.
+inline Mask notLess(Vec a, Vec b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_NLT_UQ)}; }
+/// 0 where not.
+inline Vec where(Mask mask, Vec a) { return {_mm256_and_ps(mask.m, a.v)}; }
 inline Mask both(Mask a, Mask b) { return {_mm256_and_ps(a.m, b.m)}; }
 inline bool any(Mask m) { return _mm256_movemask_ps(m.m) != 0; }
 inline Vec select(Mask m, Vec yes, Vec no) { return {_mm256_blendv_ps(no.v, yes.v, m.m)}; }
@@ -174,14 +182,10 @@ inline Vec iota() { return {_mm256_setr_ps(0, 1, 2, 3, 4, 5, 6, 7)}; }
 inline Vec roundToInteger(Vec a) {
   return {_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
 }
-/// a * 2^n for a whole n; 0 below the normal range and for n = -Infinity.
+/// a * 2^n for a whole n from -126 to 127.
 inline Vec scaleByPowerOfTwo(Vec a, Vec n) {
-  const __m256 smallest = _mm256_set1_ps(-126.0f);
-  const __m256 bounded = _mm256_min_ps(_mm256_max_ps(n.v, smallest), _mm256_set1_ps(127.0f));
-  const __m256i bits =
-      _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(bounded), _mm256_set1_epi32(127)), 23);
-  const __m256 scaled = _mm256_mul_ps(a.v, _mm256_castsi256_ps(bits));
-  return {_mm256_andnot_ps(_mm256_cmp_ps(n.v, smallest, _CMP_LT_OQ), scaled)};
+  const __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n.v), _mm256_set1_epi32(127));
+  return {_mm256_mul_ps(a.v, _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23)))};
 }
 /// 1 where the byte is not 0.
 inline Mask nonZeroBytes(const uint8_t* p) {
@@ -247,6 +251,10 @@ inline Vec loadFirst(const float* p, size_t count) {
   return {vpaddq_f32(vpaddq_f32(v[0].v, v[1].v), vpaddq_f32(v[2].v, v[3].v))};
 }
 inline Mask less(Vec a, Vec b) { return {vcltq_f32(a.v, b.v)}; }
+/// Where a is not less than b, or one of them is NaN.
+inline Mask notLess(Vec a, Vec b) { return {vmvnq_u32(vcltq_f32(a.v, b.v))}; }
+/// 0 where not.
+inline Vec where(Mask mask, Vec a) { return {vbslq_f32(mask.m, a.v, vdupq_n_f32(0))}; }
 inline Mask both(Mask a, Mask b) { return {vandq_u32(a.m, b.m)}; }
 inline bool any(Mask m) { return vmaxvq_u32(m.m) != 0; }
 inline Vec select(Mask m, Vec yes, Vec no) { return {vbslq_f32(m.m, yes.v, no.v)}; }
@@ -256,13 +264,10 @@ inline Vec iota() {
   return {vld1q_f32(lanes)};
 }
 inline Vec roundToInteger(Vec a) { return {vrndnq_f32(a.v)}; }
-/// a * 2^n for a whole n; 0 below the normal range and for n = -Infinity.
+/// a * 2^n for a whole n from -126 to 127.
 inline Vec scaleByPowerOfTwo(Vec a, Vec n) {
-  const float32x4_t smallest = vdupq_n_f32(-126.0f);
-  const float32x4_t bounded = vminq_f32(vmaxq_f32(n.v, smallest), vdupq_n_f32(127.0f));
-  const int32x4_t bits = vshlq_n_s32(vaddq_s32(vcvtnq_s32_f32(bounded), vdupq_n_s32(127)), 23);
-  const float32x4_t scaled = vmulq_f32(a.v, vreinterpretq_f32_s32(bits));
-  return {vbslq_f32(vcltq_f32(n.v, smallest), vdupq_n_f32(0), scaled)};
+  const int32x4_t bits = vshlq_n_s32(vaddq_s32(vcvtnq_s32_f32(n.v), vdupq_n_s32(127)), 23);
+  return {vmulq_f32(a.v, vreinterpretq_f32_s32(bits))};
 }
 /// 1 where the byte is not 0.
 inline Mask nonZeroBytes(const uint8_t* p) {

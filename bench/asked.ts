@@ -1,5 +1,5 @@
 import type { Family } from './contender.ts';
-import { bestOf, type PeakOf, printTable, rateOf } from './report.ts';
+import { besideOf, bestOf, type PeakOf, printTable, rateOf } from './report.ts';
 import type { Row } from './row.ts';
 
 /** A figure that rows of the table are to reach. */
@@ -17,9 +17,11 @@ const BOTH = [1, 2] as const;
 /** The times by which ours is faster than a family's best; GroupQueryAttention, which few would start with, left out. */
 const timesFaster =
   (family: Family): Asked['of'] =>
-  ({ measurements }) => {
-    const others = measurements.filter(({ contender }) => !contender.name.startsWith('GroupQueryAttention'));
-    const [mine, theirs] = [ours({ measurements: others }), bestOf(others, family)];
+  (row) => {
+    const rivals = row.measurements.filter(
+      ({ contender }) => !contender.name.startsWith('GroupQueryAttention'),
+    );
+    const [mine, theirs] = [ours(row), bestOf(rivals, family)];
     return mine && theirs && theirs.minimum / mine;
   };
 
@@ -28,17 +30,16 @@ const ofPeak: Asked['of'] = (row, _rows, peakOf) => {
   return mine && peak && rateOf(row.shape, mine).rate / peak;
 };
 
-const ofReading: Asked['of'] = ({ measurements }) => {
-  const [mine, reading] = [ours({ measurements }), bestOf(measurements, 'reading')];
+const ofReading: Asked['of'] = (row) => {
+  const [mine, reading] = [ours(row), bestOf(row.measurements, 'reading')];
   return mine && reading && reading.minimum / mine;
 };
 
-/** The rate of the shape that a row is beside, or its time; see Shape.beside. */
+/** Our rate, time or speed in parts of those of the shape that a row is beside. */
 const ofBeside =
   (compare: 'rate' | 'time' | 'speed'): Asked['of'] =>
   (row, rows) => {
-    const { beside } = row.shape;
-    const other = rows.find(({ shape, threads }) => shape.name === beside?.shape && threads === row.threads);
+    const other = besideOf(row, rows);
     const [mine, its] = [ours(row), other && ours(other)];
     if (!mine || !other || !its) return null;
     if (compare === 'rate') return rateOf(row.shape, mine).rate / rateOf(other.shape, its).rate;
@@ -46,7 +47,7 @@ const ofBeside =
   };
 
 /** Layers have their weights packed beforehand, as ONNX Runtime has. */
-function ours({ measurements }: Pick<Row, 'measurements'>): number | null {
+function ours({ measurements }: Row): number | null {
   const times = (['ours', 'prepacked'] as const).flatMap((family) => {
     const best = bestOf(measurements, family);
     return best === null ? [] : [best.minimum];
@@ -64,6 +65,20 @@ function faster(shape: string, family: Family, ...ratios: readonly number[]): As
   }));
 }
 
+/** The same of several shapes. */
+function each(
+  shapes: readonly string[],
+  threads: readonly number[],
+  what: string,
+  bound: Asked['bound'],
+  of: Asked['of'],
+): Asked[] {
+  return shapes.map((shape) => ({ shape, threads, what, bound, of }));
+}
+
+const RAGGED = ['ragged-127', 'ragged-513', 'ragged-2049'];
+const IN_BFLOAT16 = ['base-bfloat16', 'long-bfloat16'];
+
 const ASKED: readonly Asked[] = [
   ...faster('tiny', 'session.run()', 3),
   ...faster('tiny', 'onnxruntime', 3),
@@ -74,35 +89,11 @@ const ASKED: readonly Asked[] = [
   ...faster('core', 'onnxruntime', 1.2, 1.2),
   ...faster('core-causal', 'onnxruntime', 3.3, 3.3),
   ...faster('core-window', 'onnxruntime', 15, 15),
-  ...['small', 'base', 'batch', 'long', 'core'].map(
-    (shape): Asked => ({ shape, threads: [1], what: 'of the FMA peak', bound: ['>=', 0.85], of: ofPeak }),
-  ),
-  ...['ragged-127', 'ragged-513', 'ragged-2049'].map(
-    (shape): Asked => ({
-      shape,
-      threads: BOTH,
-      what: 'of the rate of the round shape',
-      bound: ['>=', 0.9],
-      of: ofBeside('rate'),
-    }),
-  ),
-  { shape: 'decode', threads: BOTH, what: 'of reading as much', bound: ['>=', 0.85], of: ofReading },
-  {
-    shape: 'base-weights',
-    threads: BOTH,
-    what: 'times the time of base',
-    bound: ['<=', 1.5],
-    of: ofBeside('time'),
-  },
-  ...['base-bfloat16', 'long-bfloat16'].map(
-    (shape): Asked => ({
-      shape,
-      threads: BOTH,
-      what: 'times faster than float32',
-      bound: ['>=', 1.6],
-      of: ofBeside('speed'),
-    }),
-  ),
+  ...each(['small', 'base', 'batch', 'long', 'core'], [1], 'of the FMA peak', ['>=', 0.85], ofPeak),
+  ...each(RAGGED, BOTH, 'of the rate of the round shape', ['>=', 0.9], ofBeside('rate')),
+  ...each(['decode'], BOTH, 'of reading as much', ['>=', 0.85], ofReading),
+  ...each(['base-weights'], BOTH, 'times the time of base', ['<=', 1.5], ofBeside('time')),
+  ...each(IN_BFLOAT16, BOTH, 'times faster than float32', ['>=', 1.6], ofBeside('speed')),
   ...faster('core-gradients', 'torch', 1.5, 1.5),
 ];
 

@@ -15,11 +15,11 @@ export interface Rounds {
 
 /** A sample of something short repeats it for this long. */
 const SAMPLE_MS = 2;
-/** Calls shorter than this are warmed up before the sample, */
+/** Calls shorter than this are warmed up before the sample. */
 const WARM_BELOW_MS = 20;
 /**
- * for so long: what they read is then as near to the processor as it comes. Of 34 MB the third time is the first that
- * does not wait for memory.
+ * A warm-up takes this long, so that what a call reads is as near to the processor as it comes: of 34 MB the third time
+ * is the first that does not wait for memory.
  */
 const WARM_MS = 10;
 /** Calls longer than this need no warming up: their first run counts. */

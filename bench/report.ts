@@ -91,12 +91,17 @@ export function rateOf(shape: Shape, ms: number): { rate: number; unit: string }
     : { rate: bytes / ms / 1e6, unit: 'GB/s' };
 }
 
+/** The row of the shape that a row's is to be compared with, with as many threads. */
+export function besideOf({ shape, threads }: Row, rows: readonly Row[]): Row | undefined {
+  return rows.find((other) => other.shape.name === shape.beside?.shape && other.threads === threads);
+}
+
 /** A shape beside the one it is to be compared with: best time or best rate of our own kernel. */
 function printBeside(row: Row, rows: readonly Row[]): void {
   const { shape, threads } = row;
   if (shape.beside === null) return;
   const { shape: name, by } = shape.beside;
-  const other = rows.find((candidate) => candidate.shape.name === name && candidate.threads === threads);
+  const other = besideOf(row, rows);
   const [mine, its] = [row, other].map((side) => side && bestOf(side.measurements, 'ours'));
   if (!other || !mine || !its) return;
   const ratio =

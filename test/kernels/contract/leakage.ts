@@ -136,6 +136,7 @@ function validUpTo(lengths: readonly number[], keys: number): Uint8Array {
   );
 }
 
+/** What `make` makes, when it is first asked for. */
 function once<Value extends object>(make: () => Value): () => Value {
   let value: Value | undefined;
   return () => {

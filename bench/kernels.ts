@@ -46,7 +46,7 @@ async function main(options: Options): Promise<void> {
     }
     const peakOf = ({ threads }: Row) => meter?.gflops(threads) ?? null;
     printRows(rows, peakOf);
-    printAsked(rows, peakOf);
+    if (!options.quick) printAsked(rows, peakOf);
     for (const [name, times] of stages) printStages(name, times);
     if (options.json !== undefined) await writeFile(options.json, toJson(rows, peakOf, stages));
   } finally {

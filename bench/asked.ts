@@ -90,6 +90,7 @@ const ASKED: readonly Asked[] = [
   ...faster('core-causal', 'onnxruntime', 3.3, 3.3),
   ...faster('core-window', 'onnxruntime', 15, 15),
   ...each(['small', 'base', 'batch', 'long', 'core'], [1], 'of the FMA peak', ['>=', 0.85], ofPeak),
+  ...each(['base-wasm'], [1], 'of the FMA peak of 128 bits', ['>=', 0.8], ofPeak),
   ...each(RAGGED, BOTH, 'of the rate of the round shape', ['>=', 0.9], ofBeside('rate')),
   ...each(['decode'], BOTH, 'of reading as much', ['>=', 0.85], ofReading),
   ...each(['base-weights'], BOTH, 'times the time of base', ['<=', 1.5], ofBeside('time')),

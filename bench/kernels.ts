@@ -5,7 +5,7 @@ import { type Options, readOptions, USAGE } from './options.ts';
 import { PeakMeter } from './peak.ts';
 import { findPeers } from './peers.ts';
 import { machine, printRows, printStages, toJson } from './report.ts';
-import { Bench, type Row } from './row.ts';
+import { Bench, kernelName, type Row } from './row.ts';
 import { type Shape, streamedBytes } from './shapes.ts';
 
 /** What the meter of arithmetic reads besides: nobody asks for that rate. */
@@ -44,7 +44,9 @@ async function main(options: Options): Promise<void> {
       }
       if (options.stages) stages.push([shape.name, bench.stages(options.rounds)]);
     }
-    const peakOf = ({ threads }: Row) => meter?.gflops(threads) ?? null;
+    const peakOf = ({ shape, threads }: Row) =>
+      meter?.arithmetic(threads, kernelName(shape, options)?.startsWith('wasm') ? 'gflops128' : 'gflops') ??
+      null;
     printRows(rows, peakOf);
     if (!options.quick) printAsked(rows, peakOf);
     for (const [name, times] of stages) printStages(name, times);

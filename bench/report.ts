@@ -5,7 +5,10 @@ import type { StageTime } from './ours.ts';
 import type { Row } from './row.ts';
 import { flops, type Shape, streamedBytes } from './shapes.ts';
 
-/** The float32 FMA rate of the machine with as many threads as a row has, in 10^9 operations a second. */
+/**
+ * The float32 FMA rate of the machine with as many threads as a row has, in 10^9 operations a second; on vectors of 128
+ * bits for WebAssembly.
+ */
 export type PeakOf = (row: Row) => number | null;
 
 export function machine(): string {

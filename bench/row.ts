@@ -23,6 +23,11 @@ export interface RowOptions extends Rounds {
   readonly peers: readonly Peer[];
 }
 
+/** The kernel that computes a shape, if it is not to be the preferred one. */
+export function kernelName(shape: Shape, options: Pick<RowOptions, 'kernel'>): string | undefined {
+  return shape.kernel ?? options.kernel;
+}
+
 /** A shape with its numbers and what the reference computes of them, once for all numbers of threads. */
 export class Bench {
   readonly #shape: Shape;
@@ -60,19 +65,20 @@ export class Bench {
   /** Time of every stage of our kernel; empty where no kernel computes the shape. */
   stages(rounds: number): StageTime[] {
     const call = makeCall(this.#shape, this.#inputs, this.#shape.precision);
-    const kernel = candidateFor(call, this.#options.kernel);
+    const kernel = candidateFor(call, kernelName(this.#shape, this.#options));
     return kernel === null ? [] : stageTimes(kernel, call, rounds);
   }
 
   async #open(threads: number, opened: Opened[]): Promise<void> {
     const call = makeCall(this.#shape, this.#inputs, this.#shape.precision);
-    const kernel = candidateFor(call, this.#options.kernel);
-    if (kernel === null) console.log(`  the kernel ${this.#options.kernel} does not compute this call`);
+    const name = kernelName(this.#shape, this.#options);
+    const kernel = candidateFor(call, name);
+    if (kernel === null) console.log(`  the kernel ${name} does not compute this call`);
     else {
       await openOurs(kernel, call, threads, opened);
       opened.push(await openEngine(kernel, call, threads));
     }
-    if (this.#shape.precision !== 'float32') return;
+    if (this.#shape.precision !== 'float32' || this.#shape.kernel !== null) return;
     opened.push(...(await openOnnxRuntime(this.#shape, this.#inputs, threads)));
     for (const peer of this.#options.peers) {
       const candidate = await openPeer(peer, this.#shape, this.#inputs, threads);

@@ -21,6 +21,8 @@ export interface Shape {
   readonly gradients: boolean;
   /** Of our own contenders, and then there are no others. */
   readonly precision: 'float32' | 'bfloat16';
+  /** The kernel of our own contenders where it is not the one that is asked for or preferred, and then there are no others. */
+  readonly kernel: string | null;
   /** The shape whose time or rate this one is to be seen beside. */
   readonly beside: { readonly shape: string; readonly by: 'time' | 'rate' } | null;
 }
@@ -34,6 +36,7 @@ const PLAIN = {
   weights: false,
   gradients: false,
   precision: 'float32',
+  kernel: null,
   beside: null,
 } as const;
 
@@ -81,6 +84,12 @@ function inBfloat16(shape: Shape): Shape {
   return { ...shape, name: `${shape.name}-bfloat16`, precision: 'bfloat16', beside };
 }
 
+/** A shape in WebAssembly, beside itself in native code. */
+function inWasm(shape: Shape): Shape {
+  const beside = { shape: shape.name, by: 'time' } as const;
+  return { ...shape, name: `${shape.name}-wasm`, kernel: 'wasm-relaxed', beside };
+}
+
 const BASE = layer('base', 512, 768, 12);
 const LONG = layer('long', 2048, 768, 12);
 const CORE = attention('core', 4096, 12, 64);
@@ -102,6 +111,7 @@ export const SHAPES: readonly Shape[] = [
   { ...BASE, name: 'base-weights', weights: true, beside: { shape: 'base', by: 'time' } },
   { ...CORE, name: 'core-gradients', gradients: true },
   ...[BASE, LONG].map(inBfloat16),
+  inWasm(BASE),
 ];
 
 /** The same with few tokens: to see that everything runs, not how fast. */

@@ -12,6 +12,7 @@ import {
   FACTOR,
   forEachChunk,
   forEachPanel,
+  forEachRun,
   loadChunk,
   loadQueries,
   SUM,
@@ -40,7 +41,7 @@ export function attend(machineOf: () => Machine) {
     const headOf = (row: number) => firstHead + Math.floor((from + row) / queries);
     const queryOf = (row: number) => (from + row) % queries;
     const tile = beginTile(machine, job, batch, to - from, queryOf);
-    const output = headOutput(job);
+    const { data, batchStride, headStride, rowStride } = headOutput(job);
     const rows = machine.take(LANES * size * 4);
     let overflow = false;
 
@@ -56,12 +57,10 @@ export function attend(machineOf: () => Machine) {
         finishRow(machine, job, batch, headOf(row + lane), queryOf(row + lane), panel / 4 + lane);
       }
       if (!code.finishPanel(panel, lanes, rows)) overflow = true;
-      const { batchStride, headStride, rowStride } = output;
-      for (let lane = 0; lane < lanes; lane++) {
-        const head = headOf(row + lane);
-        const target = batch * batchStride + head * headStride + queryOf(row + lane) * rowStride;
-        machine.copyOut(rows + lane * size * 4, 1, size, output.data, target, size);
-      }
+      forEachRun(tile, headOf, row, lanes, (head, query, lane, count) => {
+        const target = batch * batchStride + head * headStride + query * rowStride;
+        machine.copyOut(rows + lane * size * 4, count, size, data, target, rowStride);
+      });
     });
     if (overflow) reportOverflow(job.status);
   };

@@ -12,7 +12,8 @@ import { LANES } from './geometry.ts';
 import { Machine } from './machine.ts';
 import { writeLogits, writeWeights } from './maps.ts';
 import { availableVariants, type Variant } from './module.ts';
-import { columnBlocks, projectHeads, projectOutput, tileTokens } from './project.ts';
+import { projectHeads, projectOutput, tileTokens } from './project.ts';
+import { columnBlocks } from './weights.ts';
 
 /** Rows of heads and tokens up to this width fit in the memory of a module, many of them at a time. */
 const WIDEST_ROW = 2 ** 16;

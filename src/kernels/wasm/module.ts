@@ -18,7 +18,14 @@ export interface Code {
 
   packHeight(from: number, stride: number, rows: number, depth: number, to: number): void;
   packLanes(from: number, stride: number, rows: number, depth: number, to: number): void;
-  packLaneColumns(from: number, stride: number, columns: number, depth: number, to: number): void;
+  packLaneColumns(
+    from: number,
+    stride: number,
+    columns: number,
+    depth: number,
+    to: number,
+    panelStride: number,
+  ): void;
   project(x: number, tokens: number, w: number, panels: number, width: number, result: number): void;
   storeColumns(result: number, tokens: number, columns: number, bias: number, rows: number): number;
 

@@ -4,24 +4,11 @@ import { preparedStrides, type Role } from '../heads.ts';
 import type { Job } from '../kernel.ts';
 import { concatTokens } from '../reference/project.ts';
 import { reportOverflow } from '../status.ts';
-import { HEIGHT, LANES } from './geometry.ts';
+import { HEIGHT, LANES, SLICE_BYTES } from './geometry.ts';
 import type { Machine } from './machine.ts';
+import { columnBlocks, loadBias, loadWeight, piecesOf, sumBlocks } from './weights.ts';
 
-/** Packed weights that a thread holds at a time. */
-const WEIGHT_BYTES = 4 * 2 ** 20;
-const MOST_TOKENS = 96;
-
-/** Columns of a linear map, cut into panels inside each head, and the panels into blocks. */
-export function columnBlocks({ headColumn, headSize, inWidth }: Linear) {
-  const ofHead = Math.ceil(headSize / LANES);
-  const panels = ofHead * headColumn.length;
-  const most = Math.max(1, Math.floor(WEIGHT_BYTES / (4 * LANES * inWidth)));
-  // Whole heads where they fit: their rows leave in one piece.
-  const unit = most >= ofHead ? ofHead : 1;
-  const blocks = Math.ceil(panels / (most - (most % unit)));
-  const ofBlock = Math.ceil(panels / blocks / unit) * unit;
-  return { ofHead, panels, ofBlock, blocks: Math.ceil(panels / ofBlock) };
-}
+const MOST_TOKENS = 132;
 
 /** Tokens of a tile: about the same number for each, in whole panels. */
 export function tileTokens(rows: number): number {
@@ -62,91 +49,54 @@ function projectBlock(
   to: number,
 ): void {
   const { code } = machine;
-  const { ofHead, panels, ofBlock } = columnBlocks(linear);
+  const { panels, ofBlock } = columnBlocks(linear);
   const { inWidth, headSize } = linear;
   const first = block * ofBlock;
   const last = Math.min(first + ofBlock, panels);
+  const pieces = piecesOf(linear, first, last);
   const rows = to - from;
   const padded = Math.ceil(rows / HEIGHT) * HEIGHT;
-  const pieceBytes = padded * LANES * 4;
+  const panelBytes = padded * LANES * 4;
 
   const weight = machine.begin(ofBlock * inWidth * LANES * 4);
   const bias = machine.take(ofBlock * LANES * 4);
-  const given = machine.take(rows * inWidth * 4);
   const x = machine.take(padded * inWidth * 4);
-  const result = machine.take((last - first) * pieceBytes);
+  const result = machine.take(ofBlock * panelBytes);
   const y = machine.take(rows * Math.min(headSize, ofBlock * LANES) * 4);
-  if (!machine.holds(job, kind, block)) loadWeight(machine, linear, first, last, weight);
-  loadBias(machine, linear, first, last, bias);
+  if (!machine.holds(job, kind, block)) loadWeight(machine, linear, pieces, last - first, weight);
+  loadBias(machine, linear, pieces, ofBlock, bias);
 
-  const at = (batch * tokens.rows + from) * inWidth;
-  machine.copyIn(tokens.data, at, inWidth, rows, inWidth, given);
-  code.packHeight(given, inWidth * 4, rows, inWidth, x);
+  loadTokens(machine, tokens, batch * tokens.rows + from, rows, x);
   code.project(x, rows, weight, last - first, inWidth, result);
 
   let finite = true;
-  for (let panel = first; panel < last; ) {
-    const { head, column, columns, next } = headPiece(panel, last, ofHead, headSize);
-    const piece = panel - first;
-    if (!code.storeColumns(result + piece * pieceBytes, rows, columns, bias + piece * LANES * 4, y)) {
+  const { batchStride, headStride, rowStride } = heads;
+  for (const { head, column, columns, panel } of pieces) {
+    if (!code.storeColumns(result + panel * panelBytes, rows, columns, bias + panel * LANES * 4, y)) {
       finite = false;
     }
-    const { batchStride, headStride, rowStride } = heads;
     const target = batch * batchStride + head * headStride + from * rowStride + column;
     machine.copyOut(y, rows, columns, heads.data, target, rowStride);
-    panel = next;
   }
   if (!finite) reportOverflow(job.status);
 }
 
-/** The columns that the panels [panel, last) have of the head in which they begin. */
-function headPiece(panel: number, last: number, ofHead: number, headSize: number) {
-  const head = Math.floor(panel / ofHead);
-  const next = Math.min((head + 1) * ofHead, last);
-  const column = (panel - head * ofHead) * LANES;
-  const columns = Math.min((next - head * ofHead) * LANES, headSize) - column;
-  return { head, column, columns, next };
-}
-
-/** Copies the part of W that holds the columns of the panels [first, last), and packs them. */
-function loadWeight(machine: Machine, linear: Linear, first: number, last: number, to: number): void {
-  const { weight, inStride, outStride, inWidth, headSize, headColumn } = linear;
-  const { ofHead } = columnBlocks(linear);
-  let low = Number.POSITIVE_INFINITY;
-  let high = 0;
-  for (let panel = first; panel < last; ) {
-    const { head, column, columns, next } = headPiece(panel, last, ofHead, headSize);
-    low = Math.min(low, headColumn[head] + column);
-    high = Math.max(high, headColumn[head] + column + columns);
-    panel = next;
-  }
-  const { code } = machine;
-  const width = high - low;
-  const given = machine.take(width * inWidth * 4);
-  const byColumns = outStride === 1;
-  if (byColumns) machine.copyIn(weight, low, inStride, inWidth, width, given);
-  else machine.copyIn(weight, low * outStride, outStride, width, inWidth, given);
-  for (let panel = first; panel < last; ) {
-    const { head, column, columns, next } = headPiece(panel, last, ofHead, headSize);
-    const at = headColumn[head] + column - low;
-    const target = to + (panel - first) * inWidth * LANES * 4;
-    if (byColumns) code.packLaneColumns(given + at * 4, width * 4, columns, inWidth, target);
-    else code.packLanes(given + at * inWidth * 4, inWidth * 4, columns, inWidth, target);
-    panel = next;
-  }
-}
-
-/** The bias of the panels [first, last), zeros where there is none. */
-function loadBias(machine: Machine, linear: Linear, first: number, last: number, to: number): void {
-  const { bias, biasColumn, headSize } = linear;
-  const { ofHead } = columnBlocks(linear);
-  const { floats } = machine;
-  floats.fill(0, to / 4, to / 4 + (last - first) * LANES);
-  if (bias === null) return;
-  for (let panel = first; panel < last; panel++) {
-    const { head, column, columns } = headPiece(panel, panel + 1, ofHead, headSize);
-    for (let c = 0; c < columns; c++) {
-      floats[to / 4 + (panel - first) * LANES + c] = bias[biasColumn[head] + column + c];
+/** Copies tokens and packs them as operand A, [blocks][panels][depth][6], slice by slice. */
+function loadTokens(
+  machine: Machine,
+  { data, width }: Tokens,
+  first: number,
+  rows: number,
+  to: number,
+): void {
+  const padded = Math.ceil(rows / HEIGHT) * HEIGHT;
+  const most = Math.max(1, Math.floor(SLICE_BYTES / (4 * HEIGHT * width))) * HEIGHT;
+  const slice = machine.take(Math.min(most, rows) * width * 4);
+  for (let row = 0; row < rows; row += most) {
+    const count = Math.min(most, rows - row);
+    machine.copyIn(data, (first + row) * width, width, count, width, slice);
+    for (const { k, depth } of sumBlocks(width)) {
+      machine.code.packHeight(slice + k * 4, width * 4, count, depth, to + (k * padded + row * depth) * 4);
     }
   }
 }

@@ -87,17 +87,38 @@ export function forEachPanel(
   }
 }
 
+/** Calls `visit` with each run of lanes that are queries of one head after each other: the first of them and their number. */
+export function forEachRun(
+  { queryOf }: QueryTile,
+  headOf: RowMap,
+  row: number,
+  lanes: number,
+  visit: (head: number, query: number, lane: number, count: number) => void,
+): void {
+  for (let lane = 0; lane < lanes; ) {
+    const head = headOf(row + lane);
+    const query = queryOf(row + lane);
+    let count = 1;
+    while (lane + count < lanes) {
+      const next = row + lane + count;
+      if (queryOf(next) !== query + count || headOf(next) !== head) break;
+      count++;
+    }
+    visit(head, query, lane, count);
+    lane += count;
+  }
+}
+
 /** Fills the panels with the queries of the rows, times `scale`, and with what they may see. */
 export function loadQueries(tile: QueryTile, headOf: RowMap, scale: number): void {
-  const { machine, job, batch, queryOf, queryRows } = tile;
+  const { machine, job, batch, queryRows } = tile;
   const { headSize } = job.call.sizes;
-  const view = headsOf(job, 'query');
+  const { data, batchStride, headStride, rowStride } = headsOf(job, 'query');
   forEachPanel(tile, (panel, row, lanes) => {
-    for (let lane = 0; lane < lanes; lane++) {
-      const { batchStride, headStride, rowStride } = view;
-      const from = batch * batchStride + headOf(row + lane) * headStride + queryOf(row + lane) * rowStride;
-      machine.copyIn(view.data, from, headSize, 1, headSize, queryRows + lane * headSize * 4);
-    }
+    forEachRun(tile, headOf, row, lanes, (head, query, lane, count) => {
+      const from = batch * batchStride + head * headStride + query * rowStride;
+      machine.copyIn(data, from, rowStride, count, headSize, queryRows + lane * headSize * 4);
+    });
     describeLanes(tile, headOf, panel, row, lanes);
     machine.code.packQueries(panel, queryRows, lanes, scale);
   });

@@ -3,9 +3,10 @@ import type { AttentionCall } from '../../../src/domain/call.ts';
 import type { Job, Kernel } from '../../../src/kernels/kernel.ts';
 import { allocate } from '../../../src/kernels/memory.ts';
 import { createStatus } from '../../../src/kernels/status.ts';
+import { SLICE_BYTES } from '../../../src/kernels/wasm/geometry.ts';
 import { wasmKernels } from '../../../src/kernels/wasm/kernel.ts';
 import { chunkKeys } from '../../../src/kernels/wasm/keys.ts';
-import { columnBlocks } from '../../../src/kernels/wasm/project.ts';
+import { columnBlocks } from '../../../src/kernels/wasm/weights.ts';
 import {
   allWeights,
   type CallOptions,
@@ -97,6 +98,15 @@ describe.each(wasmKernels.map((kernel) => [kernel.name, kernel] as const))('%s',
       if (call.query.kind !== 'projected') throw new TypeError('projections expected');
       expect(columnBlocks(call.query.linear).blocks).toBe(2);
       expectOracle(kernel, call);
+    }
+  });
+
+  it('agrees with the oracle when tokens are packed some rows at a time', () => {
+    const width = 6000;
+    expect(width * 9 * 4).toBeGreaterThan(SLICE_BYTES);
+    for (const layout of ['in_out', 'out_in'] as const) {
+      const projections = { ...selfAttention(width, 3), layout };
+      expectOracle(kernel, makeCall({ precision, queries: 9, heads: 1, headSize: 5, projections }));
     }
   });
 

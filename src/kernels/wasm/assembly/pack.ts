@@ -9,6 +9,10 @@ function packRows(from: usize, stride: usize, count: i32, depth: i32, to: usize,
   const whole = depth & ~3;
   for (let i = 0; i < width; i += 4) {
     const at = to + (<usize>i << 2);
+    if (i + 2 == width && count == width) {
+      packPair(from + <usize>i * stride, stride, depth, at, step);
+      continue;
+    }
     if (i + 4 <= count) {
       for (let k = 0; k < whole; k += 4) {
         transposeTile(from + <usize>i * stride + (<usize>k << 2), stride, at + <usize>k * step, step);
@@ -22,6 +26,26 @@ function packRows(from: usize, stride: usize, count: i32, depth: i32, to: usize,
       else for (let k = 0; k < depth; k++) store<f32>(column + <usize>k * step, 0);
     }
   }
+}
+
+/** The last two rows of a panel whose width is no multiple of four. */
+// @ts-ignore: decorator
+@inline
+function packPair(from: usize, stride: usize, depth: i32, to: usize, step: usize): void {
+  const whole = depth & ~3;
+  for (let k = 0; k < whole; k += 4) {
+    const r0 = v128.load(from + (<usize>k << 2));
+    const r1 = v128.load(from + stride + (<usize>k << 2));
+    const first = v128.shuffle<f32>(r0, r1, 0, 4, 1, 5);
+    const second = v128.shuffle<f32>(r0, r1, 2, 6, 3, 7);
+    const at = to + <usize>k * step;
+    v128.store64_lane(at, first, 0);
+    v128.store64_lane(at + step, first, 1);
+    v128.store64_lane(at + 2 * step, second, 0);
+    v128.store64_lane(at + 3 * step, second, 1);
+  }
+  packRow(from, whole, depth, to, step);
+  packRow(from + stride, whole, depth, to + 4, step);
 }
 
 // @ts-ignore: decorator
@@ -47,25 +71,34 @@ export function packLanes(from: usize, stride: usize, rows: i32, depth: i32, to:
 }
 
 /**
- * Columns as operand B where rows of the matrix are `stride` bytes apart: panels [columns / 8][depth][8], zeros beyond
- * the last column.
+ * Columns as operand B where rows of the matrix are `stride` bytes apart: panels [columns / 8][depth][8], `panelStride`
+ * bytes apart, zeros beyond the last column.
  */
-export function packLaneColumns(from: usize, stride: usize, columns: i32, depth: i32, to: usize): void {
+export function packLaneColumns(
+  from: usize,
+  stride: usize,
+  columns: i32,
+  depth: i32,
+  to: usize,
+  panelStride: usize,
+): void {
   for (let column = 0; column < columns; column += LANES) {
     const count = columns - column;
     let source = from + (<usize>column << 2);
+    let target = to;
     for (let k = 0; k < depth; k++) {
       if (count >= LANES) {
-        v128.store(to, v128.load(source));
-        v128.store(to, v128.load(source, 16), 16);
+        v128.store(target, v128.load(source));
+        v128.store(target, v128.load(source, 16), 16);
       } else {
-        v128.store(to, broadcast(0));
-        v128.store(to, broadcast(0), 16);
-        for (let i = 0; i < count; i++) store<f32>(to + (<usize>i << 2), load<f32>(source + (<usize>i << 2)));
+        v128.store(target, broadcast(0));
+        v128.store(target, broadcast(0), 16);
+        for (let i = 0; i < count; i++) store<f32>(target + (<usize>i << 2), load<f32>(source + (<usize>i << 2)));
       }
       source += stride;
-      to += ROW;
+      target += ROW;
     }
+    to += panelStride;
   }
 }
 

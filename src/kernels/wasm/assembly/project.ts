@@ -1,9 +1,9 @@
 // y = x·W + b for a block of tokens and a block of columns.
 import { ADD, multiply, OVERWRITE } from './microkernel';
-import { COLUMN, HEIGHT, isFinite, LANES, ROW } from './simd';
+import { broadcast, COLUMN, HEIGHT, isZero, LANES, probe, ROW } from './simd';
 
-/** Depth of a block of the sum over k: a panel of W of this depth stays in the first-level cache. */
-const DEPTH: i32 = 256;
+/** Terms of a block of the sum over k; as in ../geometry.ts. A panel of W of this depth stays in the first-level cache. */
+const DEPTH: i32 = 192;
 
 /** Tokens rounded up to whole panels of operand A. */
 // @ts-ignore: decorator
@@ -13,19 +13,20 @@ function padded(tokens: i32): i32 {
 }
 
 /**
- * X·W of packed tokens and `panels` packed panels of columns, into `result` [panels][tokens][8], the tokens rounded up
- * to a multiple of 6.
+ * X·W of tokens and `panels` panels of columns, into `result` [panels][tokens][8], the tokens rounded up to a multiple of
+ * 6. Both are packed block by block of the sum, [blocks][panels][depth][6 or 8]: what one block reads lies in one piece,
+ * which the processor asks for ahead; where each panel began elsewhere it would wait for every one anew.
  */
 export function project(x: usize, tokens: i32, w: usize, panels: i32, width: i32, result: usize): void {
-  const stride = <usize>width * COLUMN;
   const panelBytes = <usize>padded(tokens) * ROW;
   for (let k = 0; k < width; k += DEPTH) {
     const depth = min(DEPTH, width - k);
     const into = k == 0 ? OVERWRITE : ADD;
     for (let panel = 0; panel < panels; panel++) {
-      const columns = w + <usize>(panel * width + k) * ROW;
-      multiply(x + <usize>k * COLUMN, stride, tokens, columns, depth, result + <usize>panel * panelBytes, into, 0);
+      multiply(x, <usize>depth * COLUMN, tokens, w, depth, result + <usize>panel * panelBytes, into, 0);
+      w += <usize>depth * ROW;
     }
+    x += <usize>(padded(tokens) * depth) << 2;
   }
 }
 
@@ -35,6 +36,8 @@ export function project(x: usize, tokens: i32, w: usize, panels: i32, width: i32
 export function storeColumns(result: usize, tokens: i32, columns: i32, bias: usize, rows: usize): bool {
   const panelBytes = <usize>padded(tokens) * ROW;
   const stride = <usize>columns << 2;
+  let probe0 = broadcast(0);
+  let probe1 = broadcast(0);
   for (let column = 0; column < columns; column += LANES) {
     const b0 = v128.load(bias);
     const b1 = v128.load(bias, 16);
@@ -44,6 +47,9 @@ export function storeColumns(result: usize, tokens: i32, columns: i32, bias: usi
     for (let token = 0; token < tokens; token++) {
       const y0 = f32x4.add(v128.load(from), b0);
       const y1 = f32x4.add(v128.load(from, 16), b1);
+      // Columns beyond the last are sums of zeros.
+      probe0 = probe(y0, probe0);
+      probe1 = probe(y1, probe1);
       if (count >= LANES) {
         v128.store(to, y0);
         v128.store(to, y1, 16);
@@ -58,5 +64,5 @@ export function storeColumns(result: usize, tokens: i32, columns: i32, bias: usi
     bias += ROW;
     result += panelBytes;
   }
-  return isFinite(rows, tokens * columns);
+  return isZero(f32x4.add(probe0, probe1));
 }

@@ -33,6 +33,8 @@ export interface AttentionCall {
   readonly keptPresent?: KeptPresent;
   /** The registered layer whose projections these are; not given where the caller sent them. */
   readonly layer?: { readonly name: string; readonly etag: string };
+  /** Rows of [B, H, L] that come before those of this call, where it has some samples of another one. */
+  readonly firstRow?: number;
   /** The append to a session that this call is; not given where it is none. */
   readonly append?: Append;
   /** ∂loss/∂output; only for the gradients operation, which then also computes grad_query, grad_key, grad_value. */

@@ -8,6 +8,17 @@ export function planFlops(plan: Plan): number {
   return plan.stages.reduce((sum, { tiles, flopsPerTile }) => sum + tiles * flopsPerTile, 0);
 }
 
+/** What a group of samples takes of a plan. */
+export function groupOf({ stages, groups = [0], buffers }: Plan, group: number): Plan {
+  return { stages: stages.slice(groups[group], groups[group + 1]), buffers };
+}
+
+/** Floating-point operations of each group of samples; of all of them where there are no groups. */
+export function groupFlops(plan: Plan): number[] {
+  const { groups = [0] } = plan;
+  return groups.map((_first, group) => planFlops(groupOf(plan, group)));
+}
+
 /** Throws a Problem, `over_budget`, where the plan needs more arithmetic or memory than one request may use. */
 export function checkBudget(plan: Plan, limits: Limits): void {
   const flops = planFlops(plan);

@@ -20,7 +20,7 @@ import {
   type SchedulerState,
 } from './scheduler-state.ts';
 import { speedOf } from './slices.ts';
-import { computeSpeed, sharesOf } from './work.ts';
+import { computeSpeed, type Shares, sharesOf } from './work.ts';
 
 export type { JobReport, JobRequest } from './job.ts';
 
@@ -151,7 +151,7 @@ export class Dispatcher {
   }
 
   /** Into how many parts a job is divided; see `sharesOf` in work.ts. */
-  sharesOf(kernel: Kernel, plan: Plan): number | null {
+  sharesOf(kernel: Kernel, plan: Plan): Shares {
     const { length: threads } = this.#scheduler.workers;
     return sharesOf(kernel, plan, this.idleWorkers, threads, this.flopsPerMs(kernel.name));
   }

@@ -38,7 +38,7 @@ export interface DecodeItem {
   readonly limits: Limits;
 }
 
-/** Tiles of a job: some of one stage, or whatever is left of a job that the workers share. */
+/** Tiles of a job: some of one stage, all of a group of samples, or whatever is left of a job that the workers share. */
 export interface ComputeItem {
   readonly kind: 'compute';
   readonly jobId: number;
@@ -50,9 +50,10 @@ export interface ComputeItem {
   readonly isFresh: boolean;
 }
 
-/** All of a job, with so many helpers of the kernel. */
+/** All of a job, or of one group of its samples, with so many helpers of the kernel. */
 export interface WholeJob {
   readonly helpers: number;
+  readonly group?: number;
 }
 
 /** Tiles [from, to) of one stage. */

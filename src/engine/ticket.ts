@@ -14,6 +14,7 @@ import { decodeStep } from './decoding.ts';
 import type { Dispatcher, JobRequest } from './dispatcher.ts';
 import { encodeStep, reserveFresh } from './encoding.ts';
 import { circumstancesOf, holdFor, meansFor } from './here.ts';
+import type { ComputeItem } from './item.ts';
 import type { KernelChoice } from './kernel-choice.ts';
 import { makeLayerStep, openLayerStep } from './layer-steps.ts';
 import type { LayerFile, LayerRequest } from './layer-work.ts';
@@ -230,10 +231,14 @@ export class Ticket {
     const job = { call, plan, memory: allocate(plan, block), status };
     weighJob(job, isFresh);
     const shares = this.#dispatcher.sharesOf(kernel, plan);
-    const progress = shares === null || shares === 1 ? null : createProgress(plan.stages.length);
-    const whole = () => ({ helpers: helpersOf(kernel, plan, this.#dispatcher.idleThreads) });
+    const progress = typeof shares === 'number' && shares > 1 ? createProgress(plan.stages.length) : null;
+    const helpers = () => helpersOf(kernel, plan, this.#dispatcher.idleThreads);
+    const tilesOf = (stage: number, from: number, to: number): ComputeItem['tiles'] => {
+      if (shares === 1) return { helpers: helpers() };
+      return shares === 'groups' ? { helpers: helpers(), group: stage } : (progress ?? { stage, from, to });
+    };
     const item: JobRequest['item'] = (jobId, stage, from, to) => {
-      const tiles = progress ?? (shares === 1 ? whole() : { stage, from, to });
+      const tiles = tilesOf(stage, from, to);
       return { kind: 'compute', jobId, job, kernel: kernel.name, tiles, isFresh };
     };
     const work = computeWork(kernel.name, plan, shares);

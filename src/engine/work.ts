@@ -2,7 +2,7 @@ import { operationNamed } from '../contract/operations.ts';
 import type { Answer } from '../domain/answer.ts';
 import type { Kernel, Plan } from '../kernels/kernel.ts';
 import { kernelNamed } from '../kernels/registry.ts';
-import { planFlops } from './budget.ts';
+import { groupFlops, planFlops } from './budget.ts';
 import type { CallRequest } from './request.ts';
 import type { Work } from './scheduler-state.ts';
 import { answerElements } from './sizes.ts';
@@ -22,10 +22,10 @@ const HELPER_FLOPS = 2e7;
 const LONGEST_SHARE_MS = 25;
 
 /**
- * Into how many parts a job is divided that workers take part in from its first stage to its last; null where it is
- * so long that it is cut into slices instead. It is shared by the workers that are idle: one that is busy would come
- * when the others are nearly done. A kernel's own helpers make sharing unnecessary. `flopsPerMs` is the speed of one
- * worker.
+ * Into how many parts a job is divided that workers take part in from its first stage to its last. It is shared by the
+ * workers that are idle: one that is busy would come when the others are nearly done. A kernel's own helpers make sharing
+ * unnecessary. Where it is so long that others have to get between: `groups`, where a worker with helpers does each of
+ * these in one go; null where it is cut into slices of its stages. `flopsPerMs` is the speed of one worker.
  */
 export function sharesOf(
   { hasHelpers }: Kernel,
@@ -33,12 +33,18 @@ export function sharesOf(
   idleWorkers: number,
   threads: number,
   flopsPerMs: number,
-): number | null {
+): Shares {
   const flops = planFlops(plan);
   if (flops <= unsharedFlops(flopsPerMs)) return 1;
-  if (flops > LONGEST_SHARE_MS * threads * flopsPerMs) return null;
-  return hasHelpers ? 1 : Math.max(1, idleWorkers);
+  const longest = LONGEST_SHARE_MS * threads * flopsPerMs;
+  if (flops <= longest) return hasHelpers ? 1 : Math.max(1, idleWorkers);
+  return hasHelpers && plan.groups !== undefined && Math.max(...groupFlops(plan)) <= longest
+    ? 'groups'
+    : null;
 }
+
+/** How a job is divided between workers; see `sharesOf`. */
+export type Shares = number | 'groups' | null;
 
 /** How many of a kernel's own helpers take part in a job, where so many threads are idle. */
 export function helpersOf(kernel: Kernel, plan: Plan, idleThreads: number): number {
@@ -66,12 +72,15 @@ export function requestWork(request: CallRequest): Work {
 }
 
 /** Costs count in floating-point operations. */
-export function computeWork(kernel: string, plan: Plan, shares: number | null): Work {
-  const stages =
-    shares === null
-      ? plan.stages.map(({ tiles, flopsPerTile }) => ({ tiles, costPerTile: flopsPerTile }))
-      : [{ tiles: shares, costPerTile: planFlops(plan) / shares }];
-  return { ...computeSpeed(kernel), stages };
+export function computeWork(kernel: string, plan: Plan, shares: Shares): Work {
+  return { ...computeSpeed(kernel), stages: workStages(plan, shares) };
+}
+
+function workStages(plan: Plan, shares: Shares): Work['stages'] {
+  if (shares === null)
+    return plan.stages.map(({ tiles, flopsPerTile }) => ({ tiles, costPerTile: flopsPerTile }));
+  if (shares === 'groups') return groupFlops(plan).map((costPerTile) => ({ tiles: 1, costPerTile }));
+  return [{ tiles: shares, costPerTile: planFlops(plan) / shares }];
 }
 
 /** Costs count in bytes. */

@@ -7,7 +7,7 @@ import type { Encoded } from '../wire/format.ts';
 import { decoderNamed, encoderNamed } from '../wire/registry.ts';
 import { lending } from '../wire/shared-memory.ts';
 import { serveBatch } from './batch.ts';
-import { planFlops } from './budget.ts';
+import { groupOf, planFlops } from './budget.ts';
 import { LARGE_JOB_BYTES, weigh, weighJob } from './counterweight.ts';
 import type { ComputeItem, DecodeItem, EncodeItem, Item, ItemResult } from './item.ts';
 import { makeLayerFile, openLayerFile } from './layer-work.ts';
@@ -90,10 +90,12 @@ function compute({ jobId, job, kernel: name, tiles, isFresh }: ComputeItem): Par
   const kernel = kernelNamed(name);
   const { job: held } = current;
   if ('helpers' in tiles) {
-    kernel.runAll(held, tiles.helpers);
+    kernel.runAll(held, tiles.helpers, tiles.group);
     if (isCancelled(held.status)) return { tiles: 0, flops: 0, isComplete: false };
-    const count = held.plan.stages.reduce((sum, stage) => sum + stage.tiles, 0);
-    return { tiles: count, flops: planFlops(held.plan) / (1 + tiles.helpers), isComplete: true };
+    const part = tiles.group === undefined ? held.plan : groupOf(held.plan, tiles.group);
+    const count = part.stages.reduce((sum, stage) => sum + stage.tiles, 0);
+    const flops = planFlops(part) / (1 + tiles.helpers);
+    return { tiles: count, flops, isComplete: tiles.group === undefined };
   }
   if (tiles instanceof Int32Array) return takePart(kernel, held, tiles);
   const { stage, from, to } = tiles;

@@ -37,13 +37,18 @@ export interface Kernel {
   readonly hasHelpers?: boolean;
   /**
    * Computes all tiles of a job in this thread, or fewer where it is cancelled meanwhile. Up to so many helpers take part,
-   * where they are free; none where not given.
+   * where they are free; none where not given. With `group`, the stages of that group alone.
    */
-  runAll(job: Job, helpers?: number): void;
+  runAll(job: Job, helpers?: number, group?: number): void;
 }
 
 export interface Plan {
   readonly stages: readonly Stage[];
+  /**
+   * Where the samples of a batch go through all stages some at a time, one group after the other: the first stage of each
+   * group.
+   */
+  readonly groups?: readonly number[];
   /** Elements of each buffer that the kernel works in and writes to. */
   readonly buffers: Readonly<Record<string, BufferPlan>>;
 }

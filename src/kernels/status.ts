@@ -1,3 +1,5 @@
+import type { AttentionCall } from '../domain/call.ts';
+
 /** What tiles report about a job and what the engine tells them, on shared memory. */
 export type JobStatus = Int32Array;
 
@@ -29,8 +31,12 @@ export function isCancelled(status: JobStatus): boolean {
   return Atomics.load(status, CANCELLED) !== 0;
 }
 
-/** Notes a query that may see no key; `row` counts over [B, H, L]. */
-export function reportEmptyRow(status: JobStatus, row: number): void {
+/** Notes a query that may see no key; `row` counts over [B, H, L] of the call. */
+export function reportEmptyRow(
+  { call, status }: { readonly call: Pick<AttentionCall, 'firstRow'>; readonly status: JobStatus },
+  rowOfCall: number,
+): void {
+  const row = rowOfCall + (call.firstRow ?? 0);
   Atomics.add(status, EMPTY_ROWS, 1);
   let first = Atomics.load(status, FIRST_EMPTY_ROW);
   while (row < first) {

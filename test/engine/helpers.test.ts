@@ -1,10 +1,12 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { describe, expect, test } from 'vitest';
 import { allocate } from '../../src/kernels/memory.ts';
 import { nativeKernels } from '../../src/kernels/native/kernel.ts';
 import { createStatus } from '../../src/kernels/status.ts';
 import { everything, makeCall } from '../support/calls.ts';
 import { expectSameBits } from '../support/expect.ts';
+import { selfAttention } from '../support/projections.ts';
 import { resultsOf } from '../support/run.ts';
 import { computeHere, until, withEngine } from './support.ts';
 
@@ -65,6 +67,41 @@ describe.skipIf(kernel === undefined)('helpers of the native kernels', () => {
         expectSameBits('output', memory.output, expected);
         next.release();
       }
+    });
+  });
+
+  test('do a long batch group by group of its samples, and let others in between', async () => {
+    // Twice as much workspace as all second-level caches have room for.
+    const batch = Math.max(16, 2 * availableParallelism());
+    const projections = selfAttention(768, 768);
+    const call = makeCall({
+      precision: 'float32',
+      batch,
+      heads: 12,
+      queries: 128,
+      headSize: 64,
+      projections,
+    });
+    const { groups, stages } = kernel!.plan(call);
+    expect(groups!.length).toBeGreaterThan(1);
+    const expected = computeHere(kernel!, call).output;
+    await withEngine({ threads: 1, kernel: kernel!.name }, async (engine) => {
+      const tickets = [engine.admit(0), engine.admit(0)];
+      const order: string[] = [];
+      const long = tickets[0].compute(call).then(({ memory }) => {
+        order.push('long');
+        return memory.output;
+      });
+      await until(() => engine.stats().runningSlices > 0);
+      await tickets[1].compute(callOf(1)).then(() => order.push('short'));
+      expectSameBits('output', await long, expected);
+      expect(order).toEqual(['short', 'long']);
+      const tiles = [...stages, ...kernel!.plan(callOf(1)).stages].reduce(
+        (sum, stage) => sum + stage.tiles,
+        0,
+      );
+      expect(engine.stats().tilesComputed).toBe(tiles);
+      for (const ticket of tickets) ticket.release();
     });
   });
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { planFlops } from '../../src/engine/budget.ts';
 import { createProgress, takePart } from '../../src/engine/shared-job.ts';
-import { helpersOf, sharesOf } from '../../src/engine/work.ts';
+import { computeWork, helpersOf, sharesOf } from '../../src/engine/work.ts';
 import type { Job } from '../../src/kernels/kernel.ts';
 import { allocate } from '../../src/kernels/memory.ts';
 import { portable } from '../../src/kernels/portable/kernel.ts';
@@ -72,6 +72,24 @@ test('small jobs are for one worker, middling ones for all that are idle, long o
   const helped = { ...portable, hasHelpers: true };
   expect(sharesOf(helped, plan(1e9), 4, 4, speed)).toBe(1);
   expect(sharesOf(helped, plan(1e11), 4, 4, speed)).toBeNull();
+});
+
+test('long batches are cut into their groups of samples, if these are not long themselves', () => {
+  const helped = { ...portable, hasHelpers: true };
+  const plan = (flops: number) => ({
+    stages: [1, 2, 3].map((tiles) => ({ name: 'some', tiles, flopsPerTile: flops / 6 })),
+    groups: [0, 1],
+    buffers: {},
+  });
+  const speed = 1e8;
+  expect(sharesOf(helped, plan(1.1e10), 4, 4, speed)).toBe('groups');
+  expect(computeWork('portable', plan(6), 'groups').stages).toEqual([
+    { tiles: 1, costPerTile: 1 },
+    { tiles: 1, costPerTile: 5 },
+  ]);
+  expect(sharesOf(helped, plan(1e11), 4, 4, speed)).toBeNull();
+  // Workers without helpers share the stages of a group.
+  expect(sharesOf(portable, plan(1.1e10), 4, 4, speed)).toBeNull();
 });
 
 test('a job has as many helpers as are idle, and as are worth their waking', () => {

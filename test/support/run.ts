@@ -10,18 +10,22 @@ export type TileOrder = (tiles: number) => readonly number[];
 export const IN_ORDER: TileOrder = (tiles) => Array.from({ length: tiles }, (_, tile) => tile);
 export const REVERSED: TileOrder = (tiles) => [...IN_ORDER(tiles)].reverse();
 
-/** Plans a call, and has one thread run all of its tiles. */
-export function run(kernel: Kernel, call: AttentionCall, order: TileOrder = IN_ORDER): Job {
+/** Plans a call. */
+export function newJob(kernel: Kernel, call: AttentionCall): Job {
   const plan = kernel.plan(call);
-  const job: Job = { call, plan, memory: poisoned(plan), status: createStatus() };
+  return { call, plan, memory: poisoned(plan), status: createStatus() };
+}
+
+/** Has one thread run all tiles of a call. */
+export function run(kernel: Kernel, call: AttentionCall, order: TileOrder = IN_ORDER): Job {
+  const job = newJob(kernel, call);
   runTiles(kernel, job, order);
   return job;
 }
 
 /** The same by the kernel itself, in one go, and with so many helpers. */
 export function runAll(kernel: Kernel, call: AttentionCall, helpers = 0): Job {
-  const plan = kernel.plan(call);
-  const job: Job = { call, plan, memory: poisoned(plan), status: createStatus() };
+  const job = newJob(kernel, call);
   kernel.runAll(job, helpers);
   return job;
 }

@@ -138,6 +138,7 @@ export function describeJob(job: Job): Description {
   to.array(memory.output);
   writeReturns(to, call, memory);
   to.array(status);
+  to.number(call.firstRow ?? 0);
   to.boolean(call.gradOutput !== null);
   if (call.gradOutput !== null) writeGradients(to, call, call.gradOutput, memory);
   return { numbers: to.numbers, arrays: to.arrays };

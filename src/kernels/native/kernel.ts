@@ -1,5 +1,6 @@
 import type { AttentionCall } from '../../domain/call.ts';
 import { fitsFloat32 } from '../float32-limits.ts';
+import { inGroups } from '../in-groups.ts';
 import type { Job, Kernel } from '../kernel.ts';
 import { defineKernel, type Part, type PlacedPart, type PlacedStage, runPart } from '../program.ts';
 import { type Addon, type InstructionSet, loadAddon, type OpenedCall } from './addon.ts';
@@ -90,7 +91,7 @@ function nativeKernel(addon: Addon, instructionSet: InstructionSet): Kernel {
   };
   const name = `native-${set}`;
   const buffersOf = (call: AttentionCall) => planNativeBuffers(call, layout);
-  return {
+  return inGroups({
     ...defineKernel(name, precision, nativeStages(part, layout), {
       flopsPerMs: 5e7,
       buffersOf,
@@ -100,5 +101,5 @@ function nativeKernel(addon: Addon, instructionSet: InstructionSet): Kernel {
     keepPacked: ({ call, memory }) => keepPacked(call, memory, layout),
     suits: (call) => isBestFor(call, layout),
     supports: (call) => (call.gradOutput === null || layout.isPlain) && fitsFloat32(call),
-  };
+  });
 }

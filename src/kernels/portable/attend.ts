@@ -80,7 +80,7 @@ export function attend(job: Job, batch: number, head: number, from: number, to: 
   for (let row = 0; row < rows; row++) {
     const query = from + row;
     if (max[row] === FORBIDDEN) {
-      reportEmptyRow(job.status, rowIndex(call, batch, head, query));
+      reportEmptyRow(job, rowIndex(call, batch, head, query));
       storeRow(job, batch, head, query, EMPTY_ROW);
     } else {
       const statistics = withSink(max[row], sum[row], sink);

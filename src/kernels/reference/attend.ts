@@ -27,7 +27,7 @@ export function attend(job: Job, batch: number, head: number, from: number, to: 
     logitRow(job, batch, head, query, 'masked', logits);
     // pass 2: the maximum and the denominator
     const row = rowStatistics(logits, columns, sinkOf(call, head));
-    if (row.sum === 0) reportEmptyRow(job.status, rowIndex(call, batch, head, query));
+    if (row.sum === 0) reportEmptyRow(job, rowIndex(call, batch, head, query));
     storeRow(job, batch, head, query, row);
     // pass 3: the weights
     logitsToWeights(logits, columns, row);

@@ -69,18 +69,19 @@ export function attend(machineOf: () => Machine) {
 /** Takes the sink into the denominator, stores the statistics and leaves the factor of the row in its lane. */
 function finishRow(
   { floats }: Machine,
-  { call, memory, status }: Job,
+  job: Job,
   batch: number,
   head: number,
   query: number,
   lane: number,
 ): void {
+  const { call, memory, status } = job;
   const sink = sinkOf(call, head);
   const row = rowIndex(call, batch, head, query);
   let max = floats[lane + TOP];
   let sum = floats[lane + SUM];
   if (max === Number.NEGATIVE_INFINITY && sum === 0) {
-    reportEmptyRow(status, row);
+    reportEmptyRow(job, row);
   } else {
     let shrink = 1;
     if (sink !== null) {

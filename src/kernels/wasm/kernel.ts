@@ -2,6 +2,7 @@ import type { AttentionCall, Linear } from '../../domain/call.ts';
 import { fitsFloat32 } from '../float32-limits.ts';
 import { attentionFlops, headGrid, headsOfWeightRow, rowGrid, weightGrid } from '../grids.ts';
 import { headShape, isGivenAndRotated, isProjected, linearOf, ROLES } from '../heads.ts';
+import { inGroups } from '../in-groups.ts';
 import type { Kernel } from '../kernel.ts';
 import { presentParts } from '../present.ts';
 import { defineKernel, type Grid, type Part, type StageProgram } from '../program.ts';
@@ -31,10 +32,10 @@ function wasmKernel(variant: Variant): Kernel {
     machine ??= new Machine(variant);
     return machine;
   };
-  return {
+  return inGroups({
     ...defineKernel(`wasm-${variant}`, 'float32', stages(machineOf), { flopsPerMs: 2e7 }),
     supports: (call) => call.gradOutput === null && fitsFloat32(call) && fitsModule(call),
-  };
+  });
 }
 
 /** Whether rows of heads and tokens fit in the memory of a module. */

@@ -131,6 +131,8 @@ struct Call {
   std::vector<size_t> selectedHeads, selectedQueries;
   size_t topK = 0;
   int32_t* status = nullptr;
+  /// Rows of [B][H][L] that come before those of this call in the one that reports count for.
+  size_t firstRow = 0;
 
   // Gradients; only where gradOutput is given, and in float32.
   HeadView gradOutput, gradQuery, gradKey, gradValue;
@@ -206,7 +208,7 @@ inline void reportOverflow(const Call& call) { __atomic_fetch_add(&call.status[3
 inline void reportEmptyRow(const Call& call, size_t row) {
   __atomic_fetch_add(&call.status[1], 1, __ATOMIC_SEQ_CST);
   int32_t first = __atomic_load_n(&call.status[2], __ATOMIC_SEQ_CST);
-  const auto mine = static_cast<int32_t>(row);
+  const auto mine = static_cast<int32_t>(call.firstRow + row);
   while (mine < first && !__atomic_compare_exchange_n(&call.status[2], &first, mine, false, __ATOMIC_SEQ_CST,
                                                       __ATOMIC_SEQ_CST)) {
   }

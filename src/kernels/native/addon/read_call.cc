@@ -245,6 +245,7 @@ Call readCall(Reader job, size_t panel, const Operands& operands) {
   }
   readReturns(call, job);
   call.status = job.array<int32_t>("status", 4).data;
+  call.firstRow = job.count("firstRow");
   if (job.boolean("gradOutput")) readGradients(call, job, panel);
   if (!job.isAtEnd()) job.fail("the description", "no more");
   return call;

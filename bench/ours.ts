@@ -1,4 +1,5 @@
 import type { AttentionCall } from '../src/domain/call.ts';
+import { withLinears } from '../src/domain/linears.ts';
 import { helpersOf } from '../src/engine/work.ts';
 import type { Job, Kernel, Memory } from '../src/kernels/kernel.ts';
 import { allocate } from '../src/kernels/memory.ts';
@@ -62,12 +63,23 @@ function open(
   return { contender: { name, family, sample: (repeats) => timed(repeats, run), close }, results };
 }
 
-/** The call with its weights packed, as a registered layer keeps them; null where there is nothing to pack. */
+/**
+ * The call with its weights packed, as those of a registered layer are, or with names, by which a kernel that cannot
+ * share packed ones knows them; null where there is nothing to pack.
+ */
 function withPackedWeights(kernel: Kernel, call: AttentionCall): AttentionCall | null {
-  if (kernel.keepPacked === undefined || call.operation !== 'multi_head_attention') return null;
+  if (call.operation !== 'multi_head_attention') return null;
+  if (kernel.keepPacked === undefined) return withNames(call);
   const job = makeJob(kernel, call);
   kernel.runAll(job);
   return kernel.keepPacked(job);
+}
+
+let layers = 0;
+
+function withNames(call: AttentionCall): AttentionCall {
+  const layer = `layer ${layers++}`;
+  return withLinears(call, (linear, name) => ({ ...linear, content: `${layer} ${name}` }));
 }
 
 function makeJob(kernel: Kernel, call: AttentionCall): Job {

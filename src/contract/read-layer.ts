@@ -1,5 +1,6 @@
-import type { AttentionCall, HeadSource, Linear } from '../domain/call.ts';
+import type { AttentionCall } from '../domain/call.ts';
 import type { Limits } from '../domain/limits.ts';
+import { withLinears } from '../domain/linears.ts';
 import { Problem, problemAt } from '../domain/problem.ts';
 import {
   allocateReal,
@@ -8,7 +9,7 @@ import {
   type RealArray,
   type Tensor,
 } from '../domain/tensor.ts';
-import type { Layer, PackedPart } from './layer.ts';
+import type { Layer } from './layer.ts';
 import { readMultiHeadAttention } from './read-attention.ts';
 import type { MultiHeadAttentionBody } from './schemas/compute.ts';
 import { FIXED_OPTIONS, type LayerAttentionBody, type LayerBody } from './schemas/layers.ts';
@@ -175,19 +176,11 @@ function converted(tensor: Tensor<RealArray>, type: 'float32' | 'float64'): Tens
   return { ...tensor, data };
 }
 
-/** The call with its matrices marked as kept, and the packed form of each beside it. */
-function withPacked(call: AttentionCall, { packed }: Layer): AttentionCall {
-  const linear = (given: Linear, part: PackedPart): Linear => {
-    const form = packed[part];
-    return { ...given, isKept: true, ...(form === undefined ? {} : { packed: form }) };
-  };
-  const source = (given: HeadSource, part: PackedPart): HeadSource =>
-    given.kind === 'projected' ? { ...given, linear: linear(given.linear, part) } : given;
-  return {
-    ...call,
-    query: source(call.query, 'query'),
-    key: source(call.key, 'key'),
-    value: source(call.value, 'value'),
-    outputProjection: call.outputProjection && linear(call.outputProjection, 'output'),
-  };
+/** The call with its matrices marked as kept and named, and the packed form of each beside it. */
+function withPacked(call: AttentionCall, { etag, packed }: Layer): AttentionCall {
+  return withLinears(call, (linear, name) => {
+    const form = packed[name];
+    const kept = { ...linear, isKept: true, content: `${etag} ${name}` };
+    return form === undefined ? kept : { ...kept, packed: form };
+  });
 }

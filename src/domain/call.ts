@@ -121,6 +121,8 @@ export interface Linear {
   readonly packed?: PackedWeight;
   /** Whether the weight outlives the call, being that of a registered layer. */
   readonly isKept?: boolean;
+  /** A name of the weight's numbers: where two have the same one, they are the same. Not given where nobody knows. */
+  readonly content?: string;
 }
 
 /** A weight as kernels multiply it, on shared memory. */

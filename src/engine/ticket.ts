@@ -14,19 +14,18 @@ import { decodeStep } from './decoding.ts';
 import type { Dispatcher, JobRequest } from './dispatcher.ts';
 import { encodeStep, reserveFresh } from './encoding.ts';
 import { circumstancesOf, holdFor, meansFor } from './here.ts';
-import type { ComputeItem } from './item.ts';
 import type { KernelChoice } from './kernel-choice.ts';
 import { makeLayerStep, openLayerStep } from './layer-steps.ts';
 import type { LayerFile, LayerRequest } from './layer-work.ts';
 import { lazily } from './lazily.ts';
 import { answerPrepared, prepare } from './prepared-calls.ts';
 import { type CallRequest, decodeRequest, type ReadRequest, readDecoded, readRequest } from './request.ts';
-import { createProgress } from './shared-job.ts';
 import { isFinishedHere, isReadHere, lentBytes, roomBeside, SMALL_BODY_BYTES } from './sizes.ts';
 import { Steps, type Timings } from './steps.ts';
+import { tilesOf } from './tiles.ts';
 import { LONGEST_HELD_MS, LONGEST_HERE_MS, wayOf } from './way.ts';
 import { answerWhole, type WholeAnswer } from './whole-call.ts';
-import { computeWork, helpersOf, requestWork } from './work.ts';
+import { computeWork, requestWork } from './work.ts';
 
 interface PlannedCall {
   readonly call: AttentionCall;
@@ -231,15 +230,9 @@ export class Ticket {
     const job = { call, plan, memory: allocate(plan, block), status };
     weighJob(job, isFresh);
     const shares = this.#dispatcher.sharesOf(kernel, plan);
-    const progress = typeof shares === 'number' && shares > 1 ? createProgress(plan.stages.length) : null;
-    const helpers = () => helpersOf(kernel, plan, this.#dispatcher.idleThreads);
-    const tilesOf = (stage: number, from: number, to: number): ComputeItem['tiles'] => {
-      if (shares === 1) return { helpers: helpers() };
-      return shares === 'groups' ? { helpers: helpers(), group: stage } : (progress ?? { stage, from, to });
-    };
-    const item: JobRequest['item'] = (jobId, stage, from, to) => {
-      const tiles = tilesOf(stage, from, to);
-      return { kind: 'compute', jobId, job, kernel: kernel.name, tiles, isFresh };
+    const tiles = tilesOf(kernel, plan, shares, () => this.#dispatcher.idleThreads);
+    const item: JobRequest['item'] = (jobId, ...range) => {
+      return { kind: 'compute', jobId, job, kernel: kernel.name, tiles: tiles(...range), isFresh };
     };
     const work = computeWork(kernel.name, plan, shares);
     this.#steps.timed('computeMs', await this.#steps.submit({ work, item, status }));

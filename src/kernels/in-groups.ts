@@ -6,8 +6,13 @@ import { isCancelled } from './status.ts';
 
 /** Workspace that stays in the second-level caches of all processors, which share a group. */
 const CACHE_BYTES = availableParallelism() * 2 * 2 ** 20;
-/** Queries that kernels take through a weight at a time: fewer would read it more often. */
-const ROWS = 128;
+/** How large groups are. */
+export interface Grouping {
+  /** Queries of a group, so that it is worth what a kernel does once for each: to read the weights, or to pack them. */
+  readonly rows: number;
+  /** Workspace that a batch may have without being cut. */
+  readonly cacheBytes?: number;
+}
 
 /** Some samples of a call, with the stages that they go through. */
 interface Group {
@@ -24,7 +29,7 @@ interface Group {
  * batch takes no more workspace than a few samples. Results are the same to the bit, since a kernel computes a sample as
  * if it were alone. Weights are packed with the first group and read by all.
  */
-export function inGroups(kernel: Kernel, cacheBytes = CACHE_BYTES, rows = ROWS): Kernel {
+export function inGroups(kernel: Kernel, { rows, cacheBytes = CACHE_BYTES }: Grouping): Kernel {
   /** The groups of a call; null where there is but one. */
   const known = new WeakMap<AttentionCall, readonly Group[] | null>();
   const parts = new WeakMap<Job, Job[]>();

@@ -1,5 +1,6 @@
-import type { Layer, PackedPart } from '../contract/layer.ts';
+import type { Layer } from '../contract/layer.ts';
 import type { LayerBody } from '../contract/schemas/layers.ts';
+import type { LinearName } from '../domain/linears.ts';
 
 /** A layer in memory, by its content: names that share a content share this. */
 export interface OpenLayer {
@@ -89,8 +90,8 @@ export class LayerMemory {
 }
 
 function packedBytesOf(packed: Layer['packed']): number {
-  return (Object.keys(packed) as PackedPart[]).reduce(
-    (total, part) => total + (packed[part]?.data.byteLength ?? 0),
+  return (Object.keys(packed) as LinearName[]).reduce(
+    (total, name) => total + (packed[name]?.data.byteLength ?? 0),
     0,
   );
 }

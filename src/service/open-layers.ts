@@ -1,10 +1,11 @@
 import { setImmediate } from 'node:timers/promises';
-import { type Layer, PACKED_PARTS, type PackedPart } from '../contract/layer.ts';
+import type { Layer } from '../contract/layer.ts';
 import { readTrial } from '../contract/read-layer.ts';
 import type { LayerBody } from '../contract/schemas/layers.ts';
 import { buffersOf } from '../domain/buffers.ts';
 import type { AttentionCall, Linear } from '../domain/call.ts';
 import type { Limits } from '../domain/limits.ts';
+import { LINEARS, type LinearName } from '../domain/linears.ts';
 import { Problem } from '../domain/problem.ts';
 import type { RealArray } from '../domain/tensor.ts';
 import { unlessAborted } from '../domain/unless-aborted.ts';
@@ -143,18 +144,18 @@ async function packed(
   if (kernel.keepPacked === undefined) return {};
   const { memory } = await ticket.compute(call);
   const kept = kernel.keepPacked({ call, memory });
-  const forms: { -readonly [Part in PackedPart]?: Layer['packed'][Part] } = {};
-  for (const part of PACKED_PARTS) {
-    const form = linearOf(kept, part)?.packed;
-    if (form !== undefined) forms[part] = { ...form, data: await copied(form.data) };
+  const forms: { -readonly [Name in LinearName]?: Layer['packed'][Name] } = {};
+  for (const name of LINEARS) {
+    const form = linearOf(kept, name)?.packed;
+    if (form !== undefined) forms[name] = { ...form, data: await copied(form.data) };
   }
   weigh(forms);
   return forms;
 }
 
-function linearOf(call: AttentionCall, part: (typeof PACKED_PARTS)[number]): Linear | null {
-  if (part === 'output') return call.outputProjection;
-  const source = call[part];
+function linearOf(call: AttentionCall, name: LinearName): Linear | null {
+  if (name === 'output') return call.outputProjection;
+  const source = call[name];
   return source.kind === 'projected' ? source.linear : null;
 }
 

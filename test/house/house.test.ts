@@ -16,7 +16,7 @@ const ROOMS = ['domain', 'contract', 'kernels', 'wire', 'client', 'store', 'engi
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   domain: [],
   contract: ['@sinclair/typebox', 'ajv', 'node:crypto'],
-  kernels: ['node:fs', 'node:module', 'node:url'],
+  kernels: ['node:fs', 'node:module', 'node:os', 'node:url'],
   wire: ['node:buffer', 'node:module', 'node:url'],
   store: ['@redis/client', 'node:crypto', 'node:fs/promises', 'node:path', 'node:timers/promises'],
   client: ['node:http', 'node:timers/promises', 'undici'],

@@ -23,7 +23,7 @@ function fiveSamples(): AttentionCall {
 }
 
 /** Groups of up to two samples, since no workspace fits into no cache and each sample has half of the queries asked for. */
-const inPairs = (kernel: Kernel) => inGroups(kernel, 0, 80);
+const inPairs = (kernel: Kernel) => inGroups(kernel, { rows: 80, cacheBytes: 0 });
 
 // The contract has every option in groups of one sample.
 describe.each(kernels.map((kernel) => [kernel.name, kernel] as const))('%s in groups', (_name, kernel) => {
@@ -62,7 +62,7 @@ describe.each(kernels.map((kernel) => [kernel.name, kernel] as const))('%s in gr
 });
 
 describe('groups', () => {
-  const kernel = inGroups(kernels[0], 4 * 2 ** 20, 128);
+  const kernel = inGroups(kernels[0], { rows: 128, cacheBytes: 4 * 2 ** 20 });
   const batchOf = (batch: number, queries: number) =>
     makeCall({ precision, batch, queries, heads: 12, headSize: 64, projections: selfAttention(768, 768) });
 
@@ -78,7 +78,7 @@ describe('groups', () => {
   });
 
   it('have so many queries that a weight is worth reading', () => {
-    const { groups } = inGroups(kernels[0], 0, 130).plan(batchOf(20, 13));
+    const { groups } = inGroups(kernels[0], { rows: 130, cacheBytes: 0 }).plan(batchOf(20, 13));
     expect(groups).toHaveLength(2);
   });
 });

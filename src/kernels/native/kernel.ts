@@ -91,7 +91,7 @@ function nativeKernel(addon: Addon, instructionSet: InstructionSet): Kernel {
   };
   const name = `native-${set}`;
   const buffersOf = (call: AttentionCall) => planNativeBuffers(call, layout);
-  return inGroups({
+  const kernel: Kernel = {
     ...defineKernel(name, precision, nativeStages(part, layout), {
       flopsPerMs: 5e7,
       buffersOf,
@@ -101,5 +101,7 @@ function nativeKernel(addon: Addon, instructionSet: InstructionSet): Kernel {
     keepPacked: ({ call, memory }) => keepPacked(call, memory, layout),
     suits: (call) => isBestFor(call, layout),
     supports: (call) => (call.gradOutput === null || layout.isPlain) && fitsFloat32(call),
-  });
+  };
+  // As many rows as a projection takes through a weight at a time: fewer would read it more often.
+  return inGroups(kernel, { rows: layout.blockPanels * layout.panel });
 }

@@ -19,6 +19,9 @@ import { columnBlocks } from './weights.ts';
 /** Rows of heads and tokens up to this width fit in the memory of a module, many of them at a time. */
 const WIDEST_ROW = 2 ** 16;
 
+/** Each group of samples copies and packs all weights, which takes as long as to project some forty rows. */
+const GROUP_ROWS = 1024;
+
 /** Rows of a tile of the work that is done outside of the module. */
 const TILE_ROWS = 32;
 
@@ -32,10 +35,11 @@ function wasmKernel(variant: Variant): Kernel {
     machine ??= new Machine(variant);
     return machine;
   };
-  return inGroups({
+  const kernel: Kernel = {
     ...defineKernel(`wasm-${variant}`, 'float32', stages(machineOf), { flopsPerMs: 2e7 }),
     supports: (call) => call.gradOutput === null && fitsFloat32(call) && fitsModule(call),
-  });
+  };
+  return inGroups(kernel, { rows: GROUP_ROWS });
 }
 
 /** Whether rows of heads and tokens fit in the memory of a module. */

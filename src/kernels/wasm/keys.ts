@@ -61,7 +61,7 @@ export function loadKeys(
 
   const chunks = Math.ceil((keys + extras) / chunk);
   const index = (batch * kvHeads + kvHead) * chunks + first / chunk;
-  if (machine.holds(job, 'keys', index)) return count;
+  if (machine.holds({ job, kind: 'keys', index })) return count;
   const keyRows = keyRuns(job, 'key', batch, kvHead);
   const valueRows = keyRuns(job, 'value', batch, kvHead);
   const valueRowsAt = rows + BLOCK * headSize * 4;

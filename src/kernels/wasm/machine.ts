@@ -1,6 +1,7 @@
 import type { RealArray } from '../../domain/tensor.ts';
 import type { Job } from '../kernel.ts';
 import { type Code, instantiate, type Variant } from './module.ts';
+import { Shelf } from './shelf.ts';
 
 const PAGE_BYTES = 65536;
 /** Every piece of memory begins at a multiple of this: a cache line. */
@@ -8,31 +9,67 @@ const ALIGNMENT = 64;
 /** Vectors may be read this far beyond the end of what they are needed for. */
 const SLACK_BYTES = 64;
 
+/** Packed weights of registered layers that a thread keeps: those of seven layers of width 768. */
+const SHELF_BYTES = 64 * 2 ** 20;
+
+/** What many tiles in a row read: of which job, what, and which of those. */
+interface Operand {
+  readonly job: Job | null;
+  readonly kind: string;
+  readonly index: number;
+}
+
+const NOTHING: Operand = { job: null, kind: '', index: 0 };
+
 /**
  * A module of one thread with its memory. WebAssembly sees no memory but its own, so a tile copies in what it reads and
  * out what it has computed. What many tiles in a row read (a block of weights, the keys of a head) is the operand: it
- * stays at the beginning of the memory until a tile asks for another one.
+ * stays at the beginning of the tile's memory until a tile asks for another one. Before that lies the shelf, with operands
+ * that stay from call to call.
  */
 export class Machine {
   readonly code: Code;
   floats!: Float32Array;
   ints!: Int32Array;
   bytes!: Uint8Array;
-  readonly #base: number;
+  readonly #shelf: Shelf;
   #next: number;
-  #operand: { job: Job | null; kind: string; index: number } = { job: null, kind: '', index: 0 };
+  #operand: Operand = NOTHING;
 
   constructor(variant: Variant) {
     this.code = instantiate(variant);
-    this.#base = aligned(this.code.heapBase());
-    this.#next = this.#base;
+    this.#shelf = new Shelf(aligned(this.code.heapBase()), SHELF_BYTES);
+    this.#next = this.#shelf.end;
     this.#view();
   }
 
   /** Begins a tile whose operand takes up to `operandBytes`. Returns the address of the operand. */
   begin(operandBytes: number): number {
-    this.#next = this.#base;
+    this.#next = this.#shelf.end;
     return this.take(operandBytes);
+  }
+
+  /**
+   * Begins a tile with an operand that `load` puts where it is told, unless it is there. One that has a name is known by
+   * it from call to call.
+   */
+  beginWith(operand: Operand, name: string | null, bytes: number, load: (at: number) => void): number {
+    const kept = name === null ? undefined : this.#shelf.find(name);
+    const size = aligned(bytes);
+    const isShelved = kept === undefined && name !== null && this.#shelf.hasRoom(size);
+    if (kept === undefined && !isShelved && this.#has(operand)) return this.begin(size);
+    // Whatever the tile takes now lies where the operand was.
+    this.#operand = NOTHING;
+    if (kept !== undefined) {
+      this.#next = this.#shelf.end;
+      return kept;
+    }
+    const at = this.begin(size);
+    load(at);
+    if (isShelved) this.#shelf.add(name, size);
+    else this.#operand = operand;
+    this.#next = at + size;
+    return at;
   }
 
   /** An address with this many bytes, for the rest of the tile. */
@@ -48,13 +85,15 @@ export class Machine {
   }
 
   /** Whether the operand is this one already; from now on it is taken to be. */
-  holds(job: Job, kind: string, index: number): boolean {
-    const operand = this.#operand;
-    if (operand.job === job && operand.kind === kind && operand.index === index) return true;
-    operand.job = job;
-    operand.kind = kind;
-    operand.index = index;
+  holds(operand: Operand): boolean {
+    if (this.#has(operand)) return true;
+    this.#operand = operand;
     return false;
+  }
+
+  #has({ job, kind, index }: Operand): boolean {
+    const operand = this.#operand;
+    return operand.job === job && operand.kind === kind && operand.index === index;
   }
 
   /** Copies rows of `size` elements, `stride` apart in `data`, to an address, one after the other. */

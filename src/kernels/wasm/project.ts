@@ -6,7 +6,7 @@ import { concatTokens } from '../reference/project.ts';
 import { reportOverflow } from '../status.ts';
 import { HEIGHT, LANES, SLICE_BYTES } from './geometry.ts';
 import type { Machine } from './machine.ts';
-import { columnBlocks, loadBias, loadWeight, piecesOf, sumBlocks } from './weights.ts';
+import { columnBlocks, loadBias, loadWeight, nameOf, piecesOf, sumBlocks } from './weights.ts';
 
 const MOST_TOKENS = 132;
 
@@ -58,12 +58,17 @@ function projectBlock(
   const padded = Math.ceil(rows / HEIGHT) * HEIGHT;
   const panelBytes = padded * LANES * 4;
 
-  const weight = machine.begin(ofBlock * inWidth * LANES * 4);
+  const name = nameOf(linear);
+  const weight = machine.beginWith(
+    { job, kind, index: block },
+    name && `${name} ${block}`,
+    (last - first) * inWidth * LANES * 4,
+    (at) => loadWeight(machine, linear, pieces, last - first, at),
+  );
   const bias = machine.take(ofBlock * LANES * 4);
   const x = machine.take(padded * inWidth * 4);
   const result = machine.take(ofBlock * panelBytes);
   const y = machine.take(rows * Math.min(headSize, ofBlock * LANES) * 4);
-  if (!machine.holds(job, kind, block)) loadWeight(machine, linear, pieces, last - first, weight);
   loadBias(machine, linear, pieces, ofBlock, bias);
 
   loadTokens(machine, tokens, batch * tokens.rows + from, rows, x);

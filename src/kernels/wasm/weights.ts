@@ -48,6 +48,19 @@ export function* sumBlocks(width: number): Generator<{ readonly k: number; reado
   for (let k = 0; k < width; k += DEPTH) yield { k, depth: Math.min(DEPTH, width - k) };
 }
 
+const names = new WeakMap<Linear, string>();
+
+/** By what a packed weight is known: its numbers, and how its columns are cut into heads. null where nobody names them. */
+export function nameOf(linear: Linear): string | null {
+  if (linear.content === undefined) return null;
+  let name = names.get(linear);
+  if (name === undefined) {
+    name = [linear.content, linear.headSize, ...linear.headColumn].join(' ');
+    names.set(linear, name);
+  }
+  return name;
+}
+
 /** Copies the pieces of W, which have so many panels, and packs them, [blocks][panels][depth][8]. */
 export function loadWeight(
   machine: Machine,

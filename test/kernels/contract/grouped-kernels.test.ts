@@ -13,5 +13,5 @@ for (const kind of KINDS) {
 }
 
 function sampleBySample(kernel: Kernel): Kernel {
-  return inGroups({ ...kernel, name: `${kernel.name}, sample by sample` }, 0, 1);
+  return inGroups({ ...kernel, name: `${kernel.name}, sample by sample` }, { rows: 1, cacheBytes: 0 });
 }

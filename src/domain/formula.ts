@@ -1,4 +1,5 @@
 import type { AttentionCall } from './call.ts';
+import type { RealArray } from './tensor.ts';
 
 /**
  * What a call computes, in one line of the field's notation: `softmax(QKᵀ/√64 + bias)·V over keys j <= i`.
@@ -20,14 +21,19 @@ export function formulaOf(call: AttentionCall): string {
   return [...parts, `head_h = ${attention}`, output].join('; ');
 }
 
+/** X are the embeddings, C the context, C_V that of the values where it is another one. */
 function projectionFormulas(call: AttentionCall): string[] {
   const transposed = call.layout === 'out_in' ? 'ᵀ' : '';
+  const names = new Map<RealArray, string>();
   return (['query', 'key', 'value'] as const).flatMap((role) => {
     const source = call[role];
     if (source.kind === 'given') return [];
+    const { data } = source.tokens;
+    const tokens = names.get(data) ?? { query: 'X', key: 'C', value: 'C_V' }[role];
+    names.set(data, tokens);
     const letter = role[0].toUpperCase();
     const bias = source.linear.bias === null ? '' : ` + b_${letter}`;
-    return [`${letter} = X·W_${letter}${transposed}${bias}`];
+    return [`${letter} = ${tokens}·W_${letter}${transposed}${bias}`];
   });
 }
 

@@ -7,9 +7,12 @@ export async function unlessAborted<Result>(
   // Whatever becomes of it then is nobody's any more.
   promise.catch(() => {});
   signal.throwIfAborted();
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const abort = () => reject(signal.reason);
-  signal.addEventListener('abort', abort, { once: true });
+  // Not by Promise.withResolvers: the client, which has this too, runs where that is not there yet.
+  let abort = () => {};
+  const aborted = new Promise<never>((_resolve, reject) => {
+    abort = () => reject(signal.reason);
+    signal.addEventListener('abort', abort, { once: true });
+  });
   try {
     return await Promise.race([promise, aborted]);
   } finally {

@@ -13,14 +13,15 @@ export function admit(
   event: Extract<SchedulerEvent, { kind: 'admit' }>,
   actions: SchedulerAction[],
 ): boolean {
-  const { ticket: id, bytes, deadlineMs } = event;
-  const full = state.tickets.size >= state.capacity.requests;
+  const { ticket: id, bytes, deadlineMs, isErrand = false } = event;
+  const full = !isErrand && state.tickets.size - state.errands >= state.capacity.requests;
   const refusal = state.draining ? 'stopping' : full ? 'requests' : bytesRefusal(state, bytes);
   if (refusal !== null) {
     refuse(state, refusal, actions);
     return false;
   }
-  state.tickets.set(id, { id, deadlineMs, jobs: new Set(), bytes, closed: null, released: false });
+  state.tickets.set(id, { id, deadlineMs, jobs: new Set(), bytes, isErrand, closed: null, released: false });
+  if (isErrand) state.errands++;
   state.bytes += bytes;
   return true;
 }
@@ -44,6 +45,7 @@ export function reserve(
 /** Gives back all that a released request held, once none of its slices is running any more. */
 export function leave(state: SchedulerState, ticket: TicketState, actions: SchedulerAction[]): void {
   if (!ticket.released || ticket.jobs.size > 0 || !state.tickets.delete(ticket.id)) return;
+  if (ticket.isErrand) state.errands--;
   state.bytes -= ticket.bytes;
   actions.push({ kind: 'left', ticket: ticket.id });
 }

@@ -118,12 +118,12 @@ export class Dispatcher {
     return this.#pool;
   }
 
-  /** Takes a request in. Throws a Problem, `over_capacity` or `stopping`, where there is no room. */
-  admit(bytes: number, lifetimeMs: number): { id: number; signal: AbortSignal } {
+  /** Takes a request in, or an errand. Throws a Problem, `over_capacity` or `stopping`, where there is no room. */
+  admit(bytes: number, lifetimeMs: number, isErrand: boolean): { id: number; signal: AbortSignal } {
     const id = this.#nextId++;
     const admittedMs = performance.now();
     const deadlineMs = admittedMs + lifetimeMs;
-    const actions = this.#dispatch({ kind: 'admit', ticket: id, bytes, deadlineMs });
+    const actions = this.#dispatch({ kind: 'admit', ticket: id, bytes, deadlineMs, isErrand });
     this.#throwIfRefused(actions, bytes);
     if (this.#tickets.size === 0) this.#awake.came(admittedMs);
     const controller = new AbortController();

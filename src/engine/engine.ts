@@ -76,7 +76,15 @@ export class Engine {
   admit(bytes: number, { deadlineMs }: { readonly deadlineMs?: number | undefined } = {}): Ticket {
     const longest = this.#dispatcher.limits.deadlineMs;
     const lifetimeMs = Math.min(longest, deadlineMs ?? longest);
-    return new Ticket(this.#dispatcher, this.#choice, bytes, lifetimeMs);
+    return new Ticket(this.#dispatcher, this.#choice, bytes, lifetimeMs, false);
+  }
+
+  /**
+   * Takes in what requests that have been admitted wait for, and many may together. It takes none of their places: where
+   * there is one alone, nobody could be helped. Throws the Problems of `admit`.
+   */
+  admitErrand(bytes: number): Ticket {
+    return new Ticket(this.#dispatcher, this.#choice, bytes, this.#dispatcher.limits.deadlineMs, true);
   }
 
   /** The kernel that computes a call. */

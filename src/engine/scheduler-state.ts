@@ -8,6 +8,8 @@ export interface SchedulerState {
   readonly runnable: JobState[];
   /** Measured speed of each kind of work, in cost units per millisecond. */
   readonly speeds: Map<string, number>;
+  /** Tickets that take no place among the requests. */
+  errands: number;
   /** Reserved by all tickets together. */
   bytes: number;
   draining: boolean;
@@ -48,6 +50,7 @@ export interface TicketState {
   /** Jobs that have not settled, and settled ones whose slices are still running. */
   readonly jobs: Set<JobState>;
   bytes: number;
+  readonly isErrand: boolean;
   /** Why no more of its work is done. */
   closed: CloseReason | null;
   released: boolean;
@@ -96,7 +99,14 @@ export interface SliceReport {
 }
 
 export type SchedulerEvent =
-  | { readonly kind: 'admit'; readonly ticket: number; readonly bytes: number; readonly deadlineMs: number }
+  | {
+      readonly kind: 'admit';
+      readonly ticket: number;
+      readonly bytes: number;
+      readonly deadlineMs: number;
+      /** Something that requests which have their places wait for: it takes none itself. */
+      readonly isErrand?: boolean;
+    }
   | { readonly kind: 'reserve'; readonly ticket: number; readonly bytes: number }
   | { readonly kind: 'submit'; readonly ticket: number; readonly job: number; readonly work: Work }
   /** The deadline comes sooner; a later one changes nothing. */
@@ -151,6 +161,7 @@ export function createScheduler(workers: number, capacity: Capacity): SchedulerS
     jobs: new Map(),
     runnable: [],
     speeds: new Map(),
+    errands: 0,
     bytes: 0,
     draining: false,
     drained: false,

@@ -47,8 +47,14 @@ export class Ticket {
   /** The block that a small body begins, and where it ends: the rest is for what is decoded and written on this thread. */
   #room: { readonly block: SharedArrayBuffer; readonly from: number } | null = null;
 
-  constructor(dispatcher: Dispatcher, kernels: KernelChoice, bytes: number, lifetimeMs: number) {
-    const { id, signal } = dispatcher.admit(bytes, lifetimeMs);
+  constructor(
+    dispatcher: Dispatcher,
+    kernels: KernelChoice,
+    bytes: number,
+    lifetimeMs: number,
+    isErrand: boolean,
+  ) {
+    const { id, signal } = dispatcher.admit(bytes, lifetimeMs, isErrand);
     this.#id = id;
     this.signal = signal;
     this.#dispatcher = dispatcher;

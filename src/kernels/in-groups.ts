@@ -6,6 +6,7 @@ import { isCancelled } from './status.ts';
 
 /** Workspace that stays in the second-level caches of all processors, which share a group. */
 const CACHE_BYTES = availableParallelism() * 2 * 2 ** 20;
+
 /** How large groups are. */
 export interface Grouping {
   /** Queries of a group, so that it is worth what a kernel does once for each: to read the weights, or to pack them. */

@@ -95,7 +95,7 @@ export class OpenLayers {
 
   async #read(stored: StoredLayer): Promise<OpenLayer> {
     const { etag, bytes } = stored;
-    const ticket = this.#engine.admit(BYTES_PER_FILE_BYTE * bytes);
+    const ticket = this.#engine.admitErrand(BYTES_PER_FILE_BYTE * bytes);
     try {
       const file = await this.#store.readContent(etag);
       const body = file === null ? null : await ticket.openLayer(file, etag);
@@ -112,7 +112,7 @@ export class OpenLayers {
   }
 
   async #packAgain(layer: OpenLayer): Promise<OpenLayer> {
-    const ticket = this.#engine.admit(layer.bodyBytes);
+    const ticket = this.#engine.admitErrand(layer.bodyBytes);
     try {
       this.#memory.addPacked(layer, await packed(layer.body, ticket, this.#engine, this.#limits));
       return layer;

@@ -25,14 +25,19 @@ export function checkPreconditions(
 ): void {
   const found = etag === null ? 'there is none' : `it has "${etag}"`;
   if (ifMatch !== null && !names(ifMatch, etag)) {
-    const expected =
-      ifMatch === '*' ? 'to exist' : `to have ${ifMatch.map((tag) => `"${tag}"`).join(' or ')}`;
-    throw failed(`If-Match: expected layer "${layer}" ${expected}; ${found}.`);
+    throw failed(`If-Match: expected layer "${layer}" ${toMatch(ifMatch)}; ${found}.`);
   }
   if (ifNoneMatch !== null && names(ifNoneMatch, etag)) {
     const expected = ifNoneMatch === '*' ? 'not to exist' : 'to have another content';
     throw failed(`If-None-Match: expected layer "${layer}" ${expected}; ${found}.`);
   }
+}
+
+function toMatch(tags: EntityTags): string {
+  if (tags === '*') return 'to exist';
+  if (tags.length === 0)
+    return 'to have a strong tag that is named, but weak ones (W/"…") match nothing here';
+  return `to have ${tags.map((tag) => `"${tag}"`).join(' or ')}`;
 }
 
 function failed(detail: string): Problem {

@@ -11,5 +11,5 @@ export const hfGpt2: Mapping = {
   modules: ['attn.', ''],
   namings: [linearMaps({ c_attn: 'qkv', c_proj: 'o' })],
   ignored: /^(?:masked_)?bias$/,
-  options: { layout: 'in_out', causal: 'lower_right' },
+  options: { layout: 'in_out', causal: 'upper_left' },
 };

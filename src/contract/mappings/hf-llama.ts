@@ -12,5 +12,5 @@ export const hfLlama: Mapping = {
   modules: ['self_attn.', ''],
   namings: [linearMaps({ q_proj: 'q', k_proj: 'k', v_proj: 'v', o_proj: 'o' })],
   ignored: /^rotary_emb\.inv_freq$/,
-  options: { layout: 'out_in', causal: 'lower_right', rope: { pairing: 'half' } },
+  options: { layout: 'out_in', causal: 'upper_left', rope: { pairing: 'half' } },
 };

@@ -112,7 +112,9 @@ const result = {
     }),
   ),
   logits: Type.Optional(Result('[B, H, L, S], at the stage that `return.logits` names.')),
-  log_sum_exp: Type.Optional(Result('[B, H, L]: the logarithm of each softmax denominator.')),
+  log_sum_exp: Type.Optional(
+    Result('[B, H, L]: the logarithm of each softmax denominator; null for a query that may see no key.'),
+  ),
   present_key: Type.Optional(Result('Past and new keys, rotated where RoPE is on; the next past_key.')),
   present_value: Type.Optional(Result('Past and new values; the next past_value.')),
   empty_rows: count('How many rows of the map may see no key.'),

@@ -126,7 +126,9 @@ export class SessionMemory {
   reserve(session: Session, bytes: number): void {
     const { bytes: limit } = this.#options;
     if (LEAST_BYTES + bytesOf(session) + bytes > limit) {
-      const detail = `The session needs ${bytes} more bytes for keys and values and has ${bytesOf(session)}; all sessions together may have ${limit}.`;
+      const present = bytesOf(session);
+      const copied = present === 0 ? '' : `, ${present} for those that they are copied from`;
+      const detail = `The session needs ${bytes} bytes for its keys and values${copied} and ${LEAST_BYTES} for what is around them; all sessions together may have ${limit}.`;
       throw new Problem('over_budget', detail);
     }
     this.#makeRoom(bytes);

@@ -10,7 +10,8 @@ import { ElementReader } from './elements.ts';
 import { DEFAULT_DTYPE, type LiftedTensor } from './lifted-tensor.ts';
 import { TensorObjectReader } from './tensor-object.ts';
 
-const FORMS = 'nested arrays of numbers or {"dtype", "shape", "data"}';
+const ELEMENTS = { real: 'numbers', index: 'numbers', bool: 'true and false' } as const;
+const formsOf = (kind: ElementKind) => `nested arrays of ${ELEMENTS[kind]} or {"dtype", "shape", "data"}`;
 
 /** Reads the tensors of one body, whichever form they have. */
 export class TensorReader {
@@ -35,8 +36,9 @@ export class TensorReader {
     }
     if (byte === OPEN_BRACE) return new TensorObjectReader(cursor, this.#numbers, this.#addon).read(kind);
     const got = describeValue(cursor, cursor.position);
-    if (got === undefined) throw cursor.malformed(`Expected ${FORMS}`);
-    throw invalidTensor(cursor.pointer(), `Expected ${FORMS}; got ${got}`);
+    const expected = `Expected ${formsOf(kind)}`;
+    if (got === undefined) throw cursor.malformed(expected);
+    throw invalidTensor(cursor.pointer(), `${expected}; got ${got}`);
   }
 }
 

@@ -203,7 +203,7 @@ describe('hf_llama', () => {
       heads: 4,
       kv_heads: 2,
       layout: 'out_in',
-      causal: 'lower_right',
+      causal: 'upper_left',
       rope: { pairing: 'half', theta: 500000 },
     });
     const embeddings = matrix(5, width);
@@ -214,6 +214,13 @@ describe('hf_llama', () => {
     });
     const layered = await post(`${layers}/gqa/attention`, { embeddings });
     expect(layered.json.output).toEqual(whole.json.output);
+    // What stands behind the tokens of a shorter sample changes nothing of them.
+    const padded = [
+      [...embeddings, ...embeddings],
+      [...embeddings.slice(0, 3), ...matrix(7, width)],
+    ];
+    const { json } = await post(`${layers}/gqa/attention`, { embeddings: padded, key_lengths: [10, 3] });
+    expect(json.output[1].slice(0, 3)).toEqual(layered.json.output.slice(0, 3));
   });
 });
 

@@ -77,6 +77,15 @@ describe('weights in memory', () => {
     });
   });
 
+  it('are read for a request that has the only place there is', async () => {
+    const limits = { queueRequests: 1 };
+    await withService({ store: new WatchedStore(), threads: 1, limits }, async (_service, layers) => {
+      await put(`${layers}/one?heads=4`, fileOf(1));
+      const reply = await post(`${layers}/one/attention`, TOKENS);
+      expect(reply.status).toBe(200);
+    });
+  });
+
   it('make room for others by least recent use, the packed ones first, and come again', async () => {
     const store = new WatchedStore();
     // Room for two layers with their packed weights and one without.

@@ -85,6 +85,6 @@ const JSON_TYPE = ['application/json'];
 function refuseUpload(upload: LayerUpload): void {
   const [first] = Object.keys(upload);
   if (first === undefined) return;
-  const detail = `?${first}: expected with a safetensors file only; a JSON body says its options itself.`;
+  const detail = `?${first}: expected with a safetensors file only, sent as Content-Type: application/vnd.safetensors; a JSON body says its options itself.`;
   throw new Problem('invalid_option', detail, [{ pointer: `/${first}`, detail }]);
 }

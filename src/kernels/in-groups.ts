@@ -28,7 +28,7 @@ interface Group {
  * The kernel, but for batches whose workspace is larger than the caches: it takes their samples through all stages some
  * at a time, in the same workspace. So what one stage leaves is still in the caches when the next one reads it, and a
  * batch takes no more workspace than a few samples. Results are the same to the bit, since a kernel computes a sample as
- * if it were alone. Weights are packed with the first group and read by all.
+ * if it were alone. A kernel that can keep packed weights packs them with the first group, and all read them.
  */
 export function inGroups(kernel: Kernel, { rows, cacheBytes = CACHE_BYTES }: Grouping): Kernel {
   /** The groups of a call; null where there is but one. */

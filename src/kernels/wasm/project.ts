@@ -63,7 +63,7 @@ function projectBlock(
     { job, kind, index: block },
     name && `${name} ${block}`,
     (last - first) * inWidth * LANES * 4,
-    (at) => loadWeight(machine, linear, pieces, last - first, at),
+    (at) => loadWeight(machine, linear, { pieces, panels: last - first, at }),
   );
   const bias = machine.take(ofBlock * LANES * 4);
   const x = machine.take(padded * inWidth * 4);

@@ -61,26 +61,21 @@ export function nameOf(linear: Linear): string | null {
   return name;
 }
 
-/** Copies the pieces of W, which have so many panels, and packs them, [blocks][panels][depth][8]. */
-export function loadWeight(
-  machine: Machine,
-  linear: Linear,
-  pieces: readonly Piece[],
-  panels: number,
-  to: number,
-): void {
-  if (linear.outStride === 1) loadRows(machine, linear, pieces, panels, to);
-  else loadColumns(machine, linear, pieces, panels, to);
+/** Where the pieces of a block of columns are packed to, [blocks of the sum][panels][depth][8]. */
+export interface PackedBlock {
+  readonly pieces: readonly Piece[];
+  readonly panels: number;
+  readonly at: number;
+}
+
+/** Copies the pieces of W and packs them. */
+export function loadWeight(machine: Machine, linear: Linear, block: PackedBlock): void {
+  if (linear.outStride === 1) loadRows(machine, linear, block);
+  else loadColumns(machine, linear, block);
 }
 
 /** Where the columns of W lie side by side: slices of rows, from the first column of the pieces to the last. */
-function loadRows(
-  machine: Machine,
-  linear: Linear,
-  pieces: readonly Piece[],
-  panels: number,
-  to: number,
-): void {
+function loadRows(machine: Machine, linear: Linear, { pieces, panels, at }: PackedBlock): void {
   const { weight, inStride, inWidth, headColumn } = linear;
   const low = Math.min(...pieces.map(({ head, column }) => headColumn[head] + column));
   const high = Math.max(...pieces.map(({ head, column, columns }) => headColumn[head] + column + columns));
@@ -93,7 +88,7 @@ function loadRows(
       machine.copyIn(weight, low + (k + row) * inStride, inStride, rows, width, slice);
       for (const { head, column, columns, panel } of pieces) {
         const from = slice + (headColumn[head] + column - low) * 4;
-        const target = to + (k * panels + panel * depth + row) * LANES * 4;
+        const target = at + (k * panels + panel * depth + row) * LANES * 4;
         machine.code.packLaneColumns(from, width * 4, columns, rows, target, depth * LANES * 4);
       }
     }
@@ -101,13 +96,7 @@ function loadRows(
 }
 
 /** Where each column of W lies in one piece: slices of columns. */
-function loadColumns(
-  machine: Machine,
-  linear: Linear,
-  pieces: readonly Piece[],
-  panels: number,
-  to: number,
-): void {
+function loadColumns(machine: Machine, linear: Linear, { pieces, panels, at }: PackedBlock): void {
   const { weight, outStride, inWidth, headColumn } = linear;
   const most = Math.max(1, Math.floor(SLICE_BYTES / (4 * LANES * inWidth))) * LANES;
   const slice = machine.take(most * inWidth * 4);
@@ -117,7 +106,7 @@ function loadColumns(
       const from = (headColumn[head] + column + first) * outStride;
       machine.copyIn(weight, from, outStride, count, inWidth, slice);
       for (const { k, depth } of sumBlocks(inWidth)) {
-        const target = to + (k * panels * LANES + (panel * LANES + first) * depth) * 4;
+        const target = at + (k * panels * LANES + (panel * LANES + first) * depth) * 4;
         machine.code.packLanes(slice + k * 4, inWidth * 4, count, depth, target);
       }
     }

@@ -65,10 +65,7 @@ inline Vec addFlushed(Vec a, Vec b) {
 /// Every other word belongs to one of the chains.
 constexpr size_t kChainStep = 2;
 
-template <int kChain>
-inline Vec chainPart(Vec words) {
-  return words;
-}
+inline Vec chainPart(Vec words, int) { return words; }
 /// c + Σ of the two products of each word.
 inline Vec multiplyAddPart(Vec a, Vec b, Vec c) {
   return {_mm512_dpbf16_ps(c.v, (__m512bh)a.v, (__m512bh)b.v)};
@@ -79,10 +76,7 @@ inline Vec multiplyAddPart(Vec a, Vec b, Vec c) {
 /// A half of every word belongs to one of the chains.
 constexpr size_t kChainStep = 1;
 
-template <int kChain>
-inline Vec chainPart(Vec words) {
-  return kChain == 0 ? lowerOf(words) : upperOf(words);
-}
+inline Vec chainPart(Vec words, int chain) { return chain == 0 ? lowerOf(words) : upperOf(words); }
 inline Vec multiplyAddPart(Vec a, Vec b, Vec c) { return multiplyAddFlushed(a, b, c); }
 
 #endif

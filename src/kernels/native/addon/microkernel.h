@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 #include <utility>
 
 #include "bfloat16_chains.h"
@@ -17,10 +18,8 @@ struct Float32 {
   static constexpr size_t kPerWord = 1;
   static constexpr int kChains = 1;
   static constexpr size_t kStep = 1;
-  template <int kChain>
-  static Vec part(Vec word) {
-    return word;
-  }
+  static constexpr int kRows = kMaxRows, kHalfRows = kMaxHalfRows;
+  static Vec part(Vec word, int) { return word; }
   static Vec multiplyAdd(Vec a, Vec b, Vec c) { return fma(a, b, c); }
   static void pack(const float* rows, size_t count, size_t columns, float* words, size_t) {
     if (words != rows) std::copy_n(rows, count * columns, words);
@@ -28,15 +27,14 @@ struct Float32 {
 };
 
 /// Operands in bfloat16: a word is two neighbours along the sum, and each group of words is two chains.
+/// These and the sum of each element are in registers at the same time, so there are fewer rows.
 struct Bfloat16 {
   using Mode = FlushToZero;
   static constexpr size_t kPerWord = 2;
   static constexpr int kChains = 2;
   static constexpr size_t kStep = kChainStep;
-  template <int kChain>
-  static Vec part(Vec word) {
-    return chainPart<kChain>(word);
-  }
+  static constexpr int kRows = kMaxRows < 8 ? 2 : 4, kHalfRows = 2 * kRows;
+  static Vec part(Vec word, int chain) { return chainPart(word, chain); }
   static Vec multiplyAdd(Vec a, Vec b, Vec c) { return multiplyAddPart(a, b, c); }
   static Vec add(Vec a, Vec b) { return addFlushed(a, b); }
   static void pack(const float* rows, size_t count, size_t columns, float* words, size_t wordRows) {
@@ -51,122 +49,117 @@ template <int kRows, int kVectors>
 [[gnu::always_inline]] inline void clear(Sums<kRows, kVectors>& sums) {
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; i++) {
+#pragma GCC unroll 8
     for (int v = 0; v < kVectors; v++) sums[i][v] = broadcast(0);
   }
 }
 
-/// Adds one chain of the sum over `depth` words to sums[i][v].
-template <typename Operand, int kChain, bool kAsks, int kRows, int kVectors>
-[[gnu::always_inline]] inline void addChain(const float* a, size_t aStride, const float* b, size_t bStride,
-                                            size_t depth, const float* upcoming, size_t upcomingStride,
-                                            Sums<kRows, kVectors>& sums) {
+/// Asks for what is upcoming, a line for each word; AsksNothing in its place where there is nothing. Inlined
+/// at once, as askForSecondLevel.
+struct Asks {
+  const float* upcoming;
+  size_t stride;
+  [[gnu::always_inline]] void operator()(size_t word) const { askForSecondLevel(upcoming + word * stride); }
+};
+struct AsksNothing {
+  AsksNothing(const float* = nullptr, size_t = 0) {}
+  void operator()(size_t) const {}
+};
+
+/// Adds the products of `count` words to the chains of each element. `left` gives the address of word k of
+/// row i of A, `right` that of word k of vector v of B.
+template <typename Operand, int kRows, int kVectors, typename Left, typename Right, typename Ask>
+[[gnu::always_inline]] inline void addWords(size_t first, size_t count, Left left, Right right, Ask ask,
+                                            Sums<kRows, kVectors> (&chains)[Operand::kChains]) {
   // Every chain takes every word or, where the words are shared out, its own.
   constexpr bool kTakesAll = Operand::kStep == 1;
   // A short sum is a loop of few turns, whose end a processor foresees.
 #pragma GCC unroll 4
-  for (size_t k = kTakesAll ? 0 : kChain; k < depth; k += Operand::kStep) {
-    if constexpr (kAsks && (kChain == 0 || !kTakesAll)) askForSecondLevel(upcoming + k * upcomingStride);
-    Vec row[kVectors];
-    for (int v = 0; v < kVectors; v++) {
-      row[v] = Operand::template part<kChain>(load(b + k * bStride + v * kLanes));
-    }
+  for (size_t k = 0; k < count; k += Operand::kStep) {
+#pragma GCC unroll 2
+    for (int chain = 0; chain < Operand::kChains; chain++) {
+      const size_t word = first + (kTakesAll ? k : k + chain);
+      if (chain == 0 || !kTakesAll) ask(word);
+      Vec row[kVectors];
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; v++) row[v] = Operand::part(load(right(word, v)), chain);
 #pragma GCC unroll 16
-    for (int i = 0; i < kRows; i++) {
-      const Vec x = Operand::template part<kChain>(broadcast(a[k * aStride + i]));
-      for (int v = 0; v < kVectors; v++) sums[i][v] = Operand::multiplyAdd(x, row[v], sums[i][v]);
+      for (int i = 0; i < kRows; i++) {
+        const Vec x = Operand::part(broadcast(*left(word, i)), chain);
+#pragma GCC unroll 8
+        for (int v = 0; v < kVectors; v++)
+          chains[chain][i][v] = Operand::multiplyAdd(x, row[v], chains[chain][i][v]);
+      }
+    }
+  }
+}
+
+/// The sum of the products of `depth` words for each element: in float32 one chain of fused multiply-adds
+/// over k in ascending order, whatever the block it falls into; in bfloat16 two chains for each group.
+template <typename Operand, int kRows, int kVectors, typename Left, typename Right, typename Ask>
+[[gnu::always_inline]] inline void sumWords(size_t depth, Left left, Right right, Ask ask,
+                                            Sums<kRows, kVectors> (&sum)[1]) {
+  [[maybe_unused]] const typename Operand::Mode mode;
+  clear<kRows, kVectors>(sum[0]);
+  if constexpr (Operand::kChains == 1) {
+    addWords<Operand, kRows, kVectors>(0, depth, left, right, ask, sum);
+  } else {
+    for (size_t group = 0; group < depth; group += kGroupWords) {
+      Sums<kRows, kVectors> chains[2];
+      for (auto& chain : chains) clear<kRows, kVectors>(chain);
+      addWords<Operand, kRows, kVectors>(group, kGroupWords, left, right, ask, chains);
+#pragma GCC unroll 16
+      for (int i = 0; i < kRows; i++) {
+#pragma GCC unroll 8
+        for (int v = 0; v < kVectors; v++)
+          sum[0][i][v] = Operand::add(sum[0][i][v], Operand::add(chains[0][i][v], chains[1][i][v]));
+      }
     }
   }
 }
 
 /// C[i][lane] = Σ_k a[k·aStride + i]·b[k·bStride + lane], i < kRows, lane < kVectors·kLanes. A row of B is
 /// two vectors, or the first of them; an element of A is broadcast, and the kRows x kVectors accumulators
-/// stay in registers. In float32 each element is one chain of fused multiply-adds over k in ascending order,
-/// whatever the block it falls into; in bfloat16 two chains for each group. The sum begins at zero and is
-/// added to C as a whole: many small terms do not drown one by one in a large C. Where kAsks, each step asks
-/// for a line of what is read next: many at a time would keep the loads of the product waiting.
+/// stay in registers. The sum begins at zero and is added to C as a whole: many small terms do not drown one
+/// by one in a large C. Where kAsks, each step asks for a line of what is read next: many at a time would
+/// keep the loads of the product waiting.
 template <typename Operand, bool kAsks, int kVectors, int kRows>
 void multiplyRows(const float* a, size_t aStride, const float* b, size_t bStride, size_t depth, float* c,
                   size_t cStride, Into into, const float* scale, const float* upcoming, size_t upcomingStride,
                   Beside*) {
-  Sums<kRows, kVectors> sum;
-  clear<kRows, kVectors>(sum);
-  {
-    [[maybe_unused]] const typename Operand::Mode mode;
-    if constexpr (Operand::kChains == 1) {
-      addChain<Operand, 0, kAsks, kRows, kVectors>(a, aStride, b, bStride, depth, upcoming, upcomingStride,
-                                                   sum);
-    } else {
-      for (size_t k = 0; k < depth; k += kGroupWords) {
-        const float *left = a + k * aStride, *right = b + k * bStride, *next = upcoming + k * upcomingStride;
-        Sums<kRows, kVectors> first, second;
-        clear<kRows, kVectors>(first);
-        addChain<Operand, 0, kAsks, kRows, kVectors>(left, aStride, right, bStride, kGroupWords, next,
-                                                     upcomingStride, first);
-        clear<kRows, kVectors>(second);
-        addChain<Operand, 1, kAsks, kRows, kVectors>(left, aStride, right, bStride, kGroupWords, next,
-                                                     upcomingStride, second);
-        for (int i = 0; i < kRows; i++) {
-          for (int v = 0; v < kVectors; v++)
-            sum[i][v] = Operand::add(sum[i][v], Operand::add(first[i][v], second[i][v]));
-        }
-      }
-    }
-  }
+  Sums<kRows, kVectors> sum[1];
+  sumWords<Operand, kRows, kVectors>(
+      depth, [&](size_t k, int i) { return a + k * aStride + i; },
+      [&](size_t k, int v) { return b + k * bStride + v * kLanes; },
+      std::conditional_t<kAsks, Asks, AsksNothing>{upcoming, upcomingStride}, sum);
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; i++) {
     for (int v = 0; v < kVectors; v++) {
       float* to = c + i * cStride + v * kLanes;
-      if (into == Into::kAdd) sum[i][v] = load(to) + sum[i][v];
-      if (into == Into::kRescale) sum[i][v] = fma(load(to), load(scale + v * kLanes), sum[i][v]);
-      store(to, sum[i][v]);
-    }
-  }
-}
-
-/// Adds one chain of the sums of one row of A with several panels of B to sums[0][i].
-template <typename Operand, int kChain, int kVectors>
-[[gnu::always_inline]] inline void addRowChain(const float* a, size_t aStride, const float* b,
-                                               size_t panelStride, size_t depth, Sums<1, kVectors>& sums) {
-  for (size_t k = Operand::kStep == 1 ? 0 : kChain; k < depth; k += Operand::kStep) {
-    const Vec x = Operand::template part<kChain>(broadcast(a[k * aStride]));
-#pragma GCC unroll 8
-    for (int i = 0; i < kVectors; i++) {
-      const float* at = b + i / 2 * panelStride + k * kPanel + i % 2 * kLanes;
-      sums[0][i] = Operand::multiplyAdd(x, Operand::template part<kChain>(load(at)), sums[0][i]);
+      Vec& y = sum[0][i][v];
+      if (into == Into::kAdd) y = load(to) + y;
+      if (into == Into::kRescale) y = fma(load(to), load(scale + v * kLanes), y);
+      store(to, y);
     }
   }
 }
 
 /// One row of C in the columns of kPanels panels of B, which lie panelStride apart: c[panel·kPanel + lane].
-/// Every element is the same sum as in multiplyRows; a single row of it has but two chains for each panel,
-/// which wait for themselves for half of the time.
+/// Every element is the same sum as in multiplyRows; a single row of it has but two vectors in each panel,
+/// whose chains wait for themselves for half of the time.
 template <typename Operand, int kPanels>
 void multiplyRow(const float* a, size_t aStride, const float* b, size_t panelStride, size_t depth, float* c,
                  Into into) {
   constexpr int kVectors = 2 * kPanels;
-  Sums<1, kVectors> sum;
-  clear<1, kVectors>(sum);
-  {
-    [[maybe_unused]] const typename Operand::Mode mode;
-    if constexpr (Operand::kChains == 1) {
-      addRowChain<Operand, 0, kVectors>(a, aStride, b, panelStride, depth, sum);
-    } else {
-      for (size_t k = 0; k < depth; k += kGroupWords) {
-        const float *left = a + k * aStride, *right = b + k * kPanel;
-        Sums<1, kVectors> first, second;
-        clear<1, kVectors>(first);
-        addRowChain<Operand, 0, kVectors>(left, aStride, right, panelStride, kGroupWords, first);
-        clear<1, kVectors>(second);
-        addRowChain<Operand, 1, kVectors>(left, aStride, right, panelStride, kGroupWords, second);
-        for (int i = 0; i < kVectors; i++)
-          sum[0][i] = Operand::add(sum[0][i], Operand::add(first[0][i], second[0][i]));
-      }
-    }
-  }
+  Sums<1, kVectors> sum[1];
+  sumWords<Operand, 1, kVectors>(
+      depth, [&](size_t k, int) { return a + k * aStride; },
+      [&](size_t k, int v) { return b + v / 2 * panelStride + k * kPanel + v % 2 * kLanes; }, AsksNothing(),
+      sum);
 #pragma GCC unroll 8
-  for (int i = 0; i < kVectors; i++) {
-    float* to = c + i * kLanes;
-    store(to, into == Into::kAdd ? load(to) + sum[0][i] : sum[0][i]);
+  for (int v = 0; v < kVectors; v++) {
+    float* to = c + v * kLanes;
+    store(to, into == Into::kAdd ? load(to) + sum[0][0][v] : sum[0][0][v]);
   }
 }
 
@@ -182,7 +175,7 @@ constexpr Operands operandsOf(std::index_sequence<kRows...>, std::index_sequence
   result.pack = result.packLeft = &Operand::pack;
   result.depth = kDepth;
   result.blockPanels = kBlockPanels;
-  result.mostRows = {kMaxHalfRows, kMaxRows};
+  result.mostRows = {Operand::kHalfRows, Operand::kRows};
   result.multiply[0][0] = {&multiplyRows<Operand, false, 1, static_cast<int>(kHalfRows) + 1>...};
   result.multiply[0][1] = {&multiplyRows<Operand, false, 2, static_cast<int>(kRows) + 1>...};
   result.multiply[1][0] = {&multiplyRows<Operand, true, 1, static_cast<int>(kHalfRows) + 1>...};
@@ -196,8 +189,8 @@ static_assert(kMaxRows <= kMostRows && kMaxHalfRows <= kMostRows);
 
 /// The products of one kind of operands.
 template <typename Operand>
-constexpr Operands kOperands = operandsOf<Operand>(std::make_index_sequence<kMaxRows>(),
-                                                   std::make_index_sequence<kMaxHalfRows>());
+constexpr Operands kOperands = operandsOf<Operand>(std::make_index_sequence<Operand::kRows>(),
+                                                   std::make_index_sequence<Operand::kHalfRows>());
 
 /// Vectors of a panel that hold its first `lanes`: what the products of a panel need not go beyond.
 inline size_t vectorsOf(size_t lanes) { return lanes <= kLanes ? 1 : 2; }

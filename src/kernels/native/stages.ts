@@ -18,6 +18,9 @@ const KEY_PANELS = 4;
 /** Query panels of one attention tile. */
 const ATTENTION_PANELS = 4;
 
+/** Rows of queries of one key/value head that a tile takes through the keys where these are read in place. */
+const FEW_ROWS = 16;
+
 /**
  * Where few rows meet each number that is read, reading takes longer than arithmetic: about as long as so many operations
  * for each number.
@@ -144,11 +147,13 @@ function attentionStage(part: PartNamed, layout: Layout): StageProgram {
     run: part('attendTokens'),
   };
   const ofFewQueries: Part = {
-    grid: (call) => rowGrid(call, call.sizes.kvHeads, call.sizes.queries, Math.max(1, call.sizes.queries)),
+    grid: ({ sizes: { batch, heads, kvHeads, queries } }) => {
+      return { batch, heads: kvHeads, rows: (heads / kvHeads) * queries, tileRows: FEW_ROWS };
+    },
     flopsPerRow: (call) => {
       const { heads, kvHeads, queries, keys, headSize, valueHeadSize } = call.sizes;
-      const reading = (READING_FLOPS * keys * (headSize + valueHeadSize)) / queries;
-      return Math.max(attentionFlops(call) * (heads / kvHeads), reading);
+      const rowsOfTile = Math.min(FEW_ROWS, (heads / kvHeads) * queries);
+      return Math.max(attentionFlops(call), (READING_FLOPS * keys * (headSize + valueHeadSize)) / rowsOfTile);
     },
     applies: (call) => hasFewQueries(call, layout),
     run: part('attendFew'),

@@ -10,9 +10,9 @@ import type { Layout } from './layout.ts';
 
 type Projected = Extract<HeadSource, { kind: 'projected' }>;
 
-/** Query rows of one key/value head up to which the keys are read where they lie instead of being packed. */
-const FEW_ROWS = 8;
-/** Keys for each query from which that pays. */
+/** Keys for each query from which they are read where they lie, as in decoding: a layer of few tokens has other ways. */
+const DECODED_KEYS = 8;
+/** The same where packing the keys costs more than lanes that stay empty would. */
 const MANY_KEYS = 64;
 
 /** Rows of a sample, and numbers of one, from which products of split numbers are sooner done, splitting included. */
@@ -41,12 +41,19 @@ export function isBestFor(call: AttentionCall, { splitsNumbers, weightRows }: La
   return areWhole && rows >= SPLIT_ROWS && Math.min(...widths) >= SPLIT_WIDTH;
 }
 
-/** Whether a call has few queries for its keys, as in decoding; addon/few.h. Whatever is returned, the way is the same. */
-export function hasFewQueries({ sizes }: AttentionCall, { isPlain }: Layout): boolean {
+/**
+ * Whether a call has few queries for its keys; addon/few.h. Whatever is returned, the way is the same.
+ *
+ * A panel has the queries of one head in its lanes. Where they fill less than half of a vector, reading keys in place is
+ * faster by as much as lanes would be empty, however many heads share a key; with more it has to save the packing.
+ */
+export function hasFewQueries({ sizes }: AttentionCall, { isPlain, panel }: Layout): boolean {
   // There, keys and values are operands where the caller's tensors lie, in float32.
   if (!isPlain) return false;
-  const rows = sizes.queries * (sizes.heads / sizes.kvHeads);
-  return rows <= FEW_ROWS && sizes.keys >= MANY_KEYS * sizes.queries;
+  const { queries, keys, heads, kvHeads } = sizes;
+  const lanes = panel / 2;
+  if (queries <= lanes / 2) return keys >= DECODED_KEYS * queries;
+  return queries * (heads / kvHeads) <= lanes && keys >= MANY_KEYS * queries;
 }
 
 /** Whether keys are read from panels: by many queries, and by gradients. */

@@ -157,6 +157,20 @@ export const OPTION_SETS: Readonly<Record<string, OptionSet>> = {
   }),
   'few queries, all at once': (precision) =>
     allAtOnce(precision, FEW, { offsets: [150, 62], windowLeft: 70, keyLengths: [153, 95] }),
+  'few queries of many heads over many blocks of keys, all at once': (precision) =>
+    allAtOnce(
+      precision,
+      { ...FEW, queries: 3, newKeys: 1150, heads: 18 },
+      { offsets: [1180, 700], windowLeft: 650, keyLengths: [1183, 960] },
+    ),
+  'one query of many heads that share their keys': (precision) => ({
+    ...FEW,
+    precision,
+    queries: 1,
+    heads: 23,
+    kvHeads: 1,
+    visibility: { keyLengths: [130, 77] },
+  }),
   'few queries, some without a key': (precision) => ({
     ...FEW,
     precision,
@@ -175,6 +189,8 @@ export const OPTION_SETS: Readonly<Record<string, OptionSet>> = {
 function allAtOnce(precision: Precision, base: CallOptions, reach: Partial<Visibility>): CallOptions {
   const options = { ...base, precision, past: 33, extras: 1, kvHeads: 2 };
   const sizes = sizesOf(options);
+  const perHead = (of: (head: number) => number) =>
+    Array.from({ length: sizes.heads }, (_, head) => of(head));
   return {
     ...options,
     projections: PROJECTIONS,
@@ -183,8 +199,14 @@ function allAtOnce(precision: Precision, base: CallOptions, reach: Partial<Visib
       scale: 0.4,
       softcap: 3,
       bias: randomBias(sizes, seeded(8), precision),
-      alibiSlopes: real(precision, [0.5, 0.25, 0.125, 0.0625]),
-      sinks: real(precision, [1, 0, -1, 2]),
+      alibiSlopes: real(
+        precision,
+        perHead((head) => 2 ** -(1 + (head % 4))),
+      ),
+      sinks: real(
+        precision,
+        perHead((head) => [1, 0, -1, 2][head % 4]),
+      ),
     },
     visibility: {
       causal: true,

@@ -42,6 +42,27 @@ describe.skipIf(float32.length === 0).each(float32)('the way of a call on $name'
     expect(buffersOf({ ...call, returns: { ...call.returns, presentKeyValue: true } })).toContain('key');
   });
 
+  it('packs no keys for a token that is decoded, however many heads share them', () => {
+    for (const kvHeads of [24, 8, 1]) {
+      const decoded = { precision: 'float32', heads: 24, kvHeads, headSize: 16, past: 99 } as const;
+      const names = (queries: number) => buffersOf(makeCall({ ...decoded, queries, newKeys: queries }));
+      expect(names(1)).not.toContain('native.key_panels');
+      expect(names(64)).toContain('native.key_panels');
+    }
+  });
+
+  it('leaves tiles for many cores where many heads share the keys that one query reads', () => {
+    const call = makeCall({
+      precision: 'float32',
+      heads: 64,
+      kvHeads: 1,
+      queries: 1,
+      newKeys: 99,
+      headSize: 16,
+    });
+    expect(tilesOf(call)).toBe(4);
+  });
+
   it('leaves tiles for many cores where few heads share the work of a long layer', () => {
     const few = layer({ heads: 16, kvHeads: 1, headSize: 64, queries: 64 }, 1024);
     const many = layer({ heads: 16, kvHeads: 16, headSize: 64, queries: 64 }, 1024);

@@ -75,7 +75,7 @@ inline Bounds boundsOf(const Call& call, size_t panel, PartId part) {
       return keeps(Kept::kNothing) ? Bounds{1, panelsOf(call.batch, call.samplesOfBlock(panel)), call.kvHeads}
                                    : none;
     case PartId::attendFew:
-      return rows(readsInPlace, call.kvHeads, call.queries);
+      return readsInPlace ? Bounds{call.batch, call.kvHeads, call.heads / call.kvHeads * call.queries} : none;
     case PartId::projectOutput:
       return call.hasOutputProjection ? Bounds{1, blocks(call.queries), call.outputWidth, panel} : none;
     case PartId::packGradients:

@@ -107,14 +107,18 @@ inline bool allPositive(const float* weights, size_t rows, size_t keys) {
   return !any(less(broadcast(-FLT_MIN), least));
 }
 
-/// Takes values into the sums of a group of rows from row r on, or of that row alone; returns the row behind.
+/// Takes values into the sums of some rows from row r on; returns the row behind them.
 template <typename Asks>
 size_t addToRows(const Rows& values, const float* weights, size_t r, size_t rows, const float* shrink,
                  float* o, size_t size, Asks& ahead) {
   const float* w = weights + r * kRowStride;
-  if (r + kRowGroup <= rows && allPositive(w, kRowGroup, values.count)) {
-    addAllValues<kRowGroup, false>(values, w, shrink + r, o + r * size, size, ahead);
-    return r + kRowGroup;
+  if (r + 4 <= rows && allPositive(w, 4, values.count)) {
+    addAllValues<4, false>(values, w, shrink + r, o + r * size, size, ahead);
+    return r + 4;
+  }
+  if (r + 2 <= rows && allPositive(w, 2, values.count)) {
+    addAllValues<2, false>(values, w, shrink + r, o + r * size, size, ahead);
+    return r + 2;
   }
   addAllValues<1, true>(values, w, shrink + r, o + r * size, size, ahead);
   return r + 1;
@@ -139,22 +143,23 @@ inline void addPiece(const Rows& values, const Rows& next, const float* weights,
   }
 }
 
-/// The rows of all queries of the heads that read one key/value head.
-inline std::vector<QueryRow> rowsOfGroup(const Call& call, size_t batch, size_t kvHead) {
-  const size_t group = call.heads / call.kvHeads;
+/// Rows [from, to) of the queries of the heads that read one key/value head, one head after the other.
+inline std::vector<QueryRow> rowsOfGroup(const Call& call, size_t batch, size_t kvHead, size_t from,
+                                         size_t to) {
+  const size_t firstHead = kvHead * (call.heads / call.kvHeads);
   std::vector<QueryRow> rows;
-  for (size_t head = kvHead * group; head < (kvHead + 1) * group; head++) {
-    for (size_t query = 0; query < call.queries; query++)
-      rows.push_back({head, query, rangeOf(call, batch, query)});
+  for (size_t row = from; row < to; row++) {
+    const size_t query = row % call.queries;
+    rows.push_back({firstHead + row / call.queries, query, rangeOf(call, batch, query)});
   }
   return rows;
 }
 
-/// Attention of all queries of the heads that share a key/value head.
-inline void attendFewQueries(const Call& call, size_t batch, size_t kvHead) {
+/// Attention of the rows [from, to) of the queries of the heads that share a key/value head.
+inline void attendFewQueries(const Call& call, size_t batch, size_t kvHead, size_t from, size_t to) {
   static thread_local Scratch scoreScratch, outputScratch;
   const size_t size = call.valueHeadSize;
-  const std::vector<QueryRow> rows = rowsOfGroup(call, batch, kvHead);
+  const std::vector<QueryRow> rows = rowsOfGroup(call, batch, kvHead, from, to);
   const QueryRows queries(call, batch, rows, call.scale);
   float* s = scoreScratch.take(rows.size() * kRowStride);
   float* o = outputScratch.take(rows.size() * size);
@@ -163,8 +168,8 @@ inline void attendFewQueries(const Call& call, size_t batch, size_t kvHead) {
   const RowPieces keys = keyPieces(call, batch, kvHead), values = valuePieces(call, batch, kvHead);
   const size_t all = call.allKeys();
 
-  for (size_t block = 0; block < all; block += kBlock) {
-    const size_t end = std::min(block + kBlock, all);
+  for (size_t block = 0; block < all; block += kFewBlock) {
+    const size_t end = std::min(block + kFewBlock, all);
     if (!queries.sees(block, end)) continue;
     forEachPiece(keys, block, end, values.piece(block, end),
                  [&](const Rows& k, const Rows& next, size_t at) { queries.dotProducts(k, next, s + at); });

@@ -18,8 +18,8 @@ inline void logitRow(const Call& call, size_t batch, size_t head, size_t query, 
   const QueryRows one(call, batch, rows, stage == LogitStage::kRaw ? 1 : call.scale);
   const RowPieces keys = keyPieces(call, batch, call.kvHeadOf(head));
   const size_t all = call.allKeys();
-  for (size_t block = 0; block < all; block += kBlock) {
-    const size_t end = std::min(block + kBlock, all);
+  for (size_t block = 0; block < all; block += kFewBlock) {
+    const size_t end = std::min(block + kFewBlock, all);
     const Rows behind = keys.piece(end < all ? end : block, all);
     forEachPiece(keys, block, end, behind,
                  [&](const Rows& k, const Rows& next, size_t at) { one.dotProducts(k, next, s + at); });

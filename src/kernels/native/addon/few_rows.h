@@ -14,15 +14,19 @@
 
 namespace attention::ISA {
 
-/// Rows of queries that meet a key at a time.
-constexpr size_t kRowGroup = 4;
+/// Keys taken at a time, whole blocks of those of many queries: between two blocks memory has a rest.
+constexpr size_t kFewBlock = 4 * kBlock;
+
+/// Rows of queries that meet a key at a time: those from row r on of so many.
+inline size_t rowsAtOnce(size_t r, size_t rows) { return rows - r >= 4 ? 4 : rows - r >= 2 ? 2 : 1; }
+
 /// Keys that meet kRows queries at a time, so that there are kLanes products.
 template <int kRows>
 constexpr int kKeysAtOnce = std::max(1, kLanes / kRows);
 
 /// Logits of a row of queries lie so far from those of the next: a block, and what is written behind its last
 /// key.
-constexpr size_t kRowStride = kBlock + kLanes;
+constexpr size_t kRowStride = kFewBlock + kLanes;
 
 /// q·k for kRows queries and as many keys as make kLanes products, into products[row][key], kRowStride apart.
 /// Lanes go along the elements; q holds a vector of each query, then the next of each, zeros beyond the last
@@ -76,7 +80,7 @@ class QueryRows {
     static thread_local Scratch scratch;
     q_ = scratch.take(rows.size() * paddedSize());
     for (size_t r = 0; r < rows.size();) {
-      const size_t group = r + kRowGroup <= rows.size() ? kRowGroup : 1;
+      const size_t group = rowsAtOnce(r, rows.size());
       for (size_t last = r + group, first = r; r < last; r++) {
         const float* query = call.query.heads.row(batch, rows[r].head, rows[r].query);
         float* to = q_ + first * paddedSize() + (r - first) * kLanes;
@@ -100,18 +104,17 @@ class QueryRows {
   void dotProducts(const Rows& keys, const Rows& next, float* s) const {
     Ahead ahead(keys, next, call_.headSize);
     NothingAhead nothing;
-    size_t r = 0;
-    for (; r + kRowGroup <= rows_.size(); r += kRowGroup) {
+    for (size_t r = 0, atOnce; r < rows_.size(); r += atOnce) {
+      atOnce = rowsAtOnce(r, rows_.size());
+      const auto dot = [&](auto& asks) {
+        if (atOnce == 4) return dotRows<4>(r, keys, s, asks);
+        if (atOnce == 2) return dotRows<2>(r, keys, s, asks);
+        dotRows<1>(r, keys, s, asks);
+      };
       if (r == 0)
-        dotRows<kRowGroup>(r, keys, s, ahead);
+        dot(ahead);
       else
-        dotRows<kRowGroup>(r, keys, s, nothing);
-    }
-    for (; r < rows_.size(); r++) {
-      if (r == 0)
-        dotRows<1>(r, keys, s, ahead);
-      else
-        dotRows<1>(r, keys, s, nothing);
+        dot(nothing);
     }
   }
 
@@ -129,16 +132,18 @@ class QueryRows {
   /// Adds ALiBi and bias, and -Infinity where a row may not see the key. Visible logits never become
   /// -Infinity.
   void mask(size_t block, size_t end, float* s) const {
+    const size_t last = std::min(end, call_.keys);
     const bool hasAddend = call_.bias || call_.alibiSlopes || call_.allow || call_.forbid || call_.keyValid;
-    for (size_t r = 0; r < rows_.size(); r++) {
+    for (size_t r = 0; block < last && r < rows_.size(); r++) {
       const KeyRange& range = rows_[r].range;
-      const bool inRange = static_cast<int64_t>(block) >= range.from && static_cast<int64_t>(end) <= range.to;
-      if (inRange && !hasAddend) continue;
-      for (size_t key = block; key < std::min(end, call_.keys); key++) {
-        float& logit = s[r * kRowStride + key - block];
-        // In this order NaN stays NaN.
-        logit = visible(rows_[r], key) ? std::max(logit + addend(rows_[r], key), -FLT_MAX) : kForbidden;
-      }
+      const auto inBlock = [&](int64_t key) {
+        return static_cast<size_t>(std::clamp<int64_t>(key, block, last)) - block;
+      };
+      const size_t from = inBlock(range.from), to = inBlock(range.to);
+      float* logits = s + r * kRowStride;
+      std::fill(logits, logits + from, kForbidden);
+      std::fill(logits + to, logits + last - block, kForbidden);
+      if (hasAddend && from < to) addAddend(rows_[r], block + from, to - from, logits + from);
     }
   }
 
@@ -158,21 +163,25 @@ class QueryRows {
 
   size_t paddedSize() const { return panelsOf(call_.headSize, kLanes) * kLanes; }
 
-  bool visible(const QueryRow& row, size_t key) const {
-    const auto j = static_cast<int64_t>(key);
-    if (j < row.range.from || j >= row.range.to) return false;
-    if (call_.allow && call_.allow.row(batch_, row.head, row.query)[key] == 0) return false;
-    if (call_.forbid && call_.forbid.row(batch_, row.head, row.query)[key] != 0) return false;
-    return !call_.keyValid || call_.keyValid.data[batch_ * call_.keys + key] != 0;
-  }
-
-  float addend(const QueryRow& row, size_t key) const {
-    float sum = call_.bias ? call_.bias.row(batch_, row.head, row.query)[key] : 0;
-    if (call_.alibiSlopes) {
-      sum -= call_.alibiSlopes.data[row.head] *
-             std::fabs(static_cast<float>(row.range.position - static_cast<int64_t>(key)));
+  /// Adds what a row adds to the logits of `count` keys from `first` on.
+  void addAddend(const QueryRow& row, size_t first, size_t count, float* logits) const {
+    alignas(64) float addend[kFewBlock];
+    addendRow(call_, batch_, row.head, row.query, first, first + count, addend);
+    if (call_.keyValid) {
+      const uint8_t* valid = call_.keyValid.data + batch_ * call_.keys + first;
+      for (size_t j = 0; j < count; j++) addend[j] = valid[j] == 0 ? kForbidden : addend[j];
     }
-    return sum;
+    const float slope = call_.alibiSlopes ? -call_.alibiSlopes.data[row.head] : 0;
+    const Vec position = broadcast(static_cast<float>(row.range.position - static_cast<int64_t>(first)));
+    for (size_t j = 0; j < count; j += kLanes) {
+      const Vec key = broadcast(static_cast<float>(j)) + iota();
+      const Vec logit = load(logits + j), plain = load(addend + j);
+      const Vec sum = slope == 0 ? plain : fma(broadcast(slope), abs(position - key), plain);
+      // In this order NaN stays NaN.
+      const Vec visible = maximum(broadcast(-FLT_MAX), logit + sum);
+      const Vec masked = select(less(broadcast(kForbidden), plain), visible, plain);
+      store(logits + j, select(less(key, broadcast(static_cast<float>(count))), masked, logit));
+    }
   }
 
   const Call& call_;

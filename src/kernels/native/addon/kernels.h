@@ -59,7 +59,9 @@ inline void gradKeyValue(C call, N batch, N kvHead, N from, N to) {
 }
 
 inline void attendTokens(C call, N, N block, N from, N to) { attendTokenBlock(call, block, from, to); }
-inline void attendFew(C call, N batch, N kvHead, N, N) { attendFewQueries(call, batch, kvHead); }
+inline void attendFew(C call, N batch, N kvHead, N from, N to) {
+  attendFewQueries(call, batch, kvHead, from, to);
+}
 
 extern const Kernels kernels;
 const Kernels kernels = {kPanel, &kOperands<Float32>, &kOperands<Bfloat16>,

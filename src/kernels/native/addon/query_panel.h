@@ -18,6 +18,28 @@ namespace attention::ISA {
 constexpr size_t kBlock = 128;
 constexpr float kForbidden = -std::numeric_limits<float>::infinity();
 
+/// What bias and masks add to the scores of a query and the keys [from, to): row[key - from], -Infinity where
+/// it may not see the key, zeros up to a whole vector.
+inline void addendRow(const Call& call, size_t batch, size_t head, size_t query, size_t from, size_t to,
+                      float* row) {
+  const float* bias = call.bias ? call.bias.row(batch, head, query) + from : nullptr;
+  const uint8_t* allow = call.allow ? call.allow.row(batch, head, query) + from : nullptr;
+  const uint8_t* forbid = call.forbid ? call.forbid.row(batch, head, query) + from : nullptr;
+  const size_t keys = to - from, whole = keys - keys % kLanes;
+  for (size_t j = 0; j < whole; j += kLanes) {
+    Vec sum = bias == nullptr ? broadcast(0) : load(bias + j);
+    if (allow != nullptr) sum = select(nonZeroBytes(allow + j), sum, broadcast(kForbidden));
+    if (forbid != nullptr) sum = select(nonZeroBytes(forbid + j), broadcast(kForbidden), sum);
+    store(row + j, sum);
+  }
+  if (whole == keys) return;
+  store(row + whole, broadcast(0));
+  for (size_t j = whole; j < keys; j++) {
+    const bool forbidden = (allow != nullptr && allow[j] == 0) || (forbid != nullptr && forbid[j] != 0);
+    row[j] = forbidden ? kForbidden : bias == nullptr ? 0 : bias[j];
+  }
+}
+
 /// One panel of queries of one head: which keys each lane may see, and the logits of blocks of keys.
 class QueryPanel {
  public:
@@ -161,12 +183,23 @@ class QueryPanel {
     for (size_t lane = 1; lane < count_; lane++) isWhole = isWhole && query_[lane] == query_[0] + lane;
     if (isWhole) {
       const float* panel = panelOf(query_[0]);
-      for (size_t i = 0; i < size * kPanel; i += kLanes) store(q_ + i, load(panel + i) * broadcast(scale));
-      return;
+      if (vectorsOf(count_) == 1) return scaleLanes<1>(panel, scale);
+      return scaleLanes<2>(panel, scale);
     }
     for (size_t lane = 0; lane < kPanel; lane++) {
       const float* from = panelOf(query_[lane]) + query_[lane] % kPanel;
       for (size_t c = 0; c < size; c++) q_[c * kPanel + lane] = from[c * kPanel] * scale;
+    }
+  }
+
+  /// Zeros are in the vectors that have no queries.
+  template <size_t kVectors>
+  void scaleLanes(const float* panel, float scale) {
+    for (size_t i = 0; i < call_.headSize * kPanel; i += kPanel) {
+      for (size_t v = 0; v < 2; v++) {
+        const size_t at = i + v * kLanes;
+        store(q_ + at, v < kVectors ? load(panel + at) * broadcast(scale) : broadcast(0));
+      }
     }
   }
 
@@ -209,7 +242,8 @@ class QueryPanel {
     const size_t last = std::min(end, call_.keys);
     if (block >= last) return;
     for (size_t lane = 0; lane < kPanel; lane += kLanes) {
-      for (size_t i = 0; i < kLanes; i++) addendRow(query_[lane + i], block, last, rows + i * kBlock);
+      for (size_t i = 0; i < kLanes; i++)
+        addendRow(call_, batch_, head_, query_[lane + i], block, last, rows + i * kBlock);
       for (size_t key = block; key < last; key += kLanes) {
         transposeTile(rows + key - block, kBlock, turned, kLanes);
         for (size_t j = 0; j < std::min<size_t>(kLanes, last - key); j++) {
@@ -219,26 +253,6 @@ class QueryPanel {
           store(row, select(less(broadcast(kForbidden), addend), logit, addend));
         }
       }
-    }
-  }
-
-  /// What a query adds to the scores of the keys [block, last): row[key - block], zeros up to a whole vector.
-  void addendRow(size_t query, size_t block, size_t last, float* row) const {
-    const float* bias = call_.bias ? call_.bias.row(batch_, head_, query) + block : nullptr;
-    const uint8_t* allow = call_.allow ? call_.allow.row(batch_, head_, query) + block : nullptr;
-    const uint8_t* forbid = call_.forbid ? call_.forbid.row(batch_, head_, query) + block : nullptr;
-    const size_t keys = last - block, whole = keys - keys % kLanes;
-    for (size_t j = 0; j < whole; j += kLanes) {
-      Vec sum = bias == nullptr ? broadcast(0) : load(bias + j);
-      if (allow != nullptr) sum = select(nonZeroBytes(allow + j), sum, broadcast(kForbidden));
-      if (forbid != nullptr) sum = select(nonZeroBytes(forbid + j), broadcast(kForbidden), sum);
-      store(row + j, sum);
-    }
-    if (whole == keys) return;
-    store(row + whole, broadcast(0));
-    for (size_t j = whole; j < keys; j++) {
-      const bool forbidden = (allow != nullptr && allow[j] == 0) || (forbid != nullptr && forbid[j] != 0);
-      row[j] = forbidden ? kForbidden : bias == nullptr ? 0 : bias[j];
     }
   }
 

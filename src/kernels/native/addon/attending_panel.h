@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cfloat>
 #include <cmath>
 
 #include "call.h"
@@ -40,18 +41,21 @@ inline float finishRow(const Call& call, size_t batch, size_t head, size_t query
   return factor;
 }
 
-/// The same for `count` rows from `query` on; factor[lane] for each.
+/// The same for `count` rows from `query` on; factor[lane] for each, 0 in the other lanes of their vectors.
 inline void finishRows(const Call& call, size_t batch, size_t head, size_t query, size_t count,
                        const float* top, const float* sum, float* factor) {
   const size_t row = call.rowIndex(batch, head, query);
   // What there is to do for rows that are neither empty nor have a sink, in vectors.
   bool isEmpty = false;
-  for (size_t lane = 0; lane < count; lane++) {
-    isEmpty |= sum[lane] == 0;
-    call.rowMax.data[row + lane] = top[lane];
-    call.rowSum.data[row + lane] = sum[lane];
-    factor[lane] = static_cast<float>(1 / static_cast<double>(sum[lane]));
+  for (size_t lane = 0; lane < count; lane += kLanes) {
+    const Mask isRow = less(iota(), broadcast(static_cast<float>(count - lane)));
+    const Vec total = select(isRow, load(sum + lane), broadcast(INFINITY));
+    isEmpty |= any(both(isRow, less(total, broadcast(FLT_MIN))));
+    store(factor + lane, broadcast(1) / total);
   }
+  double *const max = call.rowMax.data + row, *const totals = call.rowSum.data + row;
+  for (size_t lane = 0; lane < count; lane++) max[lane] = top[lane];
+  for (size_t lane = 0; lane < count; lane++) totals[lane] = sum[lane];
   if (!isEmpty && !call.sinks && !call.logSumExp) return;
   for (size_t lane = 0; lane < count; lane++)
     factor[lane] = finishRow(call, batch, head, query + lane, top[lane], sum[lane]);
@@ -63,6 +67,22 @@ inline float* concatPanel(const Call& call, size_t batch, size_t head, size_t qu
   return call.concat.data + (panel * call.heads + head) * call.words(call.valueHeadSize) * kPanel;
 }
 
+/// to[c][lane] = o[c][lane]·factor[lane] in the first kVectors vectors of the lanes; returns whether all is
+/// finite.
+template <int kVectors>
+bool scalePanel(const float* o, const float* factor, size_t size, float* to) {
+  FiniteProbe probes[2];
+  for (size_t c = 0; c < size; c++) {
+    for (int v = 0; v < kVectors; v++) {
+      const size_t at = c * kPanel + v * kLanes;
+      const Vec y = load(o + at) * load(factor + v * kLanes);
+      store(to + at, y);
+      probes[v].see(y);
+    }
+  }
+  return sumOf(probes) == 0;
+}
+
 /// Finishes and writes the rows of one panel.
 inline void finishPanel(const Call& call, size_t batch, size_t head, size_t first, size_t count,
                         const float* top, const float* sum, float* o) {
@@ -72,16 +92,9 @@ inline void finishPanel(const Call& call, size_t batch, size_t head, size_t firs
   // Panels are what the output projection reads: nothing is turned around, and float32 goes where it stays.
   float* concat = call.hasOutputProjection ? concatPanel(call, batch, head, first) : nullptr;
   float* to = concat != nullptr && call.operands->arePlain() ? concat : o;
-  FiniteProbe probes[2];
-  for (size_t c = 0; c < size; c++) {
-    for (int half = 0; half < 2; half++) {
-      const size_t at = c * kPanel + half * kLanes;
-      const Vec y = load(o + at) * load(factor + half * kLanes);
-      store(to + at, y);
-      probes[half].see(y);
-    }
-  }
-  if (sumOf(probes) != 0) reportOverflow(call);
+  const bool isFinite =
+      vectorsOf(count) == 1 ? scalePanel<1>(o, factor, size, to) : scalePanel<2>(o, factor, size, to);
+  if (!isFinite) reportOverflow(call);
   if (concat != nullptr) {
     call.operands->packLeft(to, size, kPanel, concat, call.words(size));
     return;

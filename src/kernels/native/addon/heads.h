@@ -8,7 +8,8 @@
 
 namespace attention::ISA {
 
-/// Projected heads as panels, zeros beyond the last row: all of a call, or those from one sample and head on.
+/// Projected heads as panels: all of a call, or those from one sample and head on. Beyond the last row are
+/// zeros, up to a whole vector, and then whatever memory held.
 struct HeadPanels {
   float* data;
   size_t heads, rows, size;

@@ -145,8 +145,8 @@ bool projectToken(const Operands& operands, const Linear& linear, const TokenPan
 }
 
 /// Adds b, where there is one, to rows [c, c + count) of a panel of a head, whose tokens are in its first
-/// kVectors vectors, leaves zeros in its lanes beyond `tokens`, and returns the largest |y|, or NaN where not
-/// all is finite.
+/// kVectors vectors, leaves zeros in the lanes of these beyond `tokens`, and returns the largest |y|, or NaN
+/// where not all is finite.
 template <int kVectors>
 float finishPanelRows(const Linear& linear, size_t head, size_t c, size_t count, size_t tokens, float* rows) {
   Mask isToken[kVectors];
@@ -166,7 +166,6 @@ float finishPanelRows(const Linear& linear, size_t head, size_t c, size_t count,
       largest[v] = maximum(largest[v], abs(y));
       probes[v].see(y);
     }
-    if (kVectors == 1) store(rows + i * kPanel + kLanes, broadcast(0));
   }
   return maximumOfLanes(maximum(largest[0], largest[kVectors - 1])) + sumOf(probes);
 }

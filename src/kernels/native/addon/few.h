@@ -36,6 +36,10 @@ inline float softmaxRow(float* s, size_t keys, float& top, float& sum) {
   return shrink;
 }
 
+/// Values that are summed by themselves before they are added to what was summed before. So many stay in the
+/// first-level cache while groups of rows and columns meet them one after the other.
+constexpr size_t kValuesAtOnce = 16;
+
 /// o[row][c] = o[row][c]·shrink[row] + Σ_key weight[row][key]·v[key][c] for kRows rows and kVectors vectors
 /// of columns. With kSkips, keys of weight 0 are stepped over: a forbidden key may hold NaN, and 0·NaN is not
 /// 0.
@@ -43,66 +47,77 @@ template <int kRows, int kVectors, bool kSkips, typename Asks>
 void addValues(const Rows& values, size_t column, const float* weights, const float* shrink, float* o,
                size_t size, Asks& ahead) {
   auto place = ahead.place;
-  Vec sum[kRows][kVectors];
-#pragma GCC unroll 4
-  for (int r = 0; r < kRows; r++) {
-#pragma GCC unroll 4
-    for (int i = 0; i < kVectors; i++) sum[r][i] = broadcast(0);
-  }
   const float* v = values.first + column;
-  for (size_t key = 0; key < values.count; key++, v += values.stride) {
-    if (column % kLine == 0) ahead.template ask<std::max<int>(1, kVectors * kLanes / kLine)>(place);
-    if (kSkips && weights[key] == 0) continue;
+  for (size_t first = 0; first < values.count; first += kValuesAtOnce) {
+    Vec sum[kRows][kVectors];
 #pragma GCC unroll 4
-    for (int i = 0; i < kVectors; i++) {
-      const Vec x = load(v + i * kLanes);
-#pragma GCC unroll 4
-      for (int r = 0; r < kRows; r++) sum[r][i] = fma(broadcast(weights[r * kRowStride + key]), x, sum[r][i]);
+    for (int r = 0; r < kRows; r++) {
+#pragma GCC unroll 8
+      for (int i = 0; i < kVectors; i++) sum[r][i] = broadcast(0);
     }
-  }
+    const size_t end = std::min(first + kValuesAtOnce, values.count);
+    for (size_t key = first; key < end; key++, v += values.stride) {
+      if (column % kLine == 0) ahead.template ask<std::max<int>(1, kVectors * kLanes / kLine)>(place);
+      if (kSkips && weights[key] == 0) continue;
+#pragma GCC unroll 8
+      for (int i = 0; i < kVectors; i++) {
+        const Vec x = load(v + i * kLanes);
 #pragma GCC unroll 4
-  for (int r = 0; r < kRows; r++) {
+        for (int r = 0; r < kRows; r++)
+          sum[r][i] = fma(broadcast(weights[r * kRowStride + key]), x, sum[r][i]);
+      }
+    }
 #pragma GCC unroll 4
-    for (int i = 0; i < kVectors; i++) {
-      float* to = o + r * size + column + i * kLanes;
-      store(to, fma(load(to), broadcast(shrink[r]), sum[r][i]));
+    for (int r = 0; r < kRows; r++) {
+#pragma GCC unroll 8
+      for (int i = 0; i < kVectors; i++) {
+        float* to = o + r * size + column + i * kLanes;
+        // Whatever a sum has is shrunk once.
+        store(to, fma(load(to), broadcast(first == 0 ? shrink[r] : 1), sum[r][i]));
+      }
     }
   }
   ahead.place = place;
 }
 
-/// Vectors of columns that are taken at a time: as many as leave the registers room for all sums.
+/// The most vectors of columns that are taken at a time: as many as leave the registers room for all sums.
 template <int kRows>
-constexpr int kColumnVectors = kRows * 4 <= 2 * kMaxRows ? 4 : 2;
+constexpr int kColumnVectors = kRows * 8 <= 2 * kMaxRows   ? 8
+                               : kRows * 4 <= 2 * kMaxRows ? 4
+                                                           : 2;
 
-/// The same for all columns: kColumnVectors at a time, then one, then one by one.
-template <int kRows, bool kSkips, typename Asks>
+/// The same for all columns: kVectors at a time, then half as many, and in the end one by one.
+template <int kRows, bool kSkips, int kVectors = kColumnVectors<kRows>, typename Asks>
 void addAllValues(const Rows& values, const float* weights, const float* shrink, float* o, size_t size,
-                  Asks& ahead) {
-  size_t c = 0;
-  constexpr int kVectors = kColumnVectors<kRows>;
+                  Asks& ahead, size_t c = 0) {
   for (; c + kVectors * kLanes <= size; c += kVectors * kLanes)
     addValues<kRows, kVectors, kSkips>(values, c, weights, shrink, o, size, ahead);
-  for (; c + kLanes <= size; c += kLanes)
-    addValues<kRows, 1, kSkips>(values, c, weights, shrink, o, size, ahead);
+  if constexpr (kVectors > 1) {
+    return addAllValues<kRows, kSkips, kVectors / 2>(values, weights, shrink, o, size, ahead, c);
+  }
   for (; c < size; c++) {
     for (int r = 0; r < kRows; r++) {
-      float sum = 0;
-      for (size_t key = 0; key < values.count; key++) {
-        const float weight = weights[r * kRowStride + key];
-        if (weight != 0) sum += weight * values.first[key * values.stride + c];
+      for (size_t first = 0; first < values.count; first += kValuesAtOnce) {
+        float sum = 0;
+        for (size_t key = first; key < std::min(first + kValuesAtOnce, values.count); key++) {
+          const float weight = weights[r * kRowStride + key];
+          if (weight != 0) sum += weight * values.first[key * values.stride + c];
+        }
+        o[r * size + c] = o[r * size + c] * (first == 0 ? shrink[r] : 1) + sum;
       }
-      o[r * size + c] = o[r * size + c] * shrink[r] + sum;
     }
   }
 }
 
-/// Whether no weight is 0; weights are made by `exp`, and lie in whole vectors.
+/// Whether no weight is 0; weights are made by `exp`.
 inline bool allPositive(const float* weights, size_t rows, size_t keys) {
   Vec least = broadcast(-INFINITY);
   for (size_t r = 0; r < rows; r++) {
-    for (size_t key = 0; key < keys; key += kLanes)
-      least = maximum(broadcast(0) - load(weights + r * kRowStride + key), least);
+    for (size_t key = 0; key < keys; key += kLanes) {
+      const Mask isKey = less(iota(), broadcast(static_cast<float>(keys - key)));
+      const Vec weight = select(isKey, load(weights + r * kRowStride + key), broadcast(1));
+      least = maximum(broadcast(0) - weight, least);
+    }
   }
   return !any(less(broadcast(-FLT_MIN), least));
 }
@@ -112,31 +127,40 @@ template <typename Asks>
 size_t addToRows(const Rows& values, const float* weights, size_t r, size_t rows, const float* shrink,
                  float* o, size_t size, Asks& ahead) {
   const float* w = weights + r * kRowStride;
+  const float* shrinkRows = shrink + r;
+  float* to = o + r * size;
   if (r + 4 <= rows && allPositive(w, 4, values.count)) {
-    addAllValues<4, false>(values, w, shrink + r, o + r * size, size, ahead);
+    addAllValues<4, false>(values, w, shrinkRows, to, size, ahead);
     return r + 4;
   }
   if (r + 2 <= rows && allPositive(w, 2, values.count)) {
-    addAllValues<2, false>(values, w, shrink + r, o + r * size, size, ahead);
+    addAllValues<2, false>(values, w, shrinkRows, to, size, ahead);
     return r + 2;
   }
-  addAllValues<1, true>(values, w, shrink + r, o + r * size, size, ahead);
+  if (allPositive(w, 1, values.count))
+    addAllValues<1, false>(values, w, shrinkRows, to, size, ahead);
+  else
+    addAllValues<1, true>(values, w, shrinkRows, to, size, ahead);
   return r + 1;
 }
 
-/// Values that all rows meet while they are in the first-level cache.
-constexpr size_t kValuesAtOnce = 16;
+/// Whether sums of so many rows and columns are in registers all at once, so that values are met once.
+inline bool areMetOnce(size_t rows, size_t size) {
+  if (rows != rowsAtOnce(0, rows)) return false;
+  const size_t vectors = rows == 1 ? kColumnVectors<1> : rows == 2 ? kColumnVectors<2> : kColumnVectors<4>;
+  return size == vectors * kLanes || 2 * size == vectors * kLanes;
+}
 
-/// Takes a piece of a block of values into the sums of all rows, few enough at a time to be in the
-/// first-level cache while groups of rows and columns meet them one after the other. Whatever a sum has is
-/// shrunk first. Asks for the rows behind them, then for `next`.
+/// Takes a piece of a block of values into the sums of all rows, few at a time where they are met more than
+/// once. Asks for the rows behind them, then for `next`.
 inline void addPiece(const Rows& values, const Rows& next, const float* weights, size_t rows, float* shrink,
                      float* o, size_t size) {
   Ahead ahead(values, next, size);
   NothingAhead nothing;
-  for (size_t key = 0; key < values.count; key += kValuesAtOnce) {
+  const size_t atOnce = areMetOnce(rows, size) ? values.count : kValuesAtOnce;
+  for (size_t key = 0; key < values.count; key += atOnce) {
     Rows few = values.from(key);
-    few.count = std::min(few.count, kValuesAtOnce);
+    few.count = std::min(few.count, atOnce);
     size_t r = addToRows(few, weights + key, 0, rows, shrink, o, size, ahead);
     while (r < rows) r = addToRows(few, weights + key, r, rows, shrink, o, size, nothing);
     std::fill_n(shrink, rows, 1.0f);

@@ -15,14 +15,16 @@ import { PeakMeter } from './peak.ts';
 const WIDTH = 768;
 const HEADS = 12;
 const CACHE = 4096;
-/** Appends between two readings, of all sessions together. */
+/** Appends between two readings, of all sessions together. New sessions take the next ones, so that none grows much. */
 const STEPS = 200;
 const TURNS = 5;
 const LAYER = 'layer';
 const FORMAT = 'safetensors';
 
 const WEIGHT_BYTES = 4 * 4 * WIDTH * WIDTH;
-const CACHE_BYTES = 4 * 2 * CACHE * WIDTH;
+
+/** Bytes of the cache of one of so many sessions, half way through its appends. */
+const cacheBytes = (sessions: number) => 4 * 2 * (CACHE + STEPS / sessions / 2) * WIDTH;
 
 /** What is decoded at a time. */
 export interface DecodeLoad {
@@ -54,15 +56,17 @@ export interface DecodeSpeed extends DecodeLoad {
 /** Steps and readings take turns, so that what else happens on the machine meets both. */
 export async function measureDecode(load: DecodeLoad, meter: PeakMeter | null): Promise<DecodeSpeed> {
   const { threads, sessions: count } = load;
-  const sessions = await DecodingSessions.begin(load);
-  const allBytes = WEIGHT_BYTES + count * CACHE_BYTES;
+  const sessions = await DecodingSessions.open(load);
+  const stepBytes = WEIGHT_BYTES + cacheBytes(count);
+  const allBytes = WEIGHT_BYTES + count * cacheBytes(count);
   const samples: number[] = [];
   for (let turn = 0; turn < TURNS; turn++) {
+    await sessions.begin(count);
     samples.push(...(await sessions.turn(STEPS / count)));
     await meter?.measure(threads, allBytes);
   }
   await sessions.close();
-  const share = (ms: number, gbps: number) => (WEIGHT_BYTES + CACHE_BYTES) / ms / 1e6 / gbps;
+  const share = (ms: number, gbps: number) => stepBytes / ms / 1e6 / gbps;
   const ofBandwidth = meter && {
     best: share(minimum(samples), meter.gbps(threads, allBytes)),
     median: share(median(samples), meter.usualGbps(threads, allBytes)),
@@ -70,20 +74,21 @@ export async function measureDecode(load: DecodeLoad, meter: PeakMeter | null): 
   return { ...load, samples, ofBandwidth };
 }
 
-/** Sessions of one layer, full so far. */
+/** Sessions of one layer. */
 class DecodingSessions {
   readonly #engine: Engine;
   readonly #sessions: Sessions;
   readonly #ids: string[] = [];
   readonly #token = fileOf(['embeddings'], 1);
+  readonly #prompt = fileOf(['embeddings'], CACHE);
 
   private constructor(engine: Engine, sessions: Sessions) {
     this.#engine = engine;
     this.#sessions = sessions;
   }
 
-  static async begin({ threads, sessions: count }: DecodeLoad): Promise<DecodingSessions> {
-    const limits = { ...DEFAULT_LIMITS, sessionTokens: CACHE + STEPS * TURNS + 1 };
+  static async open({ threads }: DecodeLoad): Promise<DecodingSessions> {
+    const limits = { ...DEFAULT_LIMITS, sessionTokens: CACHE + STEPS };
     const engine = new Engine({ threads, limits });
     await engine.ready();
     const layers = new Layers(new MemoryStore(), engine, limits);
@@ -96,13 +101,17 @@ class DecodingSessions {
     await decoding.#withTicket((ticket) =>
       layers.put(LAYER, file, ticket, { ifMatch: null, ifNoneMatch: null }),
     );
-    const prompt = fileOf(['embeddings'], CACHE);
-    for (let number = 0; number < count; number++) {
-      const { session_id } = await decoding.#sessions.begin({ layer: LAYER });
-      decoding.#ids.push(session_id);
-      await decoding.#append(session_id, prompt);
-    }
     return decoding;
+  }
+
+  /** Ends the sessions there are, and begins so many, full so far. */
+  async begin(count: number): Promise<void> {
+    for (const id of this.#ids.splice(0)) this.#sessions.end(id);
+    for (let number = 0; number < count; number++) {
+      const { session_id } = await this.#sessions.begin({ layer: LAYER });
+      this.#ids.push(session_id);
+      await this.#append(session_id, this.#prompt);
+    }
   }
 
   /** Appends so many tokens to each session, in all of them at once. Milliseconds of a step, of one session one each. */

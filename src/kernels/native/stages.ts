@@ -18,7 +18,7 @@ const KEY_PANELS = 4;
 /** Query panels of one attention tile. */
 const ATTENTION_PANELS = 4;
 
-/** Rows of queries of one key/value head that a tile takes through the keys where these are read in place. */
+/** Rows of queries of one key/value head, all of some heads, that a tile takes through the keys that it reads in place. */
 const FEW_ROWS = 16;
 
 /**
@@ -148,7 +148,8 @@ function attentionStage(part: PartNamed, layout: Layout): StageProgram {
   };
   const ofFewQueries: Part = {
     grid: ({ sizes: { batch, heads, kvHeads, queries } }) => {
-      return { batch, heads: kvHeads, rows: (heads / kvHeads) * queries, tileRows: FEW_ROWS };
+      const tileRows = Math.max(1, Math.floor(FEW_ROWS / queries)) * queries;
+      return { batch, heads: kvHeads, rows: (heads / kvHeads) * queries, tileRows };
     },
     flopsPerRow: (call) => {
       const { heads, kvHeads, queries, keys, headSize, valueHeadSize } = call.sizes;

@@ -47,9 +47,9 @@ export function isBestFor(call: AttentionCall, { splitsNumbers, weightRows }: La
  * A panel has the queries of one head in its lanes. Where they fill less than half of a vector, reading keys in place is
  * faster by as much as lanes would be empty, however many heads share a key; with more it has to save the packing.
  */
-export function hasFewQueries({ sizes }: AttentionCall, { isPlain, panel }: Layout): boolean {
-  // There, keys and values are operands where the caller's tensors lie, in float32.
-  if (!isPlain) return false;
+export function hasFewQueries({ sizes }: AttentionCall, { splitsNumbers, panel }: Layout): boolean {
+  // There, keys and values are operands where the caller's tensors lie, or as soon as they are rounded.
+  if (splitsNumbers) return false;
   const { queries, keys, heads, kvHeads } = sizes;
   const lanes = panel / 2;
   if (queries <= lanes / 2) return keys >= DECODED_KEYS * queries;

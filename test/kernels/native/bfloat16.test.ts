@@ -131,24 +131,27 @@ describe.skipIf(kernels.length === 0)('products of bfloat16', () => {
     },
   );
 
-  it.each(kernels)('of $name report numbers that are infinite as bfloat16, where they are seen', (kernel) => {
-    const largest = (2 - 2 ** -7) * 2 ** 127;
-    const beyond = (2 - 2 ** -8) * 2 ** 127;
-    for (const role of ['query', 'key', 'value'] as const) {
-      const call = makeCall({ precision: 'bfloat16', queries: 40, newKeys: 50, score: { scale: 1e-38 } });
-      const source = call[role];
-      if (source.kind !== 'given') throw new TypeError('given heads expected');
-      const reports = (x: number, hidden: boolean) => {
-        const data = source.view.data.map((y) => y * 2 ** -30);
-        data[20 * 8 + 3] = x;
-        const keyValid = new Uint8Array(50).map((_, key) => (hidden && key === 20 ? 0 : 1));
-        const visibility = { ...call.visibility, keyValid };
-        const loud = { ...call, visibility, [role]: { ...source, view: { ...source.view, data } } };
-        return overflowed(run(kernel, loud).status);
-      };
-      expect(reports(Math.fround(beyond), false)).toBe(true);
-      if (role !== 'query') expect(reports(Math.fround(beyond), true)).toBe(false);
-      if (role === 'value') expect(reports(largest, false)).toBe(false);
-    }
-  });
+  it.each(kernels.flatMap((kernel) => [40, 2].map((queries) => ({ kernel, name: kernel.name, queries }))))(
+    'of $name report numbers that are infinite as bfloat16, where any of $queries queries sees them',
+    ({ kernel, queries }) => {
+      const largest = (2 - 2 ** -7) * 2 ** 127;
+      const beyond = (2 - 2 ** -8) * 2 ** 127;
+      for (const role of ['query', 'key', 'value'] as const) {
+        const call = makeCall({ precision: 'bfloat16', queries, newKeys: 50, score: { scale: 1e-38 } });
+        const source = call[role];
+        if (source.kind !== 'given') throw new TypeError('given heads expected');
+        const reports = (x: number, hidden: boolean) => {
+          const data = source.view.data.map((y) => y * 2 ** -30);
+          data[(role === 'query' ? 1 : 20) * 8 + 3] = x;
+          const keyValid = new Uint8Array(50).map((_, key) => (hidden && key === 20 ? 0 : 1));
+          const visibility = { ...call.visibility, keyValid };
+          const loud = { ...call, visibility, [role]: { ...source, view: { ...source.view, data } } };
+          return overflowed(run(kernel, loud).status);
+        };
+        expect(reports(Math.fround(beyond), false)).toBe(true);
+        if (role !== 'query') expect(reports(Math.fround(beyond), true)).toBe(false);
+        if (role === 'value') expect(reports(largest, false)).toBe(false);
+      }
+    },
+  );
 });

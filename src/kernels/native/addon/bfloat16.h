@@ -120,7 +120,17 @@ inline Vec pairsOf(Vec lower, Vec upper) {
   return joinUpperHalves(roundToUpperHalf(lower), roundToUpperHalf(upper));
 }
 
+/// x as bfloat16, in float32.
+inline Vec rounded(Vec x) { return upperOf(roundToUpperHalf(x)); }
+
 #endif
+
+inline float rounded(float x) {
+  const uint32_t bits = roundToBfloat16(x) << 16;
+  float result;
+  std::memcpy(&result, &bits, sizeof result);
+  return result;
+}
 
 /// How four neighbours share two words: {lower, upper} of each.
 #if defined(__AVX512BF16__) && !defined(__AMX_BF16__)

@@ -1,6 +1,8 @@
 // How far each part of a call goes.
 #pragma once
 
+#include <algorithm>
+
 #include "call.h"
 
 namespace attention {
@@ -44,7 +46,7 @@ inline Bounds boundsOf(const Call& call, size_t panel, PartId part) {
   const auto keeps = [&](Kept form) {
     return call.query.kept == form && call.key.kept == form && call.value.kept == form;
   };
-  const bool readsInPlace = call.operands->arePlain() && keeps(Kept::kRows);
+  const bool readsInPlace = call.operands->parts == 1 && keeps(Kept::kRows);
   switch (part) {
     case PartId::packQueryTokens:
       return tokens(call.query);
@@ -75,7 +77,11 @@ inline Bounds boundsOf(const Call& call, size_t panel, PartId part) {
       return keeps(Kept::kNothing) ? Bounds{1, panelsOf(call.batch, call.samplesOfBlock(panel)), call.kvHeads}
                                    : none;
     case PartId::attendFew:
-      return readsInPlace ? Bounds{call.batch, call.kvHeads, call.heads / call.kvHeads * call.queries} : none;
+      // A tile has whole heads, whose queries are in one panel.
+      return readsInPlace && call.queries <= panel
+                 ? Bounds{call.batch, call.kvHeads, call.heads / call.kvHeads * call.queries,
+                          std::max<size_t>(1, call.queries)}
+                 : none;
     case PartId::projectOutput:
       return call.hasOutputProjection ? Bounds{1, blocks(call.queries), call.outputWidth, panel} : none;
     case PartId::packGradients:

@@ -13,9 +13,10 @@
 
 namespace attention::ISA {
 
-/// One block of the online softmax of one row: s[keys] become exp(s - maximum); returns the factor by which
-/// what was summed before has to shrink.
-inline float softmaxRow(float* s, size_t keys, float& top, float& sum) {
+/// One block of the online softmax of one row: s[keys] become exp(s - maximum), as operands; returns the
+/// factor by which what was summed before has to shrink.
+template <typename Numbers>
+float softmaxRow(float* s, size_t keys, float& top, float& sum) {
   for (size_t key = keys; key % kLanes != 0; key++) s[key] = kForbidden;
   Vec highest = broadcast(top);
   for (size_t key = 0; key < keys; key += kLanes) highest = maximum(highest, load(s + key));
@@ -25,14 +26,17 @@ inline float softmaxRow(float* s, size_t keys, float& top, float& sum) {
   alignas(64) float lanes[kLanes];
   store(lanes, exp(broadcast(top) - base));
   const float shrink = lanes[0];
-  Vec total = broadcast(0);
-  for (size_t key = 0; key < keys; key += kLanes) {
-    const Vec weight = exp(load(s + key) - base);
-    store(s + key, weight);
-    total = total + weight;
+  Vec total[Numbers::kParts];
+  for (Vec& part : total) part = broadcast(0);
+  for (size_t first = 0; first < keys; first += Numbers::kParts * kLanes) {
+    for (size_t part = 0, key = first; part < Numbers::kParts && key < keys; part++, key += kLanes) {
+      const Vec weight = exp(load(s + key) - base);
+      store(s + key, Numbers::of(weight));
+      total[part] = total[part] + weight;
+    }
   }
   top = now;
-  sum = sum * shrink + sumLanes(total);
+  sum = sum * shrink + sumLanes(addHalves(total));
   return shrink;
 }
 
@@ -43,7 +47,7 @@ constexpr size_t kValuesAtOnce = 16;
 /// o[row][c] = o[row][c]·shrink[row] + Σ_key weight[row][key]·v[key][c] for kRows rows and kVectors vectors
 /// of columns. With kSkips, keys of weight 0 are stepped over: a forbidden key may hold NaN, and 0·NaN is not
 /// 0.
-template <int kRows, int kVectors, bool kSkips, typename Asks>
+template <typename Numbers, int kRows, int kVectors, bool kSkips, typename Asks>
 void addValues(const Rows& values, size_t column, const float* weights, const float* shrink, float* o,
                size_t size, Asks& ahead) {
   auto place = ahead.place;
@@ -61,7 +65,7 @@ void addValues(const Rows& values, size_t column, const float* weights, const fl
       if (kSkips && weights[key] == 0) continue;
 #pragma GCC unroll 8
       for (int i = 0; i < kVectors; i++) {
-        const Vec x = load(v + i * kLanes);
+        const Vec x = Numbers::of(load(v + i * kLanes));
 #pragma GCC unroll 4
         for (int r = 0; r < kRows; r++)
           sum[r][i] = fma(broadcast(weights[r * kRowStride + key]), x, sum[r][i]);
@@ -87,13 +91,13 @@ constexpr int kColumnVectors = kRows * 8 <= 2 * kMaxRows   ? 8
                                                            : 2;
 
 /// The same for all columns: kVectors at a time, then half as many, and in the end one by one.
-template <int kRows, bool kSkips, int kVectors = kColumnVectors<kRows>, typename Asks>
+template <typename Numbers, int kRows, bool kSkips, int kVectors = kColumnVectors<kRows>, typename Asks>
 void addAllValues(const Rows& values, const float* weights, const float* shrink, float* o, size_t size,
                   Asks& ahead, size_t c = 0) {
   for (; c + kVectors * kLanes <= size; c += kVectors * kLanes)
-    addValues<kRows, kVectors, kSkips>(values, c, weights, shrink, o, size, ahead);
+    addValues<Numbers, kRows, kVectors, kSkips>(values, c, weights, shrink, o, size, ahead);
   if constexpr (kVectors > 1) {
-    return addAllValues<kRows, kSkips, kVectors / 2>(values, weights, shrink, o, size, ahead, c);
+    return addAllValues<Numbers, kRows, kSkips, kVectors / 2>(values, weights, shrink, o, size, ahead, c);
   }
   for (; c < size; c++) {
     for (int r = 0; r < kRows; r++) {
@@ -101,9 +105,10 @@ void addAllValues(const Rows& values, const float* weights, const float* shrink,
         float sum = 0;
         for (size_t key = first; key < std::min(first + kValuesAtOnce, values.count); key++) {
           const float weight = weights[r * kRowStride + key];
-          if (weight != 0) sum += weight * values.first[key * values.stride + c];
+          const float value = Numbers::of(values.first[key * values.stride + c]);
+          if (weight != 0) sum = std::fma(weight, value, sum);
         }
-        o[r * size + c] = o[r * size + c] * (first == 0 ? shrink[r] : 1) + sum;
+        o[r * size + c] = std::fma(o[r * size + c], first == 0 ? shrink[r] : 1, sum);
       }
     }
   }
@@ -123,24 +128,24 @@ inline bool allPositive(const float* weights, size_t rows, size_t keys) {
 }
 
 /// Takes values into the sums of some rows from row r on; returns the row behind them.
-template <typename Asks>
+template <typename Numbers, typename Asks>
 size_t addToRows(const Rows& values, const float* weights, size_t r, size_t rows, const float* shrink,
                  float* o, size_t size, Asks& ahead) {
   const float* w = weights + r * kRowStride;
   const float* shrinkRows = shrink + r;
   float* to = o + r * size;
   if (r + 4 <= rows && allPositive(w, 4, values.count)) {
-    addAllValues<4, false>(values, w, shrinkRows, to, size, ahead);
+    addAllValues<Numbers, 4, false>(values, w, shrinkRows, to, size, ahead);
     return r + 4;
   }
   if (r + 2 <= rows && allPositive(w, 2, values.count)) {
-    addAllValues<2, false>(values, w, shrinkRows, to, size, ahead);
+    addAllValues<Numbers, 2, false>(values, w, shrinkRows, to, size, ahead);
     return r + 2;
   }
   if (allPositive(w, 1, values.count))
-    addAllValues<1, false>(values, w, shrinkRows, to, size, ahead);
+    addAllValues<Numbers, 1, false>(values, w, shrinkRows, to, size, ahead);
   else
-    addAllValues<1, true>(values, w, shrinkRows, to, size, ahead);
+    addAllValues<Numbers, 1, true>(values, w, shrinkRows, to, size, ahead);
   return r + 1;
 }
 
@@ -153,16 +158,17 @@ inline bool areMetOnce(size_t rows, size_t size) {
 
 /// Takes a piece of a block of values into the sums of all rows, few at a time where they are met more than
 /// once. Asks for the rows behind them, then for `next`.
-inline void addPiece(const Rows& values, const Rows& next, const float* weights, size_t rows, float* shrink,
-                     float* o, size_t size) {
+template <typename Numbers>
+void addPiece(const Rows& values, const Rows& next, const float* weights, size_t rows, float* shrink,
+              float* o, size_t size) {
   Ahead ahead(values, next, size);
   NothingAhead nothing;
   const size_t atOnce = areMetOnce(rows, size) ? values.count : kValuesAtOnce;
   for (size_t key = 0; key < values.count; key += atOnce) {
     Rows few = values.from(key);
     few.count = std::min(few.count, atOnce);
-    size_t r = addToRows(few, weights + key, 0, rows, shrink, o, size, ahead);
-    while (r < rows) r = addToRows(few, weights + key, r, rows, shrink, o, size, nothing);
+    size_t r = addToRows<Numbers>(few, weights + key, 0, rows, shrink, o, size, ahead);
+    while (r < rows) r = addToRows<Numbers>(few, weights + key, r, rows, shrink, o, size, nothing);
     std::fill_n(shrink, rows, 1.0f);
   }
 }
@@ -179,7 +185,22 @@ inline std::vector<QueryRow> rowsOfGroup(const Call& call, size_t batch, size_t 
   return rows;
 }
 
-/// Attention of the rows [from, to) of the queries of the heads that share a key/value head.
+/// Writes the rows of all queries of a head, which are fewer than the lanes of a panel, for the output
+/// projection.
+inline void writePanel(const Call& call, size_t batch, size_t head, const float* rows) {
+  static thread_local Scratch scratch;
+  const Operands& operands = *call.operands;
+  const size_t size = call.valueHeadSize;
+  float* concat = concatPanel(call, batch, head, 0);
+  float* panel = operands.arePlain() ? concat : scratch.take(size * kPanel);
+  if (!operands.arePlain()) std::fill_n(panel, size * kPanel, 0.0f);
+  for (size_t query = 0; query < call.queries; query++) {
+    for (size_t c = 0; c < size; c++) panel[c * kPanel + query] = rows[query * size + c];
+  }
+  operands.packLeft(panel, size, kPanel, concat, call.words(size));
+}
+
+/// Attention of the rows [from, to) of the queries of the heads that share a key/value head: whole heads.
 inline void attendFewQueries(const Call& call, size_t batch, size_t kvHead, size_t from, size_t to) {
   static thread_local Scratch scoreScratch, outputScratch;
   const size_t size = call.valueHeadSize;
@@ -199,11 +220,14 @@ inline void attendFewQueries(const Call& call, size_t batch, size_t kvHead, size
                  [&](const Rows& k, const Rows& next, size_t at) { queries.dotProducts(k, next, s + at); });
     if (call.softcap != 0) queries.cap(end - block, s);
     queries.mask(block, end, s);
-    for (size_t r = 0; r < rows.size(); r++)
-      shrink[r] = softmaxRow(s + r * kRowStride, end - block, top[r], sum[r]);
     const Rows behind = end < all ? keys.piece(end, all) : values.piece(block, end);
-    forEachPiece(values, block, end, behind, [&](const Rows& v, const Rows& next, size_t at) {
-      addPiece(v, next, s + at, rows.size(), shrink.data(), o, size);
+    withNumbers(*call.operands, [&](auto numbers) {
+      using Numbers = decltype(numbers);
+      for (size_t r = 0; r < rows.size(); r++)
+        shrink[r] = softmaxRow<Numbers>(s + r * kRowStride, end - block, top[r], sum[r]);
+      forEachPiece(values, block, end, behind, [&](const Rows& v, const Rows& next, size_t at) {
+        addPiece<Numbers>(v, next, s + at, rows.size(), shrink.data(), o, size);
+      });
     });
   }
   for (size_t r = 0; r < rows.size(); r++) {
@@ -211,13 +235,14 @@ inline void attendFewQueries(const Call& call, size_t batch, size_t kvHead, size
     const float factor = finishRow(call, batch, head, query, top[r], sum[r]);
     for (size_t c = 0; c < size; c++) o[r * size + c] *= factor;
     if (!isFinite(o + r * size, size)) reportOverflow(call);
-    if (!call.hasOutputProjection) {
-      std::copy_n(o + r * size, size, call.output.row(batch, head, query));
-      continue;
-    }
-    float* panel = concatPanel(call, batch, head, query);
-    for (size_t c = 0; c < size; c++) panel[c * kPanel + query % kPanel] = o[r * size + c];
   }
+  if (!call.hasOutputProjection) {
+    for (size_t r = 0; r < rows.size(); r++)
+      std::copy_n(o + r * size, size, call.output.row(batch, rows[r].head, rows[r].query));
+    return;
+  }
+  for (size_t r = 0; r + call.queries <= rows.size(); r += call.queries)
+    writePanel(call, batch, rows[r].head, o + r * size);
 }
 
 }  // namespace attention::ISA

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cfloat>
 #include <cmath>
+#include <utility>
 
 #include "call.h"
 #include "elementary.h"
@@ -28,37 +29,70 @@ constexpr int kKeysAtOnce = std::max(1, kLanes / kRows);
 /// key.
 constexpr size_t kRowStride = kFewBlock + kLanes;
 
+/// What becomes of numbers on their way into a product: nothing in float32.
+struct AsTheyAre {
+  /// Vectors whose lanes a sum has.
+  static constexpr size_t kParts = 1;
+  template <typename Number>
+  static Number of(Number x) {
+    return x;
+  }
+};
+
+/// In bfloat16 they are rounded, and then multiplied and added in float32. A sum has as many lanes on every
+/// instruction set, and so the same bits.
+struct Rounded {
+  static constexpr size_t kParts = kSumLanes / kLanes;
+  template <typename Number>
+  static Number of(Number x) {
+    return rounded(x);
+  }
+};
+
+/// Calls `run` with the one of these that operands want.
+template <typename Run>
+void withNumbers(const Operands& operands, Run run) {
+  if (operands.areRounded()) return run(Rounded());
+  run(AsTheyAre());
+}
+
 /// q·k for kRows queries and as many keys as make kLanes products, into products[row][key], kRowStride apart.
 /// Lanes go along the elements; q holds a vector of each query, then the next of each, zeros beyond the last
 /// element. All products lie in registers and are summed across the lanes together, each in the same order:
-/// the bits of one depend on neither its place nor on kRows.
-template <int kRows, typename Asks>
+/// the bits of one depend on neither its place nor on kRows. Then they are scaled.
+template <typename Numbers, int kRows, typename Asks>
 [[gnu::always_inline]] inline void dotKeys(const float* q, const float* const (&keys)[kKeysAtOnce<kRows>],
-                                           size_t size, float* products, Asks& ahead,
+                                           size_t size, float scale, float* products, Asks& ahead,
                                            typename Asks::Place& place) {
   constexpr int kKeys = kKeysAtOnce<kRows>;
   static_assert(kKeys * kRows == kLanes);
-  Vec sum[kLanes];
-#pragma GCC unroll 16
-  for (int i = 0; i < kLanes; i++) sum[i] = broadcast(0);
-  const auto add = [&](size_t c, auto read) {
-    Vec k[kKeys];
-#pragma GCC unroll 16
-    for (int i = 0; i < kKeys; i++) k[i] = read(keys[i] + c);
-#pragma GCC unroll 4
-    for (int r = 0; r < kRows; r++) {
-      const Vec x = load(q + c * kRows + r * kLanes);
-#pragma GCC unroll 16
-      for (int i = 0; i < kKeys; i++) sum[r * kKeys + i] = fma(x, k[i], sum[r * kKeys + i]);
-    }
-  };
+  constexpr size_t kParts = Numbers::kParts;
   const size_t whole = size - size % kLanes;
-  for (size_t c = 0; c < whole; c += kLanes) {
-    if (c % kLine == 0) ahead.template ask<kKeys>(place);
-    add(c, load);
+  Vec parts[kParts];
+  for (size_t part = 0; part < kParts; part++) {
+    Vec sum[kLanes];
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes; i++) sum[i] = broadcast(0);
+    const auto add = [&](size_t c, auto read) {
+      Vec k[kKeys];
+#pragma GCC unroll 16
+      for (int i = 0; i < kKeys; i++) k[i] = Numbers::of(read(keys[i] + c));
+#pragma GCC unroll 4
+      for (int r = 0; r < kRows; r++) {
+        const Vec x = load(q + c * kRows + r * kLanes);
+#pragma GCC unroll 16
+        for (int i = 0; i < kKeys; i++) sum[r * kKeys + i] = fma(x, k[i], sum[r * kKeys + i]);
+      }
+    };
+    for (size_t c = part * kLanes; c < whole; c += kParts * kLanes) {
+      if (c % kLine == 0) ahead.template ask<kKeys>(place);
+      add(c, load);
+    }
+    if (whole < size && whole / kLanes % kParts == part)
+      add(whole, [&](const float* p) { return loadFirst(p, size - whole); });
+    parts[part] = sumEach(sum);
   }
-  if (whole < size) add(whole, [&](const float* p) { return loadFirst(p, size - whole); });
-  const Vec dots = sumEach(sum);
+  const Vec dots = addNeighbours(parts) * broadcast(scale);
   alignas(64) float lanes[kLanes];
   // NaN where it is not finite.
   store(lanes, fma(dots, broadcast(0), dots));
@@ -75,9 +109,12 @@ struct QueryRow {
 /// Queries of the heads that share one key/value head, and their logits by blocks of keys.
 class QueryRows {
  public:
+  /// In bfloat16 the query is rounded, and the scale is left to the products.
   QueryRows(const Call& call, size_t batch, const std::vector<QueryRow>& rows, float scale)
       : call_(call), batch_(batch), rows_(rows) {
     static thread_local Scratch scratch;
+    const bool isRounded = call.operands->areRounded();
+    if (isRounded) std::swap(scale, scaleLeft_);
     q_ = scratch.take(rows.size() * paddedSize());
     for (size_t r = 0; r < rows.size();) {
       const size_t group = rowsAtOnce(r, rows.size());
@@ -85,7 +122,8 @@ class QueryRows {
         const float* query = call.query.heads.row(batch, rows[r].head, rows[r].query);
         float* to = q_ + first * paddedSize() + (r - first) * kLanes;
         for (size_t c = 0; c < paddedSize(); c++) {
-          to[c / kLanes * group * kLanes + c % kLanes] = c < call.headSize ? query[c] * scale : 0;
+          const float x = c < call.headSize ? query[c] * scale : 0;
+          to[c / kLanes * group * kLanes + c % kLanes] = isRounded ? rounded(x) : x;
         }
       }
     }
@@ -104,18 +142,14 @@ class QueryRows {
   void dotProducts(const Rows& keys, const Rows& next, float* s) const {
     Ahead ahead(keys, next, call_.headSize);
     NothingAhead nothing;
-    for (size_t r = 0, atOnce; r < rows_.size(); r += atOnce) {
-      atOnce = rowsAtOnce(r, rows_.size());
-      const auto dot = [&](auto& asks) {
-        if (atOnce == 4) return dotRows<4>(r, keys, s, asks);
-        if (atOnce == 2) return dotRows<2>(r, keys, s, asks);
-        dotRows<1>(r, keys, s, asks);
-      };
-      if (r == 0)
-        dot(ahead);
-      else
-        dot(nothing);
-    }
+    withNumbers(*call_.operands, [&](auto numbers) {
+      for (size_t r = 0; r < rows_.size(); r += rowsAtOnce(r, rows_.size())) {
+        if (r == 0)
+          dotGroup<decltype(numbers)>(r, keys, s, ahead);
+        else
+          dotGroup<decltype(numbers)>(r, keys, s, nothing);
+      }
+    });
   }
 
   /// c·tanh(s/c).
@@ -148,16 +182,26 @@ class QueryRows {
   }
 
  private:
-  template <int kRows, typename Asks>
+  /// As many rows as are taken at once from row r on.
+  template <typename Numbers, typename Asks>
+  void dotGroup(size_t r, const Rows& keys, float* s, Asks& ahead) const {
+    const size_t atOnce = rowsAtOnce(r, rows_.size());
+    if (atOnce == 4) return dotRows<Numbers, 4>(r, keys, s, ahead);
+    if (atOnce == 2) return dotRows<Numbers, 2>(r, keys, s, ahead);
+    dotRows<Numbers, 1>(r, keys, s, ahead);
+  }
+
+  template <typename Numbers, int kRows, typename Asks>
   void dotRows(size_t r, const Rows& keys, float* s, Asks& ahead) const {
     constexpr size_t kKeys = kKeysAtOnce<kRows>;
     const float* const q = q_ + r * paddedSize();
+    const float scale = scaleLeft_;
     auto place = ahead.place;
     for (size_t key = 0; key < keys.count; key += kKeys) {
       // The last key stands in for those beyond it.
       const float* at[kKeys];
       for (size_t i = 0; i < kKeys; i++) at[i] = keys.first + std::min(key + i, keys.count - 1) * keys.stride;
-      dotKeys<kRows>(q, at, call_.headSize, s + r * kRowStride + key, ahead, place);
+      dotKeys<Numbers, kRows>(q, at, call_.headSize, scale, s + r * kRowStride + key, ahead, place);
     }
   }
 
@@ -188,6 +232,8 @@ class QueryRows {
   const size_t batch_;
   const std::vector<QueryRow>& rows_;
   float* q_;
+  /// What the products are still to be multiplied by.
+  float scaleLeft_ = 1;
 };
 
 }  // namespace attention::ISA

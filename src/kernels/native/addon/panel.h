@@ -4,6 +4,7 @@
 #include <cstddef>
 
 #include "simd.h"
+#include "sum_lanes.h"
 
 namespace attention::ISA {
 

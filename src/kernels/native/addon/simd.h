@@ -50,28 +50,10 @@ inline Vec fma(Vec a, Vec b, Vec c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
 /// The larger; b where either is NaN.
 inline Vec maximum(Vec a, Vec b) { return {_mm512_max_ps(a.v, b.v)}; }
 inline Vec abs(Vec a) { return {_mm512_abs_ps(a.v)}; }
-inline float sumLanes(Vec a) { return _mm512_reduce_add_ps(a.v); }
 inline float maximumOfLanes(Vec a) { return _mm512_reduce_max_ps(a.v); }
 /// The first `count` < kLanes numbers, zeros beyond.
 inline Vec loadFirst(const float* p, size_t count) {
   return {_mm512_maskz_loadu_ps(static_cast<Mask>((1u << count) - 1), p)};
-}
-/// Lane i is the sum of the lanes of v[i], each in the same order: ((0 + 2) + (1 + 3)) of every four, then
-/// (0 + 1) + (2 + 3) of the fours.
-[[gnu::always_inline]] inline Vec sumEach(const Vec (&v)[16]) {
-  __m512 fours[4];
-#pragma GCC unroll 4
-  for (int i = 0; i < 4; i++) {
-    const __m512 a = v[4 * i].v, b = v[4 * i + 1].v, c = v[4 * i + 2].v, d = v[4 * i + 3].v;
-    const __m512d ab = _mm512_castps_pd(_mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)));
-    const __m512d cd = _mm512_castps_pd(_mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d)));
-    fours[i] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd)),
-                             _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd)));
-  }
-  const auto pairs = [](__m512 a, __m512 b) {
-    return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
-  };
-  return {pairs(pairs(fours[0], fours[1]), pairs(fours[2], fours[3]))};
 }
 inline Mask less(Vec a, Vec b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ); }
 /// Where a is not less than b, or one of them is NaN.
@@ -147,11 +129,6 @@ inline Vec fma(Vec a, Vec b, Vec c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
 /// The larger; b where either is NaN.
 inline Vec maximum(Vec a, Vec b) { return {_mm256_max_ps(a.v, b.v)}; }
 inline Vec abs(Vec a) { return {_mm256_andnot_ps(_mm256_set1_ps(-0.0f), a.v)}; }
-inline float sumLanes(Vec a) {
-  const __m128 half = _mm_add_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
-  const __m128 quarter = _mm_add_ps(half, _mm_movehl_ps(half, half));
-  return _mm_cvtss_f32(_mm_add_ss(quarter, _mm_movehdup_ps(quarter)));
-}
 inline float maximumOfLanes(Vec a) {
   const __m128 half = _mm_max_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
   const __m128 quarter = _mm_max_ps(half, _mm_movehl_ps(half, half));
@@ -161,13 +138,6 @@ inline float maximumOfLanes(Vec a) {
 inline Vec loadFirst(const float* p, size_t count) {
   const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
   return {_mm256_maskload_ps(p, _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), lanes))};
-}
-/// Lane i is the sum of the lanes of v[i], each in the same order: ((0 + 1) + (2 + 3)) of both fours, then
-/// these.
-[[gnu::always_inline]] inline Vec sumEach(const Vec (&v)[8]) {
-  const __m256 low = _mm256_hadd_ps(_mm256_hadd_ps(v[0].v, v[1].v), _mm256_hadd_ps(v[2].v, v[3].v));
-  const __m256 high = _mm256_hadd_ps(_mm256_hadd_ps(v[4].v, v[5].v), _mm256_hadd_ps(v[6].v, v[7].v));
-  return {_mm256_add_ps(_mm256_permute2f128_ps(low, high, 0x20), _mm256_permute2f128_ps(low, high, 0x31))};
 }
 inline Mask less(Vec a, Vec b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_LT_OQ)}; }
 /// Where a is not less than b, or one of them is NaN.
@@ -238,17 +208,12 @@ inline Vec fma(Vec a, Vec b, Vec c) { return {vfmaq_f32(c.v, a.v, b.v)}; }
 /// The larger; b where either is NaN.
 inline Vec maximum(Vec a, Vec b) { return {vbslq_f32(vcgtq_f32(a.v, b.v), a.v, b.v)}; }
 inline Vec abs(Vec a) { return {vabsq_f32(a.v)}; }
-inline float sumLanes(Vec a) { return vaddvq_f32(a.v); }
 inline float maximumOfLanes(Vec a) { return vmaxvq_f32(a.v); }
 /// The first `count` < kLanes numbers, zeros beyond.
 inline Vec loadFirst(const float* p, size_t count) {
   float lanes[4] = {};
   for (size_t i = 0; i < count; i++) lanes[i] = p[i];
   return {vld1q_f32(lanes)};
-}
-/// Lane i is the sum of the lanes of v[i], each in the same order: (0 + 1) + (2 + 3).
-[[gnu::always_inline]] inline Vec sumEach(const Vec (&v)[4]) {
-  return {vpaddq_f32(vpaddq_f32(v[0].v, v[1].v), vpaddq_f32(v[2].v, v[3].v))};
 }
 inline Mask less(Vec a, Vec b) { return {vcltq_f32(a.v, b.v)}; }
 /// Where a is not less than b, or one of them is NaN.

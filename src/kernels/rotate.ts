@@ -2,22 +2,18 @@ import type { HeadView, Rope } from '../domain/call.ts';
 import type { RealArray } from '../domain/tensor.ts';
 import { headShape, isHeldToRange, preparedStrides } from './heads.ts';
 import type { Job } from './kernel.ts';
-import { roundRow } from './reference/attend.ts';
 import { gradView } from './reference/gradients.ts';
 import { rotateRow, rotateRowBack } from './rope.ts';
-import { Scratch } from './scratch.ts';
 import { reportOverflow } from './status.ts';
-
-const rowScratch = new Scratch();
 
 type Rotation = (
   rope: Rope,
   role: 'query' | 'key',
   batch: number,
   row: number,
-  x: Float64Array,
+  x: RealArray,
   at: number,
-) => void;
+) => boolean;
 
 /** Rotates projected heads where they lie; see rotateRow. */
 export function rotateHeads(role: 'query' | 'key') {
@@ -47,13 +43,11 @@ function rotateRows(
     if (rope === null) return;
     const { size } = headShape(job.call, role);
     const { data, batchStride, headStride, rowStride } = viewOf(job);
-    const row = rowScratch.take(size);
     let fits = true;
     for (let i = from; i < to; i++) {
       const at = batch * batchStride + head * headStride + i * rowStride;
-      for (let c = 0; c < size; c++) row[c] = data[at + c];
-      rotate(rope, role, batch, i, row, 0);
-      fits = roundRow(row, 0, size, data, at) && fits;
+      fits = rotate(rope, role, batch, i, data, at) && fits;
+      for (let c = rope.dims; c < size; c++) fits = Number.isFinite(data[at + c]) && fits;
     }
     if (!fits && reports(job)) reportOverflow(job.status);
   };

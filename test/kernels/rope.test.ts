@@ -1,0 +1,53 @@
+import { describe, expect, it } from 'vitest';
+import type { Rope } from '../../src/domain/call.ts';
+import { rotateRow, rotateRowBack } from '../../src/kernels/rope.ts';
+
+function rope(theta: number, dims: number, first: number, pairing: Rope['pairing'] = 'half'): Rope {
+  const positions = { kind: 'from', first } as const;
+  return { pairing, theta, dims, queryPositions: positions, keyPositions: positions, table: null };
+}
+
+/** [1, 0] of every pair at once is the cosine and the sine of its angle. */
+function anglesOf(kind: Rope): number[][] {
+  const pairs = kind.dims / 2;
+  const row = new Float64Array(kind.dims).fill(1, 0, pairs);
+  rotateRow(kind, 'query', 0, 0, row, 0);
+  return Array.from({ length: pairs }, (_, pair) => [row[pair], row[pair + pairs]]);
+}
+
+function expected({ theta, dims }: Rope, position: number): number[][] {
+  return Array.from({ length: dims / 2 }, (_, pair) => {
+    const angle = position * theta ** ((-2 * pair) / dims);
+    return [Math.cos(angle), Math.sin(angle)];
+  });
+}
+
+describe('a rotation', () => {
+  it('turns by the angles of its position and kind, whatever turned before', () => {
+    // More positions than a thread keeps of one kind, some of which take the place of others, and more kinds.
+    for (const position of [0, 1, 2 ** 20, 2 ** 20 + 1, 0, 1.5, 1, -3, 3, 2 ** 13, 2 ** 14, 2 ** 13, 7]) {
+      for (const kind of [rope(10000, 64, position), rope(500000, 64, position), rope(10000, 8, position)])
+        expect(anglesOf(kind)).toEqual(expected(kind, position));
+    }
+  });
+
+  it('keeps the angles of many positions apart', () => {
+    for (let position = 0; position < 20000; position += 7) anglesOf(rope(10000, 64, position));
+    for (let position = 0; position < 20000; position += 501) {
+      const kind = rope(10000, 64, position);
+      expect(anglesOf(kind)).toEqual(expected(kind, position));
+    }
+  });
+
+  it('is undone by the rotation back, and says whether all is finite', () => {
+    const kind = rope(10000, 4, 9, 'interleaved');
+    const row = Float64Array.of(1, 2, 3, 4);
+    expect(rotateRow(kind, 'key', 0, 5, row, 0)).toBe(true);
+    expect(rotateRowBack(kind, 'key', 0, 5, row, 0)).toBe(true);
+    row.forEach((x, at) => {
+      expect(x).toBeCloseTo(at + 1, 12);
+    });
+    const large = Float32Array.of(3e38, 3e38, 1, 1);
+    expect(rotateRow(rope(10000, 4, 100, 'interleaved'), 'key', 0, 1, large, 0)).toBe(false);
+  });
+});

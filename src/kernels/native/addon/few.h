@@ -44,38 +44,56 @@ float softmaxRow(float* s, size_t keys, float& top, float& sum) {
 /// first-level cache while groups of rows and columns meet them one after the other.
 constexpr size_t kValuesAtOnce = 16;
 
-/// o[row][c] = o[row][c]·shrink[row] + Σ_key weight[row][key]·v[key][c] for kRows rows and kVectors vectors
-/// of columns. With kSkips, keys of weight 0 are stepped over: a forbidden key may hold NaN, and 0·NaN is not
-/// 0.
-template <typename Numbers, int kRows, int kVectors, bool kSkips, typename Asks>
-void addValues(const Rows& values, size_t column, const float* weights, const float* shrink, float* o,
-               size_t size, Asks& ahead) {
-  auto place = ahead.place;
-  const float* v = values.first + column;
-  for (size_t first = 0; first < values.count; first += kValuesAtOnce) {
-    Vec sum[kRows][kVectors];
+/// sum[row][i] = Σ_key weight[row][key]·v[key][i] for the keys [first, end) of kRows rows and kVectors
+/// vectors of columns from `column` on, which `read` loads. With kSkips, keys of weight 0 are stepped over.
+template <typename Numbers, bool kSkips, int kRows, int kVectors, typename Read, typename Asks>
+[[gnu::always_inline]] inline void sumValues(const Rows& values, size_t column, size_t first, size_t end,
+                                             Read read, const float* weights, Asks& ahead,
+                                             typename Asks::Place& place, Vec (&sum)[kRows][kVectors]) {
 #pragma GCC unroll 4
-    for (int r = 0; r < kRows; r++) {
+  for (int r = 0; r < kRows; r++) {
 #pragma GCC unroll 8
-      for (int i = 0; i < kVectors; i++) sum[r][i] = broadcast(0);
-    }
-    const size_t end = std::min(first + kValuesAtOnce, values.count);
-    for (size_t key = first; key < end; key++, v += values.stride) {
-      if (column % kLine == 0) ahead.template ask<std::max<int>(1, kVectors * kLanes / kLine)>(place);
-      if (kSkips && weights[key] == 0) continue;
+    for (int i = 0; i < kVectors; i++) sum[r][i] = broadcast(0);
+  }
+  const float* v = values.first + first * values.stride + column;
+  for (size_t key = first; key < end; key++, v += values.stride) {
+    if (column % kLine == 0) ahead.template ask<std::max<int>(1, kVectors * kLanes / kLine)>(place);
 #pragma GCC unroll 8
-      for (int i = 0; i < kVectors; i++) {
-        const Vec x = Numbers::of(load(v + i * kLanes));
+    for (int i = 0; i < kVectors; i++) {
+      const Vec x = Numbers::of(read(v + i * kLanes));
 #pragma GCC unroll 4
-        for (int r = 0; r < kRows; r++)
-          sum[r][i] = fma(broadcast(weights[r * kRowStride + key]), x, sum[r][i]);
+      for (int r = 0; r < kRows; r++) {
+        const float weight = weights[r * kRowStride + key];
+        if (!kSkips || weight != 0) sum[r][i] = fma(broadcast(weight), x, sum[r][i]);
       }
     }
+  }
+}
+
+/// o[row][c] = o[row][c]·shrink[row] + Σ_key weight[row][key]·v[key][c]; rows of o lie `stride` apart.
+/// kForbids: whether a key may be forbidden. It may hold NaN then, and 0·NaN is not 0.
+template <typename Numbers, int kRows, int kVectors, bool kForbids, typename Read, typename Asks>
+void addValues(const Rows& values, size_t column, Read read, const float* weights, const float* shrink,
+               float* o, size_t stride, Asks& ahead) {
+  auto place = ahead.place;
+  for (size_t first = 0; first < values.count; first += kValuesAtOnce) {
+    const size_t end = std::min(first + kValuesAtOnce, values.count);
+    Vec sum[kRows][kVectors];
+    sumValues<Numbers, false>(values, column, first, end, read, weights, ahead, place, sum);
+    if constexpr (kForbids) {
+      FiniteProbe probe;
+      for (const auto& row : sum) {
+        for (const Vec& x : row) probe.see(x);
+      }
+      NothingAhead nothing;
+      if (sumOf(probe) != 0)
+        sumValues<Numbers, true>(values, column, first, end, read, weights, nothing, nothing.place, sum);
+    }
 #pragma GCC unroll 4
     for (int r = 0; r < kRows; r++) {
 #pragma GCC unroll 8
       for (int i = 0; i < kVectors; i++) {
-        float* to = o + r * size + column + i * kLanes;
+        float* to = o + r * stride + column + i * kLanes;
         // Whatever a sum has is shrunk once.
         store(to, fma(load(to), broadcast(first == 0 ? shrink[r] : 1), sum[r][i]));
       }
@@ -90,27 +108,23 @@ constexpr int kColumnVectors = kRows * 8 <= 2 * kMaxRows   ? 8
                                : kRows * 4 <= 2 * kMaxRows ? 4
                                                            : 2;
 
-/// The same for all columns: kVectors at a time, then half as many, and in the end one by one.
-template <typename Numbers, int kRows, bool kSkips, int kVectors = kColumnVectors<kRows>, typename Asks>
+/// Rows of sums have whole vectors.
+inline size_t sumStride(size_t size) { return panelsOf(size, kLanes) * kLanes; }
+
+/// The same for all columns: kVectors at a time, then half as many, and in the end what is left of a vector.
+template <typename Numbers, int kRows, bool kForbids, int kVectors = kColumnVectors<kRows>, typename Asks>
 void addAllValues(const Rows& values, const float* weights, const float* shrink, float* o, size_t size,
                   Asks& ahead, size_t c = 0) {
+  const size_t stride = sumStride(size);
+  // Not `load` itself: a pointer to it would be called for each vector.
+  const auto whole = [](const float* p) { return load(p); };
   for (; c + kVectors * kLanes <= size; c += kVectors * kLanes)
-    addValues<Numbers, kRows, kVectors, kSkips>(values, c, weights, shrink, o, size, ahead);
+    addValues<Numbers, kRows, kVectors, kForbids>(values, c, whole, weights, shrink, o, stride, ahead);
   if constexpr (kVectors > 1) {
-    return addAllValues<Numbers, kRows, kSkips, kVectors / 2>(values, weights, shrink, o, size, ahead, c);
-  }
-  for (; c < size; c++) {
-    for (int r = 0; r < kRows; r++) {
-      for (size_t first = 0; first < values.count; first += kValuesAtOnce) {
-        float sum = 0;
-        for (size_t key = first; key < std::min(first + kValuesAtOnce, values.count); key++) {
-          const float weight = weights[r * kRowStride + key];
-          const float value = Numbers::of(values.first[key * values.stride + c]);
-          if (weight != 0) sum = std::fma(weight, value, sum);
-        }
-        o[r * size + c] = std::fma(o[r * size + c], first == 0 ? shrink[r] : 1, sum);
-      }
-    }
+    addAllValues<Numbers, kRows, kForbids, kVectors / 2>(values, weights, shrink, o, size, ahead, c);
+  } else if (c < size) {
+    const auto first = [&](const float* p) { return loadFirst(p, size - c); };
+    addValues<Numbers, kRows, 1, kForbids>(values, c, first, weights, shrink, o, stride, ahead);
   }
 }
 
@@ -127,26 +141,26 @@ inline bool allPositive(const float* weights, size_t rows, size_t keys) {
   return !any(less(broadcast(-FLT_MIN), least));
 }
 
-/// Takes values into the sums of some rows from row r on; returns the row behind them.
-template <typename Numbers, typename Asks>
-size_t addToRows(const Rows& values, const float* weights, size_t r, size_t rows, const float* shrink,
-                 float* o, size_t size, Asks& ahead) {
-  const float* w = weights + r * kRowStride;
-  const float* shrinkRows = shrink + r;
-  float* to = o + r * size;
-  if (r + 4 <= rows && allPositive(w, 4, values.count)) {
-    addAllValues<Numbers, 4, false>(values, w, shrinkRows, to, size, ahead);
-    return r + 4;
-  }
-  if (r + 2 <= rows && allPositive(w, 2, values.count)) {
-    addAllValues<Numbers, 2, false>(values, w, shrinkRows, to, size, ahead);
-    return r + 2;
-  }
-  if (allPositive(w, 1, values.count))
-    addAllValues<Numbers, 1, false>(values, w, shrinkRows, to, size, ahead);
+/// Takes values into the sums of kRows rows.
+template <typename Numbers, int kRows, typename Asks>
+void addToGroup(const Rows& values, const float* weights, const float* shrink, float* o, size_t size,
+                Asks& ahead) {
+  if (allPositive(weights, kRows, values.count))
+    addAllValues<Numbers, kRows, false>(values, weights, shrink, o, size, ahead);
   else
-    addAllValues<Numbers, 1, true>(values, w, shrinkRows, to, size, ahead);
-  return r + 1;
+    addAllValues<Numbers, kRows, true>(values, weights, shrink, o, size, ahead);
+}
+
+/// Takes values into the sums of as many rows from row r on as are taken at once.
+template <typename Numbers, typename Asks>
+void addToRows(const Rows& values, const float* weights, size_t r, size_t rows, const float* shrink, float* o,
+               size_t size, Asks& ahead) {
+  const float* w = weights + r * kRowStride;
+  float* to = o + r * sumStride(size);
+  const size_t atOnce = rowsAtOnce(r, rows);
+  if (atOnce == 4) return addToGroup<Numbers, 4>(values, w, shrink + r, to, size, ahead);
+  if (atOnce == 2) return addToGroup<Numbers, 2>(values, w, shrink + r, to, size, ahead);
+  addToGroup<Numbers, 1>(values, w, shrink + r, to, size, ahead);
 }
 
 /// Whether sums of so many rows and columns are in registers all at once, so that values are met once.
@@ -167,8 +181,9 @@ void addPiece(const Rows& values, const Rows& next, const float* weights, size_t
   for (size_t key = 0; key < values.count; key += atOnce) {
     Rows few = values.from(key);
     few.count = std::min(few.count, atOnce);
-    size_t r = addToRows<Numbers>(few, weights + key, 0, rows, shrink, o, size, ahead);
-    while (r < rows) r = addToRows<Numbers>(few, weights + key, r, rows, shrink, o, size, nothing);
+    addToRows<Numbers>(few, weights + key, 0, rows, shrink, o, size, ahead);
+    for (size_t r = rowsAtOnce(0, rows); r < rows; r += rowsAtOnce(r, rows))
+      addToRows<Numbers>(few, weights + key, r, rows, shrink, o, size, nothing);
     std::fill_n(shrink, rows, 1.0f);
   }
 }
@@ -185,8 +200,8 @@ inline std::vector<QueryRow> rowsOfGroup(const Call& call, size_t batch, size_t 
   return rows;
 }
 
-/// Writes the rows of all queries of a head, which are fewer than the lanes of a panel, for the output
-/// projection.
+/// Writes the rows of all queries of a head, sumStride apart, which are fewer than the lanes of a panel, for
+/// the output projection.
 inline void writePanel(const Call& call, size_t batch, size_t head, const float* rows) {
   static thread_local Scratch scratch;
   const Operands& operands = *call.operands;
@@ -195,7 +210,7 @@ inline void writePanel(const Call& call, size_t batch, size_t head, const float*
   float* panel = operands.arePlain() ? concat : scratch.take(size * kPanel);
   if (!operands.arePlain()) std::fill_n(panel, size * kPanel, 0.0f);
   for (size_t query = 0; query < call.queries; query++) {
-    for (size_t c = 0; c < size; c++) panel[c * kPanel + query] = rows[query * size + c];
+    for (size_t c = 0; c < size; c++) panel[c * kPanel + query] = rows[query * sumStride(size) + c];
   }
   operands.packLeft(panel, size, kPanel, concat, call.words(size));
 }
@@ -203,13 +218,13 @@ inline void writePanel(const Call& call, size_t batch, size_t head, const float*
 /// Attention of the rows [from, to) of the queries of the heads that share a key/value head: whole heads.
 inline void attendFewQueries(const Call& call, size_t batch, size_t kvHead, size_t from, size_t to) {
   static thread_local Scratch scoreScratch, outputScratch;
-  const size_t size = call.valueHeadSize;
+  const size_t size = call.valueHeadSize, stride = sumStride(size);
   const std::vector<QueryRow> rows = rowsOfGroup(call, batch, kvHead, from, to);
   const QueryRows queries(call, batch, rows, call.scale);
   float* s = scoreScratch.take(rows.size() * kRowStride);
-  float* o = outputScratch.take(rows.size() * size);
+  float* o = outputScratch.take(rows.size() * stride);
   std::vector<float> top(rows.size(), kForbidden), sum(rows.size(), 0.0f), shrink(rows.size());
-  std::fill_n(o, rows.size() * size, 0.0f);
+  std::fill_n(o, rows.size() * stride, 0.0f);
   const RowPieces keys = keyPieces(call, batch, kvHead), values = valuePieces(call, batch, kvHead);
   const size_t all = call.allKeys();
 
@@ -233,16 +248,16 @@ inline void attendFewQueries(const Call& call, size_t batch, size_t kvHead, size
   for (size_t r = 0; r < rows.size(); r++) {
     const auto& [head, query, range] = rows[r];
     const float factor = finishRow(call, batch, head, query, top[r], sum[r]);
-    for (size_t c = 0; c < size; c++) o[r * size + c] *= factor;
-    if (!isFinite(o + r * size, size)) reportOverflow(call);
+    for (size_t c = 0; c < size; c++) o[r * stride + c] *= factor;
+    if (!isFinite(o + r * stride, size)) reportOverflow(call);
   }
   if (!call.hasOutputProjection) {
     for (size_t r = 0; r < rows.size(); r++)
-      std::copy_n(o + r * size, size, call.output.row(batch, rows[r].head, rows[r].query));
+      std::copy_n(o + r * stride, size, call.output.row(batch, rows[r].head, rows[r].query));
     return;
   }
   for (size_t r = 0; r + call.queries <= rows.size(); r += call.queries)
-    writePanel(call, batch, rows[r].head, o + r * size);
+    writePanel(call, batch, rows[r].head, o + r * stride);
 }
 
 }  // namespace attention::ISA

@@ -210,11 +210,8 @@ class QueryRows {
   /// Adds what a row adds to the logits of `count` keys from `first` on.
   void addAddend(const QueryRow& row, size_t first, size_t count, float* logits) const {
     alignas(64) float addend[kFewBlock];
-    addendRow(call_, batch_, row.head, row.query, first, first + count, addend);
-    if (call_.keyValid) {
-      const uint8_t* valid = call_.keyValid.data + batch_ * call_.keys + first;
-      for (size_t j = 0; j < count; j++) addend[j] = valid[j] == 0 ? kForbidden : addend[j];
-    }
+    const uint8_t* valid = call_.keyValid ? call_.keyValid.data + batch_ * call_.keys + first : nullptr;
+    addendRow(call_, batch_, row.head, row.query, first, first + count, addend, valid);
     const float slope = call_.alibiSlopes ? -call_.alibiSlopes.data[row.head] : 0;
     const Vec position = broadcast(static_cast<float>(row.range.position - static_cast<int64_t>(first)));
     for (size_t j = 0; j < count; j += kLanes) {

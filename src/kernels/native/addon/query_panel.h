@@ -19,9 +19,10 @@ constexpr size_t kBlock = 128;
 constexpr float kForbidden = -std::numeric_limits<float>::infinity();
 
 /// What bias and masks add to the scores of a query and the keys [from, to): row[key - from], -Infinity where
-/// it may not see the key, zeros up to a whole vector.
+/// it may not see the key, zeros up to a whole vector. `valid`, where given, is 0 for keys from `from` on
+/// that nobody may see.
 inline void addendRow(const Call& call, size_t batch, size_t head, size_t query, size_t from, size_t to,
-                      float* row) {
+                      float* row, const uint8_t* valid = nullptr) {
   const float* bias = call.bias ? call.bias.row(batch, head, query) + from : nullptr;
   const uint8_t* allow = call.allow ? call.allow.row(batch, head, query) + from : nullptr;
   const uint8_t* forbid = call.forbid ? call.forbid.row(batch, head, query) + from : nullptr;
@@ -30,12 +31,14 @@ inline void addendRow(const Call& call, size_t batch, size_t head, size_t query,
     Vec sum = bias == nullptr ? broadcast(0) : load(bias + j);
     if (allow != nullptr) sum = select(nonZeroBytes(allow + j), sum, broadcast(kForbidden));
     if (forbid != nullptr) sum = select(nonZeroBytes(forbid + j), broadcast(kForbidden), sum);
+    if (valid != nullptr) sum = select(nonZeroBytes(valid + j), sum, broadcast(kForbidden));
     store(row + j, sum);
   }
   if (whole == keys) return;
   store(row + whole, broadcast(0));
   for (size_t j = whole; j < keys; j++) {
-    const bool forbidden = (allow != nullptr && allow[j] == 0) || (forbid != nullptr && forbid[j] != 0);
+    const bool forbidden = (allow != nullptr && allow[j] == 0) || (forbid != nullptr && forbid[j] != 0) ||
+                           (valid != nullptr && valid[j] == 0);
     row[j] = forbidden ? kForbidden : bias == nullptr ? 0 : bias[j];
   }
 }

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <type_traits>
 #include <utility>
 
 #include "bfloat16_chains.h"
@@ -54,16 +53,14 @@ template <int kRows, int kVectors>
   }
 }
 
-/// Asks for what is upcoming, a line for each word; AsksNothing in its place where there is nothing. Inlined
-/// at once, as askForSecondLevel.
+/// Asks for what is upcoming, so many lines for each word. Inlined at once, as askForSecondLevel.
+template <int kLines>
 struct Asks {
   const float* upcoming;
   size_t stride;
-  [[gnu::always_inline]] void operator()(size_t word) const { askForSecondLevel(upcoming + word * stride); }
-};
-struct AsksNothing {
-  AsksNothing(const float* = nullptr, size_t = 0) {}
-  void operator()(size_t) const {}
+  [[gnu::always_inline]] void operator()(size_t word) const {
+    for (int line = 0; line < kLines; line++) askForSecondLevel(upcoming + word * stride + line * kLine);
+  }
 };
 
 /// Adds the products of `count` words to the chains of each element. `left` gives the address of word k of
@@ -121,17 +118,17 @@ template <typename Operand, int kRows, int kVectors, typename Left, typename Rig
 /// C[i][lane] = Σ_k a[k·aStride + i]·b[k·bStride + lane], i < kRows, lane < kVectors·kLanes. A row of B is
 /// two vectors, or the first of them; an element of A is broadcast, and the kRows x kVectors accumulators
 /// stay in registers. The sum begins at zero and is added to C as a whole: many small terms do not drown one
-/// by one in a large C. Where kAsks, each step asks for a line of what is read next: many at a time would
-/// keep the loads of the product waiting.
-template <typename Operand, bool kAsks, int kVectors, int kRows>
+/// by one in a large C. Each step asks for kAsks lines of what is read next: many at a time would keep the
+/// loads of the product waiting.
+template <typename Operand, int kAsks, int kVectors, int kRows>
 void multiplyRows(const float* a, size_t aStride, const float* b, size_t bStride, size_t depth, float* c,
                   size_t cStride, Into into, const float* scale, const float* upcoming, size_t upcomingStride,
                   Beside*) {
   Sums<kRows, kVectors> sum[1];
   sumWords<Operand, kRows, kVectors>(
       depth, [&](size_t k, int i) { return a + k * aStride + i; },
-      [&](size_t k, int v) { return b + k * bStride + v * kLanes; },
-      std::conditional_t<kAsks, Asks, AsksNothing>{upcoming, upcomingStride}, sum);
+      [&](size_t k, int v) { return b + k * bStride + v * kLanes; }, Asks<kAsks>{upcoming, upcomingStride},
+      sum);
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; i++) {
     for (int v = 0; v < kVectors; v++) {
@@ -154,8 +151,8 @@ void multiplyRow(const float* a, size_t aStride, const float* b, size_t panelStr
   Sums<1, kVectors> sum[1];
   sumWords<Operand, 1, kVectors>(
       depth, [&](size_t k, int) { return a + k * aStride; },
-      [&](size_t k, int v) { return b + v / 2 * panelStride + k * kPanel + v % 2 * kLanes; }, AsksNothing(),
-      sum);
+      [&](size_t k, int v) { return b + v / 2 * panelStride + k * kPanel + v % 2 * kLanes; },
+      Asks<0>{nullptr, 0}, sum);
 #pragma GCC unroll 8
   for (int v = 0; v < kVectors; v++) {
     float* to = c + v * kLanes;
@@ -176,10 +173,12 @@ constexpr Operands operandsOf(std::index_sequence<kRows...>, std::index_sequence
   result.depth = kDepth;
   result.blockPanels = kBlockPanels;
   result.mostRows = {Operand::kHalfRows, Operand::kRows};
-  result.multiply[0][0] = {&multiplyRows<Operand, false, 1, static_cast<int>(kHalfRows) + 1>...};
-  result.multiply[0][1] = {&multiplyRows<Operand, false, 2, static_cast<int>(kRows) + 1>...};
-  result.multiply[1][0] = {&multiplyRows<Operand, true, 1, static_cast<int>(kHalfRows) + 1>...};
-  result.multiply[1][1] = {&multiplyRows<Operand, true, 2, static_cast<int>(kRows) + 1>...};
+  result.multiply[0][0] = {&multiplyRows<Operand, 0, 1, static_cast<int>(kHalfRows) + 1>...};
+  result.multiply[0][1] = {&multiplyRows<Operand, 0, 2, static_cast<int>(kRows) + 1>...};
+  result.multiply[1][0] = {&multiplyRows<Operand, 1, 1, static_cast<int>(kHalfRows) + 1>...};
+  result.multiply[1][1] = {&multiplyRows<Operand, 1, 2, static_cast<int>(kRows) + 1>...};
+  result.multiply[2][0] = {&multiplyRows<Operand, 2, 1, static_cast<int>(kHalfRows) + 1>...};
+  result.multiply[2][1] = {&multiplyRows<Operand, 2, 2, static_cast<int>(kRows) + 1>...};
   result.multiplyRow = {&multiplyRow<Operand, 1>, &multiplyRow<Operand, 2>, &multiplyRow<Operand, 3>,
                         &multiplyRow<Operand, 4>};
   return result;
@@ -203,17 +202,20 @@ inline size_t stepsOf(const Operands& operands, size_t depth, size_t rows, size_
 
 /// The same for any number of rows, cut into pieces of about equal height or, where a piece is tiles, into
 /// whole ones and what is left. What is upcoming is asked for evenly over all steps, but no more than a line
-/// in each.
+/// in each, or two where few rows leave few steps.
 inline void multiply(const Operands& operands, const float* a, size_t aStride, const float* b, size_t bStride,
                      size_t depth, size_t rows, float* c, size_t cStride, Into into,
                      const float* scale = nullptr, size_t vectors = 2, Upcoming upcoming = {},
                      Beside* beside = nullptr) {
-  const auto& multiplyRows = operands.multiply[upcoming.count > 0][vectors - 1];
   const size_t most = operands.mostRows[vectors - 1];
   // Of small layers most products are one piece: nothing is divided for them.
   const size_t pieces = rows <= most ? rows > 0 : (rows + most - 1) / most;
-  const size_t stride =
-      upcoming.count == 0 ? 0 : std::min(kLine, upcoming.count / std::max<size_t>(1, pieces * depth) + 1);
+  size_t lines = 0, stride = 0;
+  if (upcoming.count > 0) {
+    lines = operands.multiply[2][0][0] == nullptr || upcoming.count <= pieces * depth * kLine ? 1 : 2;
+    stride = std::min(lines * kLine, upcoming.count / std::max<size_t>(1, pieces * depth) + 1);
+  }
+  const auto& multiplyRows = operands.multiply[lines][vectors - 1];
   size_t row = 0;
   for (size_t piece = 0; piece < pieces; piece++) {
     const size_t end = pieces == 1           ? rows

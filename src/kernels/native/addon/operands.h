@@ -89,8 +89,8 @@ struct Operands {
   size_t groupSteps = 1;
   /// Rows of C that a micro-kernel for one vector, or for two, has at the most.
   std::array<size_t, 2> mostRows{};
-  /// Without and with asking for what is upcoming.
-  std::array<MultiplyRows, kMostRows> multiply[2][2]{};
+  /// Asking for no line of what is upcoming in each step, for one, and for two where there is that.
+  std::array<MultiplyRows, kMostRows> multiply[3][2]{};
   /// One row in the columns of 1, 2, … panels; kOverwrite or kAdd.
   std::array<MultiplyRow, kRowPanels> multiplyRow{};
   /// What a thread does before its first product, and after its last; null where there is nothing to do.

@@ -14,6 +14,8 @@ export interface BodyBudget {
   readonly memoryOf: (bytes: number, booked: number) => Uint8Array;
   /** Ends the waiting for bytes that do not come. */
   readonly signal: AbortSignal;
+  /** The content coding that has been undone, where one was: who sent less than the limit is to be told what was counted. */
+  readonly coding?: string | null;
 }
 
 /**
@@ -97,9 +99,12 @@ class GrowingBody {
 
   append(chunk: Uint8Array): void {
     const needed = this.#filled + chunk.length;
-    const { limit } = this.#budget;
-    if (needed > limit)
-      throw new Problem('body_too_large', `The body may have ${limit} bytes here; more came.`);
+    const { limit, coding = null } = this.#budget;
+    if (needed > limit) {
+      const counted =
+        coding === null ? 'here; more came' : `here, decompressed; more came out of its ${coding}`;
+      throw new Problem('body_too_large', `The body may have ${limit} bytes ${counted}.`);
+    }
     if (needed > this.#buffer.length) this.#grow(Math.min(limit, Math.max(needed, this.#buffer.length * 2)));
     copyBytes(chunk, this.#buffer, this.#filled);
     this.#filled = needed;

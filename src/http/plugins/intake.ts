@@ -68,6 +68,7 @@ export const intake = fp<IntakeOptions>(async (scope, { engine, limits, mediaTyp
         limit: limits.bodyBytes,
         memoryOf: (bytes, booked) => take(bytes + lead, booked).subarray(lead),
         signal: ticket.signal,
+        coding,
       };
       return readDecompressed(stream, coding, budget, (plain) =>
         readBody(plain, coding === null ? length : undefined, budget),

@@ -31,6 +31,7 @@ export const jsonBodies = fp<JsonBodiesOptions>(async (scope, { limits: { envelo
       memoryOf: (bytes) => new Uint8Array(bytes),
       // Nothing but the time that Node gives a request to arrive ends the waiting.
       signal: new AbortController().signal,
+      coding,
     };
     return readDecompressed(stream, coding, budget, (plain) =>
       readBody(plain, coding === null ? length : undefined, budget),

@@ -44,11 +44,13 @@ function below(error: ErrorObject, name: string): string {
 /** `Unknown field "scal"; did you mean "scale"?`, or what there is where none is near. */
 export function unknownName(what: 'field' | 'tensor', name: string, known: readonly string[]): string {
   const near = suggest(name, known);
-  const hint =
-    near.length > 0
-      ? `did you mean ${listWords(near.map(quoted))}?`
-      : `the ${what}s are ${known.join(', ')}.`;
+  const hint = near.length > 0 ? `did you mean ${listWords(near.map(quoted))}?` : wordKnown(what, known);
   return `Unknown ${what} ${quoted(name)}; ${hint}`;
+}
+
+function wordKnown(what: 'field' | 'tensor', known: readonly string[]): string {
+  if (known.length === 0) return `there are no ${what}s here.`;
+  return known.length === 1 ? `the only ${what} is ${known[0]}.` : `the ${what}s are ${known.join(', ')}.`;
 }
 
 /**

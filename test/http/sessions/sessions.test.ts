@@ -149,6 +149,19 @@ describe('appending', () => {
     expect(parts.output.bytes).toEqual(bytesOf(Float32Array.from(json.json.output.flat())));
   });
 
+  it('names the one tensor that it takes where a file has another', async () => {
+    const file = pack({ embeddings: f32([3, 4], TOKENS.flat()), allow_mask: f32([3, 3], Array(9).fill(1)) });
+    const { statusCode, body } = await request(`${session}/append`, {
+      method: 'POST',
+      headers: { 'content-type': SAFETENSORS },
+      body: file,
+    });
+    expect([statusCode, await body.json()]).toMatchObject([
+      400,
+      { detail: '/allow_mask: Unknown tensor "allow_mask"; the only tensor is embeddings.' },
+    ]);
+  });
+
   it('refuses what does not fit, and leaves the session as it was', async () => {
     await append({ embeddings: TOKENS });
     const refused = async (body: object) => faultOf(await append(body));

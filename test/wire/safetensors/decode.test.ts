@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { TensorFields } from '../../../src/contract/schemas/tensor.ts';
 import { DEFAULT_LIMITS, type Limits } from '../../../src/domain/limits.ts';
 import { graft } from '../../../src/wire/graft.ts';
 import { decodeSafetensors } from '../../../src/wire/safetensors/decode.ts';
@@ -141,6 +142,19 @@ describe('what cannot be used is refused, in words', () => {
     ['a name with slashes', { 'a/b~.c': one }, '/a~1b~0/c', 'Unknown tensor "a/b~.c"'],
   ])('%s', (_what, parts, pointer, detail) => {
     refused(() => decode(parts), 'invalid_request', pointer, detail);
+  });
+
+  test('a tensor where there is one, or none at all', () => {
+    const file = pack({ bias: one });
+    const read = (fields: TensorFields) => () => decodeSafetensors(file, { fields, limits: DEFAULT_LIMITS });
+    const detail = (known: string) => new RegExp(`^Unknown tensor "bias"; ${known}\\.$`);
+    refused(
+      read({ embeddings: 'real' }),
+      'invalid_request',
+      '/bias',
+      detail('the only tensor is embeddings'),
+    );
+    refused(read({}), 'invalid_request', '/bias', detail('there are no tensors here'));
   });
 
   test.each<[string, Part, string]>([

@@ -1,4 +1,5 @@
 import type { SessionBody } from '../contract/schemas/sessions.ts';
+import { jsonText } from './json-text.ts';
 import { JSON_TYPE } from './media-types.ts';
 import { AttentionSession, SESSION } from './session.ts';
 import type { CallOptions, Transport } from './transport.ts';
@@ -18,7 +19,7 @@ export class SessionsClient {
         method: 'POST',
         path: '/v1/sessions',
         contentType: JSON_TYPE,
-        body: Buffer.from(JSON.stringify(body)),
+        body: Buffer.from(jsonText(body)),
         repeat: 'refused',
       },
       SESSION,

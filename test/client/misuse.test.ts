@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { AttentionClient, type ClientOptions } from '../../src/client/index.ts';
 
 /*
@@ -71,6 +71,67 @@ it.each([
   await expect(call).rejects.toThrow(TypeError);
   await expect(call).rejects.toThrow(new RegExp(name, 'i'));
   expect(received).toBe(0);
+});
+
+describe('a number that JSON would turn into null', () => {
+  const wrong = (call: object) => patient().scaledDotProductAttention({ ...CALL, ...call } as typeof CALL);
+  const refused = async (call: Promise<unknown>, words: string) => {
+    await expect(call).rejects.toThrow(new RangeError(words));
+    expect(received).toBe(0);
+  };
+
+  it.each<[string, object, string]>([
+    ['an option', { scale: Number.NaN }, 'scale: expected a finite number; got NaN'],
+    [
+      'a member of one',
+      { causal: { offset: Number.NEGATIVE_INFINITY } },
+      'causal.offset: expected a finite number; got -Infinity',
+    ],
+    ['nested arrays', { query: [[1, Number.NaN]] }, 'query[0][1]: expected a finite number; got NaN'],
+    ['a list', { sinks: [1 / 0] }, 'sinks[0]: expected a finite number; got Infinity'],
+    [
+      'flat data',
+      { bias: { dtype: 'float16', shape: [1, 1], data: [-1 / 0] } },
+      'bias.data[0]: expected a finite number; got -Infinity',
+    ],
+    [
+      'a body too long for the header of a file',
+      {
+        bias: {
+          dtype: 'float16',
+          shape: [1, 40_000],
+          data: Array(40_000).fill(0.5).with(39_999, Number.NaN),
+        },
+      },
+      'bias.data[39999]: expected a finite number; got NaN',
+    ],
+    [
+      'what stands beside a null',
+      { scale: null, softcap: Number.NaN },
+      'softcap: expected a finite number; got NaN',
+    ],
+  ])('is told in %s', async (_what, call, words) => {
+    await refused(wrong(call), words);
+  });
+
+  it('is told in layers and sessions', async () => {
+    const { layers, sessions } = patient();
+    const words = (field: string) => `${field}: expected a finite number; got Infinity`;
+    await refused(layers.put('a', { projections: { w_q: [[1]] }, softcap: 1 / 0 }), words('softcap'));
+    await refused(sessions.begin({ layer: 'a', max_length: 1 / 0 }), words('max_length'));
+  });
+
+  it('is sent where it travels as bytes, and so is what is none', async () => {
+    const client = patient({ retries: 0 });
+    const query = { shape: [1, 2], data: Float32Array.of(1, Number.NaN) };
+    for (const call of [
+      { ...CALL, query },
+      { ...CALL, scale: null as unknown as number },
+    ]) {
+      await expect(client.scaledDotProductAttention(call)).rejects.toThrow('503');
+    }
+    expect(received).toBe(2);
+  });
 });
 
 it('an etag is one line', async () => {

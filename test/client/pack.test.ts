@@ -50,8 +50,7 @@ const SAME: readonly (readonly [what: string, call: object])[] = [
 
 const REFUSED: readonly (readonly [what: string, call: object])[] = [
   ['ragged rows', { ...self, bias: table(blocked).toSpliced(511, 1, [0]) }],
-  ['NaN', { ...self, bias: table((row) => (row === 500 ? Number.NaN : 0)) }],
-  ['NaN in float64', { ...self, bias: { dtype: 'float64', shape, data: flat(() => Number.NaN) } }],
+  ['null', { ...self, bias: table((row) => (row === 500 ? null : 0)) }],
   ['numbers beyond float32', { ...self, bias: table((row) => (row === 500 ? 1e39 : 0)) }],
   ['numbers in a mask', { ...SMALL, allow_mask: [['yes', 1]] }],
   ['a list of another length', { ...self, bias: { shape, data: flat(blocked).slice(1) } }],

@@ -1,5 +1,6 @@
 import { type Problem, problemAt } from '../../domain/problem.ts';
 import { type DType, formatShape } from '../../domain/tensor.ts';
+import { type ElementFault, unravel } from '../dtypes.ts';
 import {
   DIGIT_0,
   DIGIT_9,
@@ -53,7 +54,31 @@ export function notAnElement(cursor: Cursor, at: number, expected: Expectation, 
   let detail = `Expected ${what} at ${place(where)}; got ${got}.`;
   if (expected === 'boolean' && isNumber(cursor.bytes[at])) detail += ` ${NUMBERS_IN_A_MASK}`;
   if (expected === 'number' && (got === 'true' || got === 'false')) detail += ` ${BOOLEANS_IN_NUMBERS}`;
+  // What a writer of JSON has made of -Infinity, which JSON has not.
+  const meant = got === 'null' ? '-Infinity' : got;
+  if (expected === 'number') detail += adviceOn(meant, where.pointer);
   return invalidTensor(where.pointer, detail);
+}
+
+const MASKS =
+  'Keys are forbidden by `allow_mask`, `forbid_mask`, `key_valid` or `key_lengths`; a bias adds finite numbers.';
+
+/** What to send in place of -Infinity in a bias, which is how others forbid keys; nothing for another field or value. */
+export function adviceOn(got: string, pointer: string): string {
+  const isBias = pointer === '/bias' || pointer.startsWith('/bias/');
+  return isBias && got === '-Infinity' ? ` ${MASKS}` : '';
+}
+
+/** A fault of an element of bytes, where nothing in the body leads to it but its index. `field` is a JSON Pointer. */
+export function faultyElement(
+  { element, expected, got }: ElementFault,
+  shape: readonly number[],
+  pointer: string,
+  field = pointer,
+): Problem {
+  const advice = adviceOn(got, field);
+  const detail = `Expected ${expected} at index ${formatShape(unravel(element, shape))}; got ${got}`;
+  return invalidTensor(pointer, advice === '' ? detail : `${detail}.${advice}`);
 }
 
 /** The number at `at` rounds to an infinity. */

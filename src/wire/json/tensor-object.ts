@@ -14,7 +14,7 @@ import { CLOSE_BRACE, CLOSE_BRACKET, COMMA, OPEN_BRACE, OPEN_BRACKET, QUOTE } fr
 import { decodeBase64 } from './base64.ts';
 import type { Cursor } from './cursor.ts';
 import type { DecimalScanner } from './decimal-scanner.ts';
-import { describeValue, invalidTensor, type Location } from './element-faults.ts';
+import { describeValue, faultyElement, invalidTensor, type Location } from './element-faults.ts';
 import { ElementReader } from './elements.ts';
 import { DEFAULT_DTYPE, type LiftedTensor } from './lifted-tensor.ts';
 import { enterMember, LONGEST_WORD, peekString, readString, readWord, skipString } from './strings.ts';
@@ -193,8 +193,7 @@ export class TensorObjectReader {
     }
     const elements = readLittleEndian(dtype, bytes);
     if (!('element' in elements)) return elements;
-    const index = formatShape(indexOf(elements.element, shape));
-    throw invalidTensor(pointer, `Expected ${elements.expected} at index ${index}; got ${elements.got}`);
+    throw faultyElement(elements, shape, pointer);
   }
 
   /** What base64 is, has no escapes, so that the bytes of the string are looked at once. */

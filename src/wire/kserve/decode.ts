@@ -1,11 +1,11 @@
 import { type InferenceRequestBody, InferenceRequestSchema } from '../../contract/schemas/inference.ts';
 import { bodyValidator } from '../../contract/validation/body-validator.ts';
-import { type ElementKind, formatShape, type Precision, type Tensor } from '../../domain/tensor.ts';
-import { type Elements, unravel } from '../dtypes.ts';
+import type { ElementKind, Precision, Tensor } from '../../domain/tensor.ts';
+import type { Elements } from '../dtypes.ts';
 import type { Decoded, DecodeOptions } from '../format.ts';
 import type { Cursor } from '../json/cursor.ts';
 import type { DecimalScanner } from '../json/decimal-scanner.ts';
-import { invalidTensor } from '../json/element-faults.ts';
+import { faultyElement } from '../json/element-faults.ts';
 import { releaseScratch } from '../json/elements.ts';
 import { settle } from '../json/lifted-tensor.ts';
 import { type DataPlaces, type PlacedInput, placeInputs } from './inputs.ts';
@@ -69,15 +69,16 @@ function checked(
 }
 
 function readInput(
-  { pointer, datatype, shape, source }: PlacedInput,
+  { source, ...input }: PlacedInput,
   kind: ElementKind,
   precision: Precision,
   cursor: Cursor,
   numbers: DecimalScanner,
 ): Tensor {
+  const { pointer, datatype, shape } = input;
   const { dtype } = datatype;
   if ('bytes' in source) {
-    const elements = readBytes(source.bytes, datatype, shape, pointer);
+    const elements = readBytes(source.bytes, input);
     return settle({ dtype, shape, data: elements, form: 'binary' }, kind, precision, pointer);
   }
   cursor.position = source.start;
@@ -89,14 +90,11 @@ function readInput(
 
 function readBytes(
   bytes: Uint8Array,
-  datatype: PlacedInput['datatype'],
-  shape: readonly number[],
-  pointer: string,
+  { path, datatype, shape, pointer }: Omit<PlacedInput, 'source'>,
 ): Elements {
   const elements = datatype.read(bytes);
   if (!('element' in elements)) return elements;
-  const index = formatShape(unravel(elements.element, shape));
-  throw invalidTensor(pointer, `Expected ${elements.expected} at index ${index}; got ${elements.got}`);
+  throw faultyElement(elements, shape, pointer, `/${path}`);
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

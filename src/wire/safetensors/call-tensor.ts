@@ -1,12 +1,7 @@
 import { type Problem, problemAt } from '../../domain/problem.ts';
-import {
-  type DType,
-  type ElementKind,
-  formatShape,
-  type Precision,
-  type Tensor,
-} from '../../domain/tensor.ts';
-import { faultOfShape, readLittleEndian, unravel } from '../dtypes.ts';
+import type { DType, ElementKind, Precision, Tensor } from '../../domain/tensor.ts';
+import { faultOfShape, readLittleEndian } from '../dtypes.ts';
+import { faultyElement } from '../json/element-faults.ts';
 import { settle } from '../json/lifted-tensor.ts';
 import type { StoredTensor } from './read.ts';
 import { STORED_AS, type StoredDType } from './stored-dtypes.ts';
@@ -35,11 +30,7 @@ export function callTensor({ dtype: stored, shape, bytes }: StoredTensor, field:
   const fault = faultOfShape(shape);
   if (fault !== undefined) throw invalid(pointer, fault);
   const elements = readLittleEndian(dtype, bytes);
-  if ('element' in elements) {
-    const { element, expected, got } = elements;
-    const index = formatShape(unravel(element, shape));
-    throw invalid(pointer, `Expected ${expected} at index ${index}; got ${got}`);
-  }
+  if ('element' in elements) throw faultyElement(elements, shape, pointer);
   return settle({ dtype, shape, data: elements, form: 'binary' }, kind, precision, pointer);
 }
 

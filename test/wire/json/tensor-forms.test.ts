@@ -168,6 +168,26 @@ describe('what is not a number', () => {
     refused(() => decodeTensor('[truefalse]', 'allow_mask'), 'malformed_body', '/allow_mask/0', "','");
   });
 
+  test('-Infinity in a bias, and the null that is made of it, are answered with what forbids keys', () => {
+    const bytes = base64(Float32Array.of(0, Number.NEGATIVE_INFINITY));
+    for (const [value, pointer, got] of [
+      ['[[0,-Infinity]]', '/bias/0/1', '-Infinity'],
+      ['[[0,null]]', '/bias/0/1', 'null'],
+      [object('float32', '[1,2]', '[0,null]'), '/bias/data/1', 'null'],
+      [object('float32', '[1,2]', `"${bytes}"`), '/bias/data', '-Infinity'],
+    ]) {
+      const detail = new RegExp(`at index \\[0, 1\\]; got ${got}\\. Keys are forbidden by \`allow_mask\``);
+      invalid(value, pointer, detail, 'bias');
+    }
+    for (const [value, path] of [
+      ['[[0,-Infinity]]', 'query'],
+      ['[[0,NaN]]', 'bias'],
+      ['[[0,"a"]]', 'bias'],
+    ]) {
+      expect(() => decodeTensor(value, path)).toThrow(/; got [^.]+\.?$/);
+    }
+  });
+
   test('a value that is no tensor at all', () => {
     invalid('5', '/query', 'Expected nested arrays of numbers or {"dtype", "shape", "data"}; got 5');
     invalid('null', '/query', 'got null');

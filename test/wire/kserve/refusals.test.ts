@@ -262,6 +262,14 @@ describe('bytes', () => {
     refused(body, code, pointer, detail, { headerBytes });
   }
 
+  test('of a bias that are -Infinity, with what forbids keys', () => {
+    const bias = { ...placed, name: 'bias', parameters: { binary_data_size: 8 } };
+    const sent = Buffer.from(Float32Array.of(Number.NEGATIVE_INFINITY, 0).buffer);
+    const { body, headerBytes } = binaryBody({ inputs: [bias] }, 0, sent);
+    const detail = /at index \[0, 0\]; got -Infinity\. Keys are forbidden by `allow_mask`/;
+    refused(body, 'invalid_tensor', '/inputs/0', detail, { headerBytes });
+  });
+
   test('that are too few, too many, or of another size than the shape says', () => {
     refusedBytes([8], new Uint8Array(7), 'malformed_body', SIZE, /8 bytes behind the JSON; only 7 are left/);
     expect(() => {

@@ -182,6 +182,19 @@ describe('what cannot be used is refused, in words', () => {
     refused(() => decode({ query }), 'invalid_tensor', '/query', detail);
   });
 
+  test('-Infinity in a bias, with what forbids keys', () => {
+    const bias = f32([1, 2], [0, Number.NEGATIVE_INFINITY]);
+    const detail =
+      'Expected a finite number at index [0, 1]; got -Infinity. Keys are forbidden by `allow_mask`, `forbid_mask`, ' +
+      '`key_valid` or `key_lengths`; a bias adds finite numbers.';
+    const { errors } = refused(() => decode({ bias }), 'invalid_tensor', '/bias', detail);
+    expect(errors[0].detail).toBe(detail);
+    const others = [{ query: bias }, { bias: f32([1], [Number.NaN]) }, { bias: f32([1], [1 / 0]) }];
+    for (const parts of others) {
+      expect(() => decode(parts)).toThrow(/got (?:-Infinity|NaN|Infinity)$/);
+    }
+  });
+
   test.each<[string, Part, string]>([
     [
       'numbers for a mask',

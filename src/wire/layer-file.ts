@@ -16,6 +16,7 @@ import { graft } from './graft.ts';
 import { json } from './json/format.ts';
 import { callTensor } from './safetensors/call-tensor.ts';
 import { METADATA } from './safetensors/header.ts';
+import { inRequest, leadsInto } from './safetensors/in-request.ts';
 import { readSafetensors, type StoredTensor } from './safetensors/read.ts';
 import { STORED_AS } from './safetensors/stored-dtypes.ts';
 import { safetensorsParts } from './safetensors/write.ts';
@@ -61,13 +62,22 @@ export function readLayerFile(bytes: Uint8Array, upload: LayerUpload, limits: Li
   try {
     return readLayer(graft(envelope, tensors), upload, limits);
   } catch (error) {
-    throw inNamesOfFile(error, mapped.names);
+    // Read again, since the tensors have been put into the first reading.
+    const options = readOptions(metadata.get(REQUEST), mapping, limits).envelope;
+    // What the address says counts in place of what the file says.
+    const isInAddress = (pointer: string) => Object.hasOwn(upload, pointer.slice(1).replaceAll('/', '.'));
+    const isInRequest = (pointer: string) => !isInAddress(pointer) && leadsInto(options, pointer);
+    throw inRequest(inNamesOfFile(error, mapped.names), isInRequest);
   }
 }
 
 function readOptions(request: string | undefined, { hasOwnOptions }: Mapping, limits: Limits): Decoded {
   if (request === undefined || !hasOwnOptions) return { envelope: {}, tensors: {} };
-  return json.decode(Buffer.from(request), { fields: LAYER_FIELDS, limits });
+  try {
+    return json.decode(Buffer.from(request), { fields: LAYER_FIELDS, limits });
+  } catch (error) {
+    throw inRequest(error);
+  }
 }
 
 /** The file of a layer, in parts that follow each other: tensors are where the layer has them, and are not copied. */

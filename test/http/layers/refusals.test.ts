@@ -146,6 +146,84 @@ describe('shapes', () => {
   });
 });
 
+describe('the options of a file', () => {
+  const square = { w_q: zeros(4, 4), w_k: zeros(4, 4), w_v: zeros(4, 4) };
+  const file = (request: object | string, parts: Record<string, Part> = square) =>
+    fileOf(parts, { request: typeof request === 'string' ? request : JSON.stringify(request) });
+
+  it.each<[string, object | string, number, string, string, RegExp]>([
+    [
+      'no JSON',
+      '{"causal":tru}',
+      400,
+      'malformed_body',
+      '/causal',
+      /^\/causal: Expected true; got '\}' at byte 13/,
+    ],
+    ['no object', '[]', 400, 'malformed_body', '', /^Expected a JSON object; got '\['/],
+    ['an empty text', '', 400, 'malformed_body', '', /^Expected a JSON object; got the end/],
+    [
+      'a wrong type',
+      { heads: 'two' },
+      400,
+      'invalid_request',
+      '/heads',
+      /^\/heads: Expected an integer.*"two"/,
+    ],
+    ['an unknown option', { hedas: 2 }, 400, 'invalid_request', '/hedas', /Unknown.*did you mean "heads"/],
+    [
+      'a member of one',
+      { rope: { pairing: 'x' } },
+      400,
+      'invalid_request',
+      '/rope/pairing',
+      /"half".*got "x"/,
+    ],
+    [
+      'what is missing',
+      { rope: { theta: 3 } },
+      400,
+      'invalid_request',
+      '/rope/pairing',
+      /Missing; expected "half"/,
+    ],
+    [
+      'no place for tensors',
+      { projections: 5 },
+      400,
+      'invalid_request',
+      '/projections',
+      /Expected an object/,
+    ],
+    ['a tensor of another kind', { sinks: ['a'] }, 422, 'invalid_tensor', '/sinks/0', /got a string/],
+  ])('that are %s are named as their place', async (_what, request, status, code, pointer, words) => {
+    const reply = await put(`${layers}/refused`, file(request));
+    expect([reply.status, reply.json.code]).toEqual([status, code]);
+    expect(reply.json.errors[0].pointer).toBe(`/__metadata__/request${pointer}`);
+    const [place, ...detail] = reply.json.detail.split('__metadata__.request: ');
+    expect(place).toBe('');
+    expect(detail.join()).toMatch(words);
+  });
+
+  it('are not the place of what the address or a tensor has wrong', async () => {
+    const split = file({ heads: 1, layout: 'in_out' });
+    const { json } = await put(`${layers}/refused?heads=3`, split);
+    expect(json.errors.map(({ pointer }: { pointer: string }) => pointer)).toEqual(['/w_q', '/heads']);
+    expect(json.detail).toMatch(/^\/w_q: /);
+    const own = await put(`${layers}/refused`, file({ heads: 3 }));
+    expect(own.json.errors.map(({ pointer }: { pointer: string }) => pointer)).toEqual([
+      '/w_q',
+      '/__metadata__/request/heads',
+    ]);
+    const { w_q, w_k } = square;
+    const without = await put(
+      `${layers}/refused`,
+      file({ projections: { packed_order: 'qkv' } }, { w_q, w_k }),
+    );
+    expect(without.json.errors[0].pointer).not.toContain('request');
+  });
+});
+
 describe('what could mean two things', () => {
   it('is a file with two layers of attention below the prefix', async () => {
     const decoder = (at: string) => ({ ...torch(`${at}self_attn.`), ...torch(`${at}multihead_attn.`) });

@@ -5,7 +5,7 @@ import { mappingNamed } from './mappings/registry.ts';
 import { readTrial } from './read-layer.ts';
 import type { LayerUpload } from './schemas/layer-upload.ts';
 import { type LayerBody, type LayerOptions, LayerSchema } from './schemas/layers.ts';
-import { suggestLayout } from './suggest-layout.ts';
+import { suggestForLayer } from './suggest-layout.ts';
 import { bodyValidator } from './validation/body-validator.ts';
 
 export const DEFAULT_MAPPING = 'attention';
@@ -33,7 +33,7 @@ export function readLayer(body: object, upload: LayerUpload | null, limits: Limi
   try {
     readTrial(explicit, limits);
   } catch (error) {
-    throw suggestLayout(error, explicit, (other) => readTrial(other, limits), layoutFixedBy(upload));
+    throw suggestForLayer(error, explicit, (other) => readTrial(other, limits), layoutFixedBy(upload));
   }
   return explicit;
 }

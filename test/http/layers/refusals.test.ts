@@ -69,6 +69,40 @@ describe('shapes', () => {
     expect(json.detail).toContain(json.errors[0].detail);
   });
 
+  it.each([
+    ['of the same head size', 'heads=4', 4, ' It would fit with kv_heads 2.'],
+    ['of another number of heads, too', 'heads=2', 2, ''],
+  ])('of fewer key/value heads, %s, are not taken for transposed', async (_what, query, kvHeads, hint) => {
+    const headSize = 16 / kvHeads;
+    // Transposed, all of it would be a layer of cross-attention whose keys come from tokens of another width.
+    const columns = kvHeads === 4 ? 8 : 4;
+    const at = 'model.layers.0.self_attn.';
+    const llama = {
+      [`${at}q_proj.weight`]: zeros(16, 16),
+      [`${at}k_proj.weight`]: zeros(columns, 16),
+      [`${at}v_proj.weight`]: zeros(columns, 16),
+      [`${at}o_proj.weight`]: zeros(16, 16),
+    };
+    const address = `mapping=hf_llama&prefix=model.layers.0&${query}&kv_heads=${kvHeads}`;
+    const expected =
+      `Expected G·d_k = ${kvHeads}·${headSize} = 16 output columns, the head size of ${at}q_proj.weight; ` +
+      `got ${columns}.${hint}`;
+    expect((await refused(address, fileAmongOthers(llama))).errors).toEqual([
+      { pointer: `/${at}k_proj.weight`, detail: expected },
+    ]);
+    const ours = { w_q: zeros(16, 16), w_k: zeros(16, columns), w_v: zeros(16, columns), w_o: zeros(16, 16) };
+    const { errors } = await refused(query, fileOf(ours));
+    expect(errors).toEqual([{ pointer: '/w_k', detail: expected.replace(`${at}q_proj.weight`, 'w_q') }]);
+    if (hint !== '')
+      expect((await put(`${layers}/grouped?${query}&kv_heads=2`, fileOf(ours))).status).toBe(201);
+  });
+
+  it('of fewer key/value heads that are transposed still say so', async () => {
+    const grouped = { w_q: zeros(16, 16), w_k: zeros(8, 16), w_v: zeros(8, 16), w_o: zeros(16, 16) };
+    const { detail } = await refused('heads=4&kv_heads=2', fileOf(grouped));
+    expect(detail).toContain('It would fit with layout "out_in".');
+  });
+
   it('that fit in neither layout, or in both, suggest none', async () => {
     const neither = await refused('mapping=torch&heads=5', fileOf(torch('')));
     expect(neither.detail).not.toContain('would fit');

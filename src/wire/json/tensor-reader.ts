@@ -1,3 +1,4 @@
+import { shapeOfField } from '../../contract/schemas/field-shapes.ts';
 import { type DType, type ElementKind, formatShape } from '../../domain/tensor.ts';
 import { MAX_RANK, onSharedMemory } from '../dtypes.ts';
 import type { CodecAddon } from '../native/addon.ts';
@@ -38,7 +39,12 @@ export class TensorReader {
     const got = describeValue(cursor, cursor.position);
     const expected = `Expected ${formsOf(kind)}`;
     if (got === undefined) throw cursor.malformed(expected);
-    throw invalidTensor(cursor.pointer(), `${expected}; got ${got}`);
+    const shape = shapeOfField(cursor.path.join('.'));
+    const ofShape = shape === undefined ? '' : `, of shape ${shape}`;
+    throw invalidTensor(
+      cursor.pointer(),
+      `${expected}${ofShape}; got ${/\d/.test(got) ? `the number ${got}` : got}`,
+    );
   }
 }
 

@@ -1,5 +1,8 @@
 import { describe, expect, test } from 'vitest';
+import { OPERATIONS } from '../../../src/contract/operations.ts';
+import { shapeOfField } from '../../../src/contract/schemas/field-shapes.ts';
 import type { Tensor } from '../../../src/domain/tensor.ts';
+import { LAYER_FIELDS } from '../../../src/wire/layer-file.ts';
 import { decode, decodeTensor, plain, refused } from './helpers.ts';
 
 const base64 = (data: { buffer: ArrayBufferLike }) =>
@@ -188,8 +191,23 @@ describe('what is not a number', () => {
     }
   });
 
+  test('the shape of every field of every operation and layer is known', () => {
+    const fields = [...OPERATIONS, { fields: LAYER_FIELDS }].flatMap((one) => Object.keys(one.fields));
+    expect(fields.filter((field) => shapeOfField(field) === undefined)).toEqual([]);
+  });
+
   test('a value that is no tensor at all', () => {
-    invalid('5', '/query', 'Expected nested arrays of numbers or {"dtype", "shape", "data"}; got 5');
+    const forms = (elements: string) => `Expected nested arrays of ${elements} or {"dtype", "shape", "data"}`;
+    const shapes = '[B, H, L, d], [B, L, H·d] or [L, H·d]';
+    invalid('5', '/query', `${forms('numbers')}, of shape ${shapes}; got the number 5`);
+    const counts = '[B], one count for each sample';
+    invalid('2', '/key_lengths', `${forms('numbers')}, of shape ${counts}; got the number 2`, 'key_lengths');
+    const logits = '[L, S] or [B|1, H|1, L|1, S]';
+    invalid('-1.5', '/bias', `${forms('numbers')}, of shape ${logits}; got the number -1.5`, 'bias');
+    const mask = `${forms('true and false')}, of shape ${logits}; got true`;
+    invalid('true', '/allow_mask', mask, 'allow_mask');
+    const positions = `${forms('numbers')}, of shape [B, L]; got the number 0`;
+    invalid('0', '/rope/positions', positions, 'rope.positions');
     invalid('null', '/query', 'got null');
     invalid('"AAAA"', '/query', 'got a string');
     invalid('false', '/projections/w_q', 'got false', 'projections.w_q');

@@ -103,6 +103,19 @@ describe.skipIf(!isBuilt)('the binding of the native kernels', () => {
     expect(() => addon.run({} as never, attend, 0, 0, 0, 5)).toThrow(/what open\(\) returned/);
   });
 
+  it('runs rows of few queries that are none, or a head in part', () => {
+    const job = jobOf(kernel, makeCall({ precision: 'float32', queries: 2, newKeys: 40, heads: 4 }));
+    const opened = open(job);
+    const attend = addon.parts.indexOf('attendFew');
+    job.memory.output.fill(Number.NaN);
+    addon.run(opened, attend, 0, 1, 2, 2);
+    expect(job.memory.output.every(Number.isNaN)).toBe(true);
+    addon.run(opened, attend, 0, 1, 0, 1);
+    expect(job.memory.output.findIndex((x) => !Number.isNaN(x))).toBe(2 * 8);
+    expect(() => addon.run(opened, attend, 0, 1, 1, 2)).toThrow(/attendFew: there are no such rows/);
+    expect(() => addon.run(opened, attend, 0, 1, 0, 3)).toThrow(/attendFew: there are no such rows/);
+  });
+
   it('runs no steps that there are not', () => {
     const opened = open(projectedJob(kernel));
     const attend = addon.parts.indexOf('attend');

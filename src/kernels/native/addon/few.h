@@ -217,6 +217,7 @@ inline void writePanel(const Call& call, size_t batch, size_t head, const float*
 
 /// Attention of the rows [from, to) of the queries of the heads that share a key/value head: whole heads.
 inline void attendFewQueries(const Call& call, size_t batch, size_t kvHead, size_t from, size_t to) {
+  if (from == to) return;
   static thread_local Scratch scoreScratch, outputScratch;
   const size_t size = call.valueHeadSize, stride = sumStride(size);
   const std::vector<QueryRow> rows = rowsOfGroup(call, batch, kvHead, from, to);

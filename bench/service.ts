@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { loadavg } from 'node:os';
 import { machine } from './report.ts';
 import { Generator } from './service/generator.ts';
+import { measureArithmetic } from './service/limit.ts';
 import { measureLoop } from './service/loop.ts';
 import { type Options, readOptions, USAGE } from './service/options.ts';
 import { printLoops, printRows, printTargets } from './service/report.ts';
@@ -30,7 +31,7 @@ async function main(options: Options): Promise<void> {
     const loops = options.loop ? await measureLoop(services, workloads, generator) : [];
     printRows(rows);
     printLoops(loops);
-    printTargets(rows, loops);
+    printTargets(rows, loops, await measureArithmetic());
     if (options.json !== undefined)
       await writeFile(options.json, `${JSON.stringify({ machine: machine(), rows, loops }, null, 2)}\n`);
   } finally {

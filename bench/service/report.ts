@@ -1,6 +1,7 @@
 import { median } from '../measure.ts';
 import { printTable } from '../report.ts';
 import type { Load } from './generator.ts';
+import { mostPerSecond } from './limit.ts';
 import type { Loop } from './loop.ts';
 import type { Contestant, Row } from './row.ts';
 import { TITLES } from './services.ts';
@@ -83,15 +84,17 @@ export function printLoops(loops: readonly Loop[]): void {
   ]);
 }
 
-/** What is asked, and what came of it. */
-export function printTargets(rows: readonly Row[], loops: readonly Loop[]): void {
-  const lines = [...rateLines(rows), ...tailLines(rows), ...loopLines(loops)];
+/** What is asked, and what came of it. `gflops` is what one processor can do, where that is known. */
+export function printTargets(rows: readonly Row[], loops: readonly Loop[], gflops: number | null): void {
+  const lines = [...rateLines(rows, gflops), ...tailLines(rows), ...loopLines(loops)].map(
+    ([what, asked, is, reached, atMost = '']) => [what, asked, is, reached, atMost],
+  );
   if (lines.length === 0) return;
   console.log('\nAsked (ratios of requests per second in the best rounds, and of medians)');
   printTable(lines);
 }
 
-function rateLines(rows: readonly Row[]): string[][] {
+function rateLines(rows: readonly Row[], gflops: number | null): string[][] {
   return RATE_TARGETS.flatMap(({ shape, format, concurrency, against, ratio }) => {
     const row = rows.find((candidate) => {
       return (
@@ -105,7 +108,10 @@ function rateLines(rows: readonly Row[]): string[][] {
     if (other === undefined) return [[what, `>= ${ratio}`, 'not measured', '']];
     const best = rates(ours).best / rates(other).best;
     const middle = rates(ours).median / rates(other).median;
-    return [[what, `>= ${ratio}`, `${significant(best)} (${significant(middle)})`, verdict(best >= ratio)]];
+    const most = mostPerSecond(row, gflops);
+    const atMost = most === null ? '' : `here at most ${significant(most / rates(other).best)}`;
+    const is = `${significant(best)} (${significant(middle)})`;
+    return [[what, `>= ${ratio}`, is, verdict(best >= ratio), atMost]];
   });
 }
 

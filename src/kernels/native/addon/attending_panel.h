@@ -50,6 +50,7 @@ inline void finishRows(const Call& call, size_t batch, size_t head, size_t query
   for (size_t lane = 0; lane < count; lane += kLanes) {
     const Mask isRow = less(iota(), broadcast(static_cast<float>(count - lane)));
     const Vec total = select(isRow, load(sum + lane), broadcast(INFINITY));
+    // No other sum is below 1: the largest logit has the weight 1.
     isEmpty |= any(both(isRow, less(total, broadcast(FLT_MIN))));
     store(factor + lane, broadcast(1) / total);
   }
@@ -92,9 +93,9 @@ inline void finishPanel(const Call& call, size_t batch, size_t head, size_t firs
   // Panels are what the output projection reads: nothing is turned around, and float32 goes where it stays.
   float* concat = call.hasOutputProjection ? concatPanel(call, batch, head, first) : nullptr;
   float* to = concat != nullptr && call.operands->arePlain() ? concat : o;
-  const bool isFinite =
+  const bool fits =
       vectorsOf(count) == 1 ? scalePanel<1>(o, factor, size, to) : scalePanel<2>(o, factor, size, to);
-  if (!isFinite) reportOverflow(call);
+  if (!fits) reportOverflow(call);
   if (concat != nullptr) {
     call.operands->packLeft(to, size, kPanel, concat, call.words(size));
     return;

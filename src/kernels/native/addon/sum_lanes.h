@@ -15,21 +15,22 @@ constexpr size_t kSumLanes = 16;
 
 #if defined(__AVX512F__)
 
-/// Lane i is the sum of the lanes of v[i]: that of each four, then (0 + 1) + (2 + 3) of the fours.
-[[gnu::always_inline]] inline Vec sumEach(const Vec (&v)[16]) {
-  __m512 fours[4];
-#pragma GCC unroll 4
-  for (int i = 0; i < 4; i++) {
-    const __m512 a = v[4 * i].v, b = v[4 * i + 1].v, c = v[4 * i + 2].v, d = v[4 * i + 3].v;
-    const __m512d ab = _mm512_castps_pd(_mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)));
-    const __m512d cd = _mm512_castps_pd(_mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d)));
-    fours[i] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd)),
-                             _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd)));
-  }
+/// Four lanes for each four of a, b, c and d: their sums.
+[[gnu::always_inline]] inline Vec sumFours(Vec a, Vec b, Vec c, Vec d) {
+  const __m512d ab =
+      _mm512_castps_pd(_mm512_add_ps(_mm512_unpacklo_ps(a.v, b.v), _mm512_unpackhi_ps(a.v, b.v)));
+  const __m512d cd =
+      _mm512_castps_pd(_mm512_add_ps(_mm512_unpacklo_ps(c.v, d.v), _mm512_unpackhi_ps(c.v, d.v)));
+  return {_mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd)),
+                        _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd)))};
+}
+
+/// The sums of the fours of each vector side by side: (0 + 1) + (2 + 3).
+[[gnu::always_inline]] inline Vec joinFours(const Vec (&fours)[4]) {
   const auto pairs = [](__m512 a, __m512 b) {
     return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
   };
-  return {pairs(pairs(fours[0], fours[1]), pairs(fours[2], fours[3]))};
+  return {pairs(pairs(fours[0].v, fours[1].v), pairs(fours[2].v, fours[3].v))};
 }
 
 inline __m256 halvesOf(Vec a) {
@@ -38,34 +39,46 @@ inline __m256 halvesOf(Vec a) {
 
 #elif defined(__AVX2__)
 
-/// Lane i is the sum of the lanes of v[i]: that of each four, then of both fours.
-[[gnu::always_inline]] inline Vec sumEach(const Vec (&v)[8]) {
-  __m256 fours[2];
-#pragma GCC unroll 2
-  for (int i = 0; i < 2; i++) {
-    const __m256 a = v[4 * i].v, b = v[4 * i + 1].v, c = v[4 * i + 2].v, d = v[4 * i + 3].v;
-    const __m256d ab = _mm256_castps_pd(_mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b)));
-    const __m256d cd = _mm256_castps_pd(_mm256_add_ps(_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d)));
-    fours[i] = _mm256_add_ps(_mm256_castpd_ps(_mm256_unpacklo_pd(ab, cd)),
-                             _mm256_castpd_ps(_mm256_unpackhi_pd(ab, cd)));
-  }
-  return {_mm256_add_ps(_mm256_permute2f128_ps(fours[0], fours[1], 0x20),
-                        _mm256_permute2f128_ps(fours[0], fours[1], 0x31))};
+/// Four lanes for each four of a, b, c and d: their sums.
+[[gnu::always_inline]] inline Vec sumFours(Vec a, Vec b, Vec c, Vec d) {
+  const __m256d ab =
+      _mm256_castps_pd(_mm256_add_ps(_mm256_unpacklo_ps(a.v, b.v), _mm256_unpackhi_ps(a.v, b.v)));
+  const __m256d cd =
+      _mm256_castps_pd(_mm256_add_ps(_mm256_unpacklo_ps(c.v, d.v), _mm256_unpackhi_ps(c.v, d.v)));
+  return {_mm256_add_ps(_mm256_castpd_ps(_mm256_unpacklo_pd(ab, cd)),
+                        _mm256_castpd_ps(_mm256_unpackhi_pd(ab, cd)))};
+}
+
+/// The sums of the fours of each vector side by side: 0 + 1.
+[[gnu::always_inline]] inline Vec joinFours(const Vec (&fours)[2]) {
+  return {_mm256_add_ps(_mm256_permute2f128_ps(fours[0].v, fours[1].v, 0x20),
+                        _mm256_permute2f128_ps(fours[0].v, fours[1].v, 0x31))};
 }
 
 inline __m256 halvesOf(Vec a) { return a.v; }
 
 #else
 
-/// Lane i is the sum of the lanes of v[i].
-[[gnu::always_inline]] inline Vec sumEach(const Vec (&v)[4]) {
-  const float32x4_t ab = vaddq_f32(vzip1q_f32(v[0].v, v[1].v), vzip2q_f32(v[0].v, v[1].v));
-  const float32x4_t cd = vaddq_f32(vzip1q_f32(v[2].v, v[3].v), vzip2q_f32(v[2].v, v[3].v));
+/// The sums of the lanes of a, b, c and d.
+[[gnu::always_inline]] inline Vec sumFours(Vec a, Vec b, Vec c, Vec d) {
+  const float32x4_t ab = vaddq_f32(vzip1q_f32(a.v, b.v), vzip2q_f32(a.v, b.v));
+  const float32x4_t cd = vaddq_f32(vzip1q_f32(c.v, d.v), vzip2q_f32(c.v, d.v));
   return {vaddq_f32(vcombine_f32(vget_low_f32(ab), vget_low_f32(cd)),
                     vcombine_f32(vget_high_f32(ab), vget_high_f32(cd)))};
 }
 
+[[gnu::always_inline]] inline Vec joinFours(const Vec (&fours)[1]) { return fours[0]; }
+
 #endif
+
+/// Lane i is the sum of the lanes of v[i]: that of each four, then of the fours.
+[[gnu::always_inline]] inline Vec sumEach(const Vec (&v)[kLanes]) {
+  Vec fours[kLanes / 4];
+#pragma GCC unroll 4
+  for (int i = 0; i < kLanes / 4; i++)
+    fours[i] = sumFours(v[4 * i], v[4 * i + 1], v[4 * i + 2], v[4 * i + 3]);
+  return joinFours(fours);
+}
 
 #if defined(__SSE__)
 

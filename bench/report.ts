@@ -178,7 +178,10 @@ function milliseconds(ms: number): string {
 }
 
 export function printTable(lines: readonly (readonly string[])[]): void {
-  const widths = lines[0].map((_, column) => Math.max(...lines.map((line) => line[column].length)));
+  const columns = Math.max(...lines.map((line) => line.length));
+  const widths = Array.from({ length: columns }, (_, column) =>
+    Math.max(...lines.map((line) => line[column]?.length ?? 0)),
+  );
   for (const line of lines)
     console.log(
       line

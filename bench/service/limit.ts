@@ -3,7 +3,7 @@ import { PeakMeter } from '../peak.ts';
 import { flops, SHAPES } from '../shapes.ts';
 import type { Row } from './row.ts';
 
-/** 10^9 float32 multiply-adds that one processor does a second; null where there is no compiler to measure it with. */
+/** 10^9 float32 operations of multiply-adds that one processor does a second; null where there is no compiler to measure it with. */
 export async function measureArithmetic(): Promise<number | null> {
   const meter = await PeakMeter.build();
   if (meter === null) return null;

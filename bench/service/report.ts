@@ -86,9 +86,7 @@ export function printLoops(loops: readonly Loop[]): void {
 
 /** What is asked, and what came of it. `gflops` is what one processor can do, where that is known. */
 export function printTargets(rows: readonly Row[], loops: readonly Loop[], gflops: number | null): void {
-  const lines = [...rateLines(rows, gflops), ...tailLines(rows), ...loopLines(loops)].map(
-    ([what, asked, is, reached, atMost = '']) => [what, asked, is, reached, atMost],
-  );
+  const lines = [...rateLines(rows, gflops), ...tailLines(rows), ...loopLines(loops)];
   if (lines.length === 0) return;
   console.log('\nAsked (ratios of requests per second in the best rounds, and of medians)');
   printTable(lines);

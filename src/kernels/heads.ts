@@ -43,10 +43,10 @@ export function headShape(call: AttentionCall, role: Role): { heads: number; row
   return { heads: kvHeads, rows: keys - past, size: role === 'key' ? headSize : valueHeadSize };
 }
 
-/** Strides of prepared heads, [B, heads, rows, d] contiguous. */
+/** Strides of prepared heads, [heads, B, rows, d] contiguous: the rows of a head follow each other, sample after sample. */
 export function preparedStrides(call: AttentionCall, role: Role): HeadStrides {
-  const { heads, rows, size } = headShape(call, role);
-  return { batchStride: heads * rows * size, headStride: rows * size, rowStride: size };
+  const { rows, size } = headShape(call, role);
+  return { batchStride: rows * size, headStride: call.sizes.batch * rows * size, rowStride: size };
 }
 
 /** Where the heads of a role are read from once they are prepared. */

@@ -4,7 +4,7 @@ import { headShape, ROLES, type Role } from '../heads.ts';
 import type { BufferPlan } from '../kernel.ts';
 import type { Layout } from './layout.ts';
 import { isOutputPacked, isSourcePacked } from './packed.ts';
-import { attendsTokens, goesToPanels, readsPanels } from './ways.ts';
+import { attendsTokens, concatRows, goesToPanels, panelRows, readsPanels } from './ways.ts';
 
 /** Buffers of the native kernel: those that every kernel has, and its panels. */
 export function planNativeBuffers(call: AttentionCall, layout: Layout): Record<string, BufferPlan> {
@@ -19,7 +19,8 @@ export function planNativeBuffers(call: AttentionCall, layout: Layout): Record<s
     if (source.kind !== 'projected') continue;
     const shape = headShape(call, role);
     if (ownsPanels(call, role)) {
-      buffers[`panels.${role}`] = real(batch * padded(source.tokens.rows) * words(source.tokens.width));
+      const { samples, rows } = panelRows(call, source.tokens.rows, layout);
+      buffers[`panels.${role}`] = real(samples * padded(rows) * words(source.tokens.width));
     }
     if (isSourcePacked(source, layout)) continue;
     buffers[`packed.${role}`] = real(padded(shape.heads * shape.size) * weightRows(source.linear.inWidth));
@@ -29,7 +30,8 @@ export function planNativeBuffers(call: AttentionCall, layout: Layout): Record<s
     const columns = padded(call.outputProjection.headSize);
     if (!isOutputPacked(call, layout))
       buffers['packed.output'] = real(columns * heads * weightRows(valueHeadSize));
-    buffers.concat = real(batch * padded(queries) * heads * words(valueHeadSize));
+    const { samples, rows } = concatRows(call, layout);
+    buffers.concat = real(samples * padded(rows) * heads * words(valueHeadSize));
   }
   if (attendsTokens(call, layout)) {
     for (const role of ROLES) delete buffers[role];

@@ -3,6 +3,8 @@ import { LOGIT_STAGES } from '../../domain/call.ts';
 import type { RealArray } from '../../domain/tensor.ts';
 import { headsOf, ROLES, type Role } from '../heads.ts';
 import type { Job, Memory } from '../kernel.ts';
+import type { Layout } from './layout.ts';
+import { sharesConcatPanels, sharesPanels } from './ways.ts';
 
 /**
  * A job as the addon reads it: its numbers in one array and its arrays in one list, each in the order in which
@@ -77,7 +79,7 @@ class Writer {
 }
 
 /** Describes a job. The numbers are overwritten by the next description. */
-export function describeJob(job: Job): Description {
+export function describeJob(job: Job, layout: Layout): Description {
   const { call, memory, status } = job;
   const { sizes, score, visibility } = call;
   const to = new Writer();
@@ -92,7 +94,7 @@ export function describeJob(job: Job): Description {
   to.number(sizes.valueHeadSize);
   to.number(sizes.outputWidth);
 
-  for (const role of ROLES) writeSource(to, job, role);
+  for (const role of ROLES) writeSource(to, job, role, layout);
   to.boolean(call.past !== null);
   if (call.past !== null) {
     to.view(call.past.key);
@@ -122,8 +124,10 @@ export function describeJob(job: Job): Description {
   if (memory['native.key_panels'] !== undefined) {
     to.array(memory['native.key_panels']);
     // Of keys that have been projected to panels, the values are read where they lie.
-    to.array(memory['native.value_rows'] ?? memory.value);
-    if (memory['native.poison'] !== undefined) to.array(memory['native.poison']);
+    if (memory['native.value_rows'] !== undefined) {
+      to.array(memory['native.value_rows']);
+      to.array(memory['native.poison']);
+    }
     to.array(memory['native.key_sizes']);
   }
   to.array(memory.row_max);
@@ -132,6 +136,7 @@ export function describeJob(job: Job): Description {
   to.boolean(call.outputProjection !== null);
   if (call.outputProjection !== null) {
     writeLinear(to, call.outputProjection, memory['packed.output']);
+    to.boolean(sharesConcatPanels(call, layout));
     to.array(memory.concat);
   }
   to.strides(call.results.output.strides);
@@ -144,11 +149,11 @@ export function describeJob(job: Job): Description {
   return { numbers: to.numbers, arrays: to.arrays };
 }
 
-function writeSource(to: Writer, job: Job, role: Role): void {
+function writeSource(to: Writer, job: Job, role: Role, layout: Layout): void {
   const source = job.call[role];
   to.boolean(source.kind === 'projected');
   if (source.kind === 'projected') {
-    to.number(source.tokens.rows);
+    to.boolean(sharesPanels(job.call, source.tokens.rows, layout));
     to.number(source.tokens.width);
     to.array(source.tokens.data);
     to.array(tokenPanels(job.memory, role));

@@ -35,7 +35,7 @@ function nativeKernel(addon: Addon, instructionSet: InstructionSet): Kernel {
   const open = (job: Job): OpenedCall => {
     let call = opened.get(job);
     if (call === undefined) {
-      const { numbers, arrays } = describeJob(job);
+      const { numbers, arrays } = describeJob(job, layout);
       call = addon.open(numbers, arrays, set);
       opened.set(job, call);
     }

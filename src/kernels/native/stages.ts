@@ -1,6 +1,6 @@
 import type { AttentionCall, Linear } from '../../domain/call.ts';
 import { attentionFlops, headGrid, headsOfWeightRow, rowGrid, weightGrid } from '../grids.ts';
-import { headShape, isGivenAndRotated, isProjected, linearOf, ROLES } from '../heads.ts';
+import { headShape, isGivenAndRotated, isProjected, linearOf, ROLES, type Role } from '../heads.ts';
 import { presentParts } from '../present.ts';
 import type { Grid, Part, StageProgram } from '../program.ts';
 import { prepareHeads } from '../reference/project.ts';
@@ -9,7 +9,16 @@ import { ownsPanels } from './buffers.ts';
 import { gradientStages } from './gradients.ts';
 import type { Layout } from './layout.ts';
 import { isOutputPacked, isSourcePacked } from './packed.ts';
-import { attendsTokens, hasFewQueries, packsKeys, projectionFlops, sampleGrid } from './ways.ts';
+import {
+  attendsTokens,
+  concatRows,
+  hasFewQueries,
+  type PanelRows,
+  packsKeys,
+  panelRows,
+  projectionFlops,
+  sampleGrid,
+} from './ways.ts';
 
 /** Panels of columns of one tile that packs a weight, and of one of a projection. */
 const COLUMN_PANELS = 4;
@@ -58,7 +67,10 @@ function packStage(part: PartNamed, layout: Layout): StageProgram {
   const { panel } = layout;
   const tokens = ROLES.map(
     (role): Part => ({
-      grid: (call) => rowGrid(call, 1, headShape(call, role).rows, panel),
+      grid: (call) => {
+        const { samples, rows } = panelRows(call, headShape(call, role).rows, layout);
+        return { batch: samples, heads: 1, rows, tileRows: panel };
+      },
       flopsPerRow: (call) => linearOf(call, role).inWidth,
       applies: (call) => ownsPanels(call, role),
       run: part(`pack${NAMES[role]}Tokens`),
@@ -84,12 +96,13 @@ function packStage(part: PartNamed, layout: Layout): StageProgram {
 /** Projections to the rows or panels of heads, and copies of given heads that are to be rotated. */
 function headsStage(part: PartNamed, layout: Layout): StageProgram {
   const { panel } = layout;
+  const rowsOf = (call: AttentionCall, role: Role) => panelRows(call, headShape(call, role).rows, layout);
   return {
     name: 'heads',
     parts: ROLES.flatMap((role): Part[] => [
       {
-        grid: (call) => projectionGrid(call, linearOf(call, role), headShape(call, role).rows, layout),
-        flopsPerRow: (call) => columnFlops(call, linearOf(call, role), headShape(call, role).rows, layout),
+        grid: (call) => projectionGrid(linearOf(call, role), rowsOf(call, role), layout),
+        flopsPerRow: (call) => columnFlops(linearOf(call, role), rowsOf(call, role), layout),
         applies: (call) => isProjected(call, role) && !attendsTokens(call, layout),
         run: part(`project${NAMES[role]}`),
       },
@@ -166,8 +179,8 @@ function attentionStage(part: PartNamed, layout: Layout): StageProgram {
 function resultsStage(part: PartNamed, layout: Layout): StageProgram {
   const { panel } = layout;
   const output: Part = {
-    grid: (call) => projectionGrid(call, call.outputProjection!, call.sizes.queries, layout),
-    flopsPerRow: (call) => columnFlops(call, call.outputProjection!, call.sizes.queries, layout),
+    grid: (call) => projectionGrid(call.outputProjection!, concatRows(call, layout), layout),
+    flopsPerRow: (call) => columnFlops(call.outputProjection!, concatRows(call, layout), layout),
     applies: (call) => call.outputProjection !== null,
     run: part('projectOutput'),
   };
@@ -196,16 +209,16 @@ function columnGrid({ headColumn, headSize }: Linear, blocks: number, panel: num
 }
 
 /** A projection takes blocks of tokens, of whatever samples, through the columns of its weight. */
-function projectionGrid(call: AttentionCall, linear: Linear, tokens: number, layout: Layout): Grid {
-  return columnGrid(linear, tokenBlocks(call, tokens, layout), layout.panel);
+function projectionGrid(linear: Linear, tokens: PanelRows, layout: Layout): Grid {
+  return columnGrid(linear, tokenBlocks(tokens, layout), layout.panel);
 }
 
 /** Operations of one column with one block of tokens. */
-function columnFlops(call: AttentionCall, { inWidth }: Linear, tokens: number, layout: Layout): number {
-  const flops = Math.max(2 * call.sizes.batch * tokens, READING_FLOPS);
-  return (inWidth * flops) / tokenBlocks(call, tokens, layout);
+function columnFlops({ inWidth }: Linear, tokens: PanelRows, layout: Layout): number {
+  const flops = Math.max(2 * tokens.samples * tokens.rows, READING_FLOPS);
+  return (inWidth * flops) / tokenBlocks(tokens, layout);
 }
 
-function tokenBlocks({ sizes }: AttentionCall, tokens: number, { panel, blockPanels }: Layout): number {
-  return Math.ceil((sizes.batch * Math.ceil(tokens / panel)) / blockPanels);
+function tokenBlocks({ samples, rows }: PanelRows, { panel, blockPanels }: Layout): number {
+  return Math.ceil((samples * Math.ceil(rows / panel)) / blockPanels);
 }

@@ -128,6 +128,39 @@ export function goesToPanels(call: AttentionCall, role: 'query' | 'key', layout:
   );
 }
 
+/** How rows are dealt to panels: so many of them for each sample. */
+export interface PanelRows {
+  readonly samples: number;
+  readonly rows: number;
+}
+
+/**
+ * How the rows that samples have of some tokens are dealt. Each sample begins with a panel of its own; where samples are
+ * short, all are one of B·rows, whose panels they share: a row that is alone in its panel is multiplied as slowly as four.
+ */
+export function panelRows(call: AttentionCall, rows: number, layout: Layout): PanelRows {
+  const { batch } = call.sizes;
+  return sharesPanels(call, rows, layout) ? { samples: 1, rows: batch * rows } : { samples: batch, rows };
+}
+
+/** Whether samples share panels of tokens: where this leaves half of the panels, and projections make rows of them. */
+export function sharesPanels(call: AttentionCall, rows: number, layout: Layout): boolean {
+  const { batch } = call.sizes;
+  const { panel } = layout;
+  if (2 * Math.ceil((batch * rows) / panel) > batch * Math.ceil(rows / panel)) return false;
+  return !goesToPanels(call, 'query', layout) && !goesToPanels(call, 'key', layout);
+}
+
+/** The same of the concatenated heads of all queries. A tile of attention writes words of a whole panel. */
+export function concatRows(call: AttentionCall, layout: Layout): PanelRows {
+  const { batch, queries } = call.sizes;
+  return layout.isPlain ? panelRows(call, queries, layout) : { samples: batch, rows: queries };
+}
+
+export function sharesConcatPanels(call: AttentionCall, layout: Layout): boolean {
+  return layout.isPlain && sharesPanels(call, call.sizes.queries, layout);
+}
+
 /** What it costs to make panels of rows, for each element: as much as so many terms of the sum that it comes from. */
 const TURNING = 24;
 /** By how much products with one vector of a panel are slower than with both, which share what is broadcast. */

@@ -9,6 +9,7 @@ import { invariances } from './invariances.ts';
 import { leakage } from './leakage.ts';
 import { projected } from './projected.ts';
 import { returns } from './returns.ts';
+import { shortSamples } from './short-samples.ts';
 import { softmax } from './softmax.ts';
 
 /** What every kernel owes. */
@@ -18,6 +19,7 @@ export function contract(kernel: Kernel): void {
     describe('softmax', () => softmax(kernel));
     describe('forbidden keys', () => leakage(kernel));
     describe('projected heads', () => projected(kernel));
+    describe('short samples', () => shortSamples(kernel));
     describe('invariances', () => invariances(kernel));
     if (computesGradients(kernel)) describe('gradients', () => gradients(kernel));
     describe('returns', () => returns(kernel));

@@ -15,7 +15,6 @@ import {
 } from '../../support/calls.ts';
 import { expectSameBits, expectWithin } from '../../support/expect.ts';
 import { oracle } from '../../support/oracle/oracle.ts';
-import { selfAttention } from '../../support/projections.ts';
 import { seeded, shuffled } from '../../support/random.ts';
 import { outputRows, poisoned, REVERSED, resultsOf, run, runAll } from '../../support/run.ts';
 import { prefixOf, reordered, sampleOf } from '../../support/slices.ts';
@@ -106,18 +105,6 @@ export function invariances(kernel: Kernel): void {
       }
     },
   );
-
-  it('computes a token alone as it would among those of other samples, to the bit', () => {
-    const projections = selfAttention(600, 150);
-    const sizes = { batch: 3, queries: 1, heads: 5, kvHeads: 5, headSize: 40 };
-    const call = makeCall({ ...sizes, precision, projections });
-    const whole = run(kernel, call).memory.output;
-    for (const sample of range(sizes.batch)) {
-      const alone = run(kernel, sampleOf(call, sample)).memory.output;
-      const { length } = alone;
-      expectSameBits('output', alone, whole.subarray(sample * length, (sample + 1) * length));
-    }
-  });
 
   it('does not mind the order of tiles, to the bit', () => {
     const sizes = { batch: 2, queries: 100, newKeys: 130, heads: 4, kvHeads: 2, headSize: 8 };

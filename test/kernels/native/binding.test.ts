@@ -3,10 +3,11 @@ import type { AttentionCall } from '../../../src/domain/call.ts';
 import type { Job, Kernel } from '../../../src/kernels/kernel.ts';
 import { allocate } from '../../../src/kernels/memory.ts';
 import { type Addon, loadAddon, type OpenedCall } from '../../../src/kernels/native/addon.ts';
-import { type Description, describeJob } from '../../../src/kernels/native/description.ts';
+import type { Description } from '../../../src/kernels/native/description.ts';
 import { nativeKernels } from '../../../src/kernels/native/kernel.ts';
 import { createStatus } from '../../../src/kernels/status.ts';
 import { computesGradients, everything, makeCall, withGradients } from '../../support/calls.ts';
+import { describedFor } from '../../support/native-jobs.ts';
 
 /*
  * The C++ side checks all that it is given: a wrong call is an exception, and never a crash. Without a compiler there
@@ -47,7 +48,7 @@ describe.skipIf(!isBuilt)('the binding of the native kernels', () => {
   const kernel = nativeKernels.find(computesGradients)!;
   const set = kernel?.name.replace('native-', '');
   const open = (job: Job, name = set): OpenedCall => {
-    const { numbers, arrays } = describeJob(job);
+    const { numbers, arrays } = describedFor(addon, name, job);
     return addon.open(numbers, arrays, name);
   };
 
@@ -76,7 +77,7 @@ describe.skipIf(!isBuilt)('the binding of the native kernels', () => {
   });
 
   it('takes a description only whole', () => {
-    const { numbers, arrays }: Description = describeJob(projectedJob(kernel));
+    const { numbers, arrays }: Description = describedFor(addon, set, projectedJob(kernel));
     const all = numbers.slice();
     expect(() => addon.open(all.subarray(0, -1), arrays, set)).toThrow(/expected a number/);
     expect(() => addon.open(all, arrays.slice(0, -1), set)).toThrow(/status: expected an array/);

@@ -4,10 +4,11 @@ import type { AttentionCall } from '../../../src/domain/call.ts';
 import type { Kernel } from '../../../src/kernels/kernel.ts';
 import { allocate } from '../../../src/kernels/memory.ts';
 import { type Addon, loadAddon, type OpenedCall } from '../../../src/kernels/native/addon.ts';
-import { type Description, describeJob } from '../../../src/kernels/native/description.ts';
+import type { Description } from '../../../src/kernels/native/description.ts';
 import { nativeKernels } from '../../../src/kernels/native/kernel.ts';
 import { createStatus } from '../../../src/kernels/status.ts';
 import { allWeights, everything, makeCall, withGradients } from '../../support/calls.ts';
+import { describedFor } from '../../support/native-jobs.ts';
 import { selfAttention } from '../../support/projections.ts';
 import { type Random, seeded } from '../../support/random.ts';
 import { OPTION_SETS } from '../contract/options.ts';
@@ -25,7 +26,7 @@ const SECONDS = Number(process.env.FUZZ_SECONDS ?? 0) / nativeKernels.length;
 const ROUNDS_A_TURN = 500;
 
 /** Calls with every option and everything returned, and their gradients where the kernel makes any. */
-function soundJobs(kernel: Kernel): Description[] {
+function soundJobs(addon: Addon, kernel: Kernel): Description[] {
   const calls = Object.values(OPTION_SETS).map((options) => makeCall(options(kernel.precision)));
   const given = calls.filter(({ operation }) => operation === 'scaled_dot_product_attention');
   const topK = (call: AttentionCall) => {
@@ -40,15 +41,22 @@ function soundJobs(kernel: Kernel): Description[] {
     const call = makeCall({ precision, batch: 2, queries, heads: 3, headSize: 20, projections });
     return [call, { ...call, returns: { ...call.returns, weights: allWeights(call.sizes) } }];
   });
+  // Whose samples share panels.
+  const short = [1, 3].map((queries) =>
+    makeCall({ precision, batch: 40, queries, heads: 3, headSize: 20, projections }),
+  );
   return [
     ...layers,
     ...layers,
+    ...short,
+    ...short,
     ...calls.map(everything),
     ...calls.map(topK),
     ...given.map(withGradients).filter((call) => kernel.supports?.(call) !== false),
   ].map((call) => {
     const plan = kernel.plan(call);
-    const { numbers, arrays } = describeJob({ call, plan, memory: allocate(plan), status: createStatus() });
+    const job = { call, plan, memory: allocate(plan), status: createStatus() };
+    const { numbers, arrays } = describedFor(addon, kernel.name.replace('native-', ''), job);
     return { numbers: numbers.slice(), arrays };
   });
 }
@@ -125,7 +133,7 @@ describe.skipIf(nativeKernels.length === 0)('the native kernels survive damaged 
     const set = kernel.name.replace('native-', '');
     const { panel } = addon.instructionSets().find(({ name }) => name === set)!;
     const random = seeded(Number(process.env.FUZZ_SEED ?? 7));
-    const jobs = soundJobs(kernel);
+    const jobs = soundJobs(addon, kernel);
     const endMs = performance.now() + SECONDS * 1000;
     let [rounds, opened, ran] = [0, 0, 0];
     for (; rounds < ROUNDS || performance.now() < endMs; rounds++) {

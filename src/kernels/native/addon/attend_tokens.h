@@ -46,8 +46,8 @@ inline void attendTokenBlock(const Call& call, size_t block, size_t from, size_t
   float* sizes = sizeScratch.take(samples * keyPanels * sizeStride);
 
   const auto tokensOf = [&](const Source& source) -> TokenPanels {
-    const size_t panels = panelsOf(source.tokens.rows, kPanel);
-    return {source.tokens.panels.data, first * panels, last * panels, source.tokens.rows};
+    const size_t rows = source.tokens.dealt.rows, panels = panelsOf(rows, kPanel);
+    return {source.tokens.panels.data, first * panels, last * panels, rows};
   };
   projectToPanels(call, call.query.linear, tokensOf(call.query), queries, from * group * size,
                   to * group * size);

@@ -62,10 +62,21 @@ inline void finishRows(const Call& call, size_t batch, size_t head, size_t query
     factor[lane] = finishRow(call, batch, head, query + lane, top[lane], sum[lane]);
 }
 
-/// Where the panel of a query's head lies among the concatenated heads, [words(valueHeadSize)][kPanel].
-inline float* concatPanel(const Call& call, size_t batch, size_t head, size_t query) {
-  const size_t panel = batch * panelsOf(call.queries, kPanel) + query / kPanel;
-  return call.concat.data + (panel * call.heads + head) * call.words(call.valueHeadSize) * kPanel;
+/// The lane of a query's head among the concatenated heads: word w of it is lane[w·kPanel].
+inline float* concatLane(const Call& call, size_t batch, size_t head, size_t query) {
+  const size_t token = batch * call.queries + query, rows = call.concatDealt.rows, row = token % rows;
+  const size_t panel = token / rows * panelsOf(rows, kPanel) + row / kPanel;
+  return call.concat.data + (panel * call.heads + head) * call.words(call.valueHeadSize) * kPanel +
+         row % kPanel;
+}
+
+/// Copies the lanes of Oᵀ, `size` numbers each, to where those of the queries from `first` on lie.
+inline void copyToConcatLanes(const Call& call, size_t batch, size_t head, size_t first, size_t count,
+                              const float* o, size_t size) {
+  for (size_t lane = 0; lane < count; lane++) {
+    float* to = concatLane(call, batch, head, first + lane);
+    for (size_t c = 0; c < size; c++) to[c * kPanel] = o[c * kPanel + lane];
+  }
 }
 
 /// to[c][lane] = o[c][lane]·factor[lane] in the first kVectors vectors of the lanes; returns whether all is
@@ -90,12 +101,14 @@ inline void finishPanel(const Call& call, size_t batch, size_t head, size_t firs
   const size_t size = call.valueHeadSize;
   alignas(64) float factor[kPanel] = {};
   finishRows(call, batch, head, first, count, top, sum, factor);
-  // Panels are what the output projection reads: nothing is turned around, and float32 goes where it stays.
-  float* concat = call.hasOutputProjection ? concatPanel(call, batch, head, first) : nullptr;
-  float* to = concat != nullptr && call.operands->arePlain() ? concat : o;
+  // Panels are what the output projection reads: nothing is turned around, and float32 goes where it stays,
+  // unless others have lanes there.
+  float* concat = call.hasOutputProjection ? concatLane(call, batch, head, first) : nullptr;
+  float* to = concat != nullptr && call.operands->arePlain() && !call.sharesConcatPanels() ? concat : o;
   const bool fits =
       vectorsOf(count) == 1 ? scalePanel<1>(o, factor, size, to) : scalePanel<2>(o, factor, size, to);
   if (!fits) reportOverflow(call);
+  if (call.sharesConcatPanels()) return copyToConcatLanes(call, batch, head, first, count, o, size);
   if (concat != nullptr) {
     call.operands->packLeft(to, size, kPanel, concat, call.words(size));
     return;

@@ -22,17 +22,18 @@ struct Bounds {
 inline Bounds boundsOf(const Call& call, size_t panel, PartId part) {
   const Bounds none{0, 0, 0};
   const auto tokens = [&](const Source& source) {
-    return source.isProjected ? Bounds{call.batch, 1, source.tokens.rows, panel} : none;
+    const auto [samples, rows] = source.tokens.dealt;
+    return source.isProjected ? Bounds{samples, 1, rows, panel} : none;
   };
   const auto weight = [&](const Linear& linear, bool there) {
     return there ? Bounds{1, 1, linear.columns(), panel} : none;
   };
-  const auto blocks = [&](size_t tokens) {
-    return panelsOf(call.batch * panelsOf(tokens, panel), call.operands->blockPanels);
+  const auto blocks = [&](const PanelRows& dealt) {
+    return panelsOf(dealt.panels(panel), call.operands->blockPanels);
   };
   const auto projection = [&](const Source& source) {
     const bool isKept = source.isProjected && source.kept != Kept::kNothing;
-    return isKept ? Bounds{1, blocks(source.tokens.rows), source.linear.columns(), panel} : none;
+    return isKept ? Bounds{1, blocks(source.tokens.dealt), source.linear.columns(), panel} : none;
   };
   const auto rows = [&](bool there, size_t heads, size_t count) {
     return there ? Bounds{call.batch, heads, count, panel} : none;
@@ -83,7 +84,7 @@ inline Bounds boundsOf(const Call& call, size_t panel, PartId part) {
                           std::max<size_t>(1, call.queries)}
                  : none;
     case PartId::projectOutput:
-      return call.hasOutputProjection ? Bounds{1, blocks(call.queries), call.outputWidth, panel} : none;
+      return call.hasOutputProjection ? Bounds{1, blocks(call.concatDealt), call.outputWidth, panel} : none;
     case PartId::packGradients:
     case PartId::gradQuery:
       return rows(call.hasGradients() && hasPanels, call.heads, call.queries);

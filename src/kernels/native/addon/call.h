@@ -30,11 +30,21 @@ struct HeadView {
 
 // Below, words(n) are the words that n operands take which are neighbours along a sum; see operands.h.
 
-/// Token vectors [B, rows, width] and, once packed, the same as panels [B][rows /
+inline size_t panelsOf(size_t rows, size_t panel) { return (rows + panel - 1) / panel; }
+
+/// How the rows of all samples are dealt to panels: each sample begins with a panel of its own or, where
+/// samples are short, all are one of B·rows, whose panels they share.
+struct PanelRows {
+  size_t samples = 0, rows = 0;
+  size_t panels(size_t panel) const { return samples * panelsOf(rows, panel); }
+};
+
+/// Token vectors [B, rows, width] and, once packed, the same as panels [samples][rows /
 /// panel][words(width)][panel].
 struct Tokens {
   Span<float> data;
-  size_t rows = 0, width = 0;
+  PanelRows dealt;
+  size_t width = 0;
   Span<float> panels;
 };
 
@@ -83,8 +93,6 @@ struct Broadcast {
 /// its own.
 constexpr size_t kGradientBlock = 128, kGradientPartials = 4;
 
-inline size_t panelsOf(size_t rows, size_t panel) { return (rows + panel - 1) / panel; }
-
 enum class LogitStage { kRaw, kScaled, kCapped, kMasked };
 enum class Reduce { kNone, kMean, kMax };
 
@@ -99,6 +107,7 @@ struct Call {
   std::vector<Span<float>> extraKeys, extraValues;
   bool hasOutputProjection = false;
   Linear outputProjection;
+  PanelRows concatDealt;
 
   // From the dot product to the logit.
   float scale = 1;
@@ -116,10 +125,10 @@ struct Call {
 
   // Workspace.
   Span<float> keyPanels;  // [B][G][T / panel][words(headSize)][panel], T = keys + extras
-  Span<float> valueRows;  // [B][G][words(T)][valueHeadSize]
+  Span<float> valueRows;  // [B][G][words(T)][valueHeadSize]; null where the rows of value are read
   Span<int32_t> poison;   // [B][G][T], 1 where a key or value row is not finite; null where all are
   Span<float> keySizes;   // [B][T / panel][keySizeColumns()], largest |k_c|, Infinity where a row is marked
-  Span<float> concat;     // [B][L / panel][H][words(valueHeadSize)][panel]
+  Span<float> concat;     // [samples][rows / panel][H][words(valueHeadSize)][panel], as concatDealt says
   Span<double> rowMax, rowSum;
 
   // Results.
@@ -165,6 +174,7 @@ struct Call {
     return std::max<size_t>(
         1, operands->blockPanels / std::max<size_t>(1, panelsOf(std::max(queries, keys), panel)));
   }
+  bool sharesConcatPanels() const { return hasOutputProjection && concatDealt.rows != queries; }
   size_t rowIndex(size_t b, size_t h, size_t i) const { return (b * heads + h) * queries + i; }
 };
 

@@ -206,13 +206,14 @@ inline void writePanel(const Call& call, size_t batch, size_t head, const float*
   static thread_local Scratch scratch;
   const Operands& operands = *call.operands;
   const size_t size = call.valueHeadSize;
-  float* concat = concatPanel(call, batch, head, 0);
-  float* panel = operands.arePlain() ? concat : scratch.take(size * kPanel);
-  if (!operands.arePlain()) std::fill_n(panel, size * kPanel, 0.0f);
+  float* panel = operands.arePlain() ? nullptr : scratch.take(size * kPanel);
+  if (panel != nullptr) std::fill_n(panel, size * kPanel, 0.0f);
   for (size_t query = 0; query < call.queries; query++) {
-    for (size_t c = 0; c < size; c++) panel[c * kPanel + query] = rows[query * sumStride(size) + c];
+    float* lane = panel == nullptr ? concatLane(call, batch, head, query) : panel + query;
+    for (size_t c = 0; c < size; c++) lane[c * kPanel] = rows[query * sumStride(size) + c];
   }
-  operands.packLeft(panel, size, kPanel, concat, call.words(size));
+  if (panel != nullptr)
+    operands.packLeft(panel, size, kPanel, concatLane(call, batch, head, 0), call.words(size));
 }
 
 /// Attention of the rows [from, to) of the queries of the heads that share a key/value head: whole heads.

@@ -61,13 +61,14 @@ inline HeadOperands keptOperands(const Call& call, size_t batch, size_t head) {
     result.queries = queries.panel(batch, head, 0);
   }
   result.keys = call.keyPanels.data + index * panelsOf(all, kPanel) * call.words(call.headSize) * kPanel;
-  result.values = call.valueRows.data + index * call.words(all) * call.valueHeadSize;
+  const bool areInPanels = call.key.kept == Kept::kPanels;
+  result.values = areInPanels ? call.value.heads.row(batch, kvHead, 0)
+                              : call.valueRows.data + index * call.words(all) * call.valueHeadSize;
   result.poison = call.poison ? call.poison.data + index * all : nullptr;
   result.keySizeStride = call.keySizeColumns(kPanel);
   result.keySizes = call.keySizes.data + batch * panelsOf(all, kPanel) * result.keySizeStride;
-  const bool byColumns = call.key.kept == Kept::kPanels;
-  result.keySizes += byColumns ? kvHead * call.headSize / kPanel : kvHead;
-  result.sizesOfPanel = byColumns ? columnPanels(kvHead * call.headSize, (kvHead + 1) * call.headSize) : 1;
+  result.keySizes += areInPanels ? kvHead * call.headSize / kPanel : kvHead;
+  result.sizesOfPanel = areInPanels ? columnPanels(kvHead * call.headSize, (kvHead + 1) * call.headSize) : 1;
   return result;
 }
 

@@ -10,6 +10,13 @@
 
 namespace attention::ISA {
 
+/// Lanes of a panel that are filled for `count` rows: whole vectors, which are turned around by tiles, unless
+/// a few rows are sooner done one by one.
+inline size_t filledLanes(size_t count) {
+  constexpr size_t kSingleRows = 4;
+  return count <= kSingleRows ? count : panelsOf(count, kLanes) * kLanes;
+}
+
 /// The rows K and the panel Vᵀ of `count` keys; their rows V have been packed.
 inline void packForGradients(const Call& call, size_t index, size_t first, size_t count,
                              const float* keyRows) {
@@ -58,7 +65,10 @@ inline void packKeyRows(const Call& call, size_t batch, size_t kvHead, size_t fr
     float* valueWords = call.valueRows.data + (index * call.words(all) + operands.wordsBefore(first)) * size;
     float* panel = operands.arePlain() ? keyWords : panelScratch.take(call.headSize * kPanel);
     float* values = operands.arePlain() ? valueWords : valueScratch.take(kPanel * size);
-    std::fill_n(rows, kPanel * call.headSize, 0.0f);
+    // Scores in float32 leave the lanes alone that have no key.
+    const size_t filled = operands.arePlain() && !call.hasGradients() ? filledLanes(count) : kPanel;
+    const size_t numbers = panelsOf(filled * call.headSize, kLanes) * kLanes;
+    std::fill_n(rows, numbers, 0.0f);
     for (size_t i = 0; i < count; i++) {
       const size_t j = first + i;
       const float* key = keyRow(call, batch, kvHead, j);
@@ -72,14 +82,14 @@ inline void packKeyRows(const Call& call, size_t batch, size_t kvHead, size_t fr
         std::fill_n(values + i * size, size, 0.0f);
       }
     }
-    transpose(rows, call.headSize, kPanel, call.headSize, panel, kPanel);
+    transpose(rows, call.headSize, filled, call.headSize, panel, kPanel);
     operands.packLeft(panel, call.headSize, kPanel, keyWords, call.words(call.headSize));
     // The last panel brings what there is of words beyond its keys.
     const size_t end = first + count == all ? call.words(all) : operands.wordsBefore(first + kPanel);
     operands.packLeft(values, count, size, valueWords, end - operands.wordsBefore(first));
     if (call.hasGradients()) packForGradients(call, index, first, count, rows);
     Vec sizes = broadcast(0);
-    for (size_t i = 0; i < kPanel * call.headSize; i += kLanes) sizes = maximum(sizes, abs(load(rows + i)));
+    for (size_t i = 0; i < numbers; i += kLanes) sizes = maximum(sizes, abs(load(rows + i)));
     alignas(64) float lanes[kLanes];
     store(lanes, sizes);
     float largest = *std::max_element(lanes, lanes + kLanes);

@@ -24,15 +24,16 @@ inline float* beforePacking(const Operands& operands, Scratch& scratch, size_t r
   return operands.arePlain() ? words : scratch.take(rows * kPanel);
 }
 
-/// Tokens [from, to) of a sample as panels: Xᵀ, kPanel tokens side by side, zeros where there is no token.
-inline void packTokens(const Call& call, const Tokens& tokens, size_t batch, size_t from, size_t to) {
+/// Tokens [from, to) of a sample of those that are dealt as panels: Xᵀ, kPanel tokens side by side, zeros
+/// where there is no token.
+inline void packTokens(const Call& call, const Tokens& tokens, size_t sample, size_t from, size_t to) {
   static thread_local Scratch scratch;
-  const size_t panels = panelsOf(tokens.rows, kPanel);
+  const size_t all = tokens.dealt.rows, panels = panelsOf(all, kPanel);
   for (size_t row = from; row < to; row += kPanel) {
-    float* words = tokens.panels.data + (batch * panels + row / kPanel) * call.words(tokens.width) * kPanel;
+    float* words = tokens.panels.data + (sample * panels + row / kPanel) * call.words(tokens.width) * kPanel;
     float* panel = beforePacking(*call.operands, scratch, tokens.width, words);
-    const size_t rows = std::min<size_t>(kPanel, tokens.rows - row);
-    const float* x = tokens.data.data + (batch * tokens.rows + row) * tokens.width;
+    const size_t rows = std::min<size_t>(kPanel, all - row);
+    const float* x = tokens.data.data + (sample * all + row) * tokens.width;
     // Products in float32 leave a vector alone that has no token.
     const bool isRead = !call.operands->arePlain() || rows % kLanes != 0;
     if (rows < kPanel && isRead) std::fill_n(panel, tokens.width * kPanel, 0.0f);

@@ -13,11 +13,11 @@
 
 namespace attention::ISA {
 
-/// Panels of tokens [first, last), counted over all samples.
+/// Panels of tokens [first, last), counted over all samples that are dealt.
 struct TokenPanels {
   const float* words;
   size_t first, last;
-  /// Tokens of each sample, which begins with a panel of its own.
+  /// Tokens of each of these samples.
   size_t rows;
 
   size_t sampleOf(size_t panel) const { return rows <= kPanel ? panel : panel / panelsOf(rows, kPanel); }
@@ -211,9 +211,10 @@ inline bool projectColumnsToPanels(const Operands& operands, const Linear& linea
 
 /// A block of panels of tokens, which stay in the second-level cache while they are projected.
 /// It may hold tokens of several samples: a projection does not care, and W is read once for all of them.
-inline TokenPanels blockOf(const Call& call, const Span<float>& panels, size_t rows, size_t block) {
+inline TokenPanels blockOf(const Call& call, const Span<float>& panels, const PanelRows& dealt,
+                           size_t block) {
   const size_t most = call.operands->blockPanels, first = block * most;
-  return {panels.data, first, std::min(first + most, call.batch * panelsOf(rows, kPanel)), rows};
+  return {panels.data, first, std::min(first + most, dealt.panels(kPanel)), dealt.rows};
 }
 
 /// Projects tokens onto the columns [from, to), as rows of `heads`; `from` begins a panel of columns.
@@ -262,10 +263,11 @@ inline void projectToPanels(const Call& call, const Linear& linear, const TokenP
 /// heads are kept; the largest numbers of panels go to keySizes, where given.
 inline void projectHeads(const Call& call, const Source& source, size_t block, size_t from, size_t to,
                          const Span<float>& keySizes = {}) {
-  const TokenPanels tokens = blockOf(call, source.tokens.panels, source.tokens.rows, block);
+  const TokenPanels tokens = blockOf(call, source.tokens.panels, source.tokens.dealt, block);
   if (source.kept == Kept::kRows) return projectToRows(call, source.linear, tokens, source.heads, from, to);
   const Linear& linear = source.linear;
-  const HeadPanels heads{source.panels.data, linear.headColumn.size(), source.tokens.rows, linear.headSize};
+  const HeadPanels heads{source.panels.data, linear.headColumn.size(), source.tokens.dealt.rows,
+                         linear.headSize};
   const size_t columns = panelsOf(linear.columns(), kPanel);
   float* sizes = keySizes ? keySizes.data + tokens.first * columns + from / kPanel : nullptr;
   projectToPanels(call, linear, tokens, heads, from, to, sizes, columns);
@@ -273,8 +275,8 @@ inline void projectHeads(const Call& call, const Source& source, size_t block, s
 
 /// output = Concat(head_1 … head_H)·W_O + b_O for a block of tokens and the columns [from, to).
 inline void projectOutputColumns(const Call& call, size_t block, size_t from, size_t to) {
-  projectToRows(call, call.outputProjection, blockOf(call, call.concat, call.queries, block), call.output,
-                from, to);
+  const TokenPanels tokens = blockOf(call, call.concat, call.concatDealt, block);
+  projectToRows(call, call.outputProjection, tokens, call.output, from, to);
 }
 
 }  // namespace attention::ISA

@@ -86,12 +86,14 @@ class QueryPanel {
     if (reads_.queries != nullptr) {
       takeLanes(scale);
     } else {
+      // Products in float32 leave a vector alone that has no query.
+      const size_t lanes = operands.arePlain() ? vectorsOf(count_) * kLanes : kPanel;
       float* gathered = rows.take(kPanel * call_.headSize);
-      for (size_t lane = 0; lane < kPanel; lane++) {
+      for (size_t lane = 0; lane < lanes; lane++) {
         const float* row = call_.query.heads.row(batch_, head_, query_[lane]);
         for (size_t c = 0; c < call_.headSize; c++) gathered[lane * call_.headSize + c] = row[c] * scale;
       }
-      transpose(gathered, call_.headSize, kPanel, call_.headSize, q_, kPanel);
+      transpose(gathered, call_.headSize, lanes, call_.headSize, q_, kPanel);
     }
     // NaN is larger than everything, and so is what bfloat16 rounds to infinity.
     size_ = vectorsOf(count_) == 1 ? largestSum<1>() : largestSum<2>();

@@ -50,18 +50,27 @@ Linear readLinear(const Call& call, Reader& job, size_t inWidth, size_t groupWid
   return result;
 }
 
+/// Rows of samples that have panels of their own or, of several samples, share them.
+PanelRows readPanelRows(Reader& job, const char* name, size_t batch, size_t rows) {
+  return job.boolean(name) ? PanelRows{1, product({batch, rows})} : PanelRows{batch, rows};
+}
+
+/// Whether rows that were dealt so can be written one behind the other, sample after sample.
+bool followEachOther(const HeadView& view, const PanelRows& dealt, size_t rows) {
+  return dealt.rows == rows || view.batchStride == product({rows, view.rowStride});
+}
+
 Source readSource(const Call& call, Reader& job, const char* role, size_t heads, size_t rows, size_t size,
                   size_t panel) {
   Source result;
   result.isProjected = job.boolean(role);
   if (result.isProjected) {
     Tokens& tokens = result.tokens;
-    tokens.rows = job.count("tokens.rows");
+    tokens.dealt = readPanelRows(job, "tokens.dealt", call.batch, rows);
     tokens.width = job.count("tokens.width");
-    if (tokens.rows != rows) job.fail("tokens.rows", std::to_string(rows));
     tokens.data = job.array<float>("tokens.data", product({call.batch, rows, tokens.width}));
-    tokens.panels = job.array<float>(
-        "tokens.panels", product({call.batch, panelsOf(rows, panel), call.words(tokens.width), panel}));
+    tokens.panels = job.array<float>("tokens.panels",
+                                     product({tokens.dealt.panels(panel), call.words(tokens.width), panel}));
     result.linear = readLinear(call, job, tokens.width, tokens.width, heads, size, panel);
   }
   const size_t kept = job.count("kept");
@@ -74,6 +83,11 @@ Source readSource(const Call& call, Reader& job, const char* role, size_t heads,
     result.panels = job.array<float>(role, product({call.batch, heads, panelsOf(rows, panel), panel, size}));
   } else if (result.kept == Kept::kRows) {
     result.heads = readView(job, role, call.batch, heads, rows, size);
+  }
+  const bool isInOrder =
+      result.kept == Kept::kRows && followEachOther(result.heads, result.tokens.dealt, rows);
+  if (result.isProjected && result.tokens.dealt.rows != rows && !isInOrder) {
+    job.fail("tokens.dealt", "panels for each sample, or rows of heads that follow each other");
   }
   return result;
 }
@@ -129,9 +143,13 @@ void readPackedKeys(Call& call, Reader& job, size_t panel) {
   const size_t panels = panelsOf(all, panel);
   call.keyPanels =
       job.array<float>("native.key_panels", product({kvRows, panels, panel, call.words(call.headSize)}));
-  call.valueRows =
-      job.array<float>("native.value_rows", product({kvRows, call.words(all), call.valueHeadSize}));
-  if (call.key.kept == Kept::kRows) call.poison = job.array<int32_t>("native.poison", product({kvRows, all}));
+  if (call.key.kept == Kept::kRows) {
+    call.valueRows =
+        job.array<float>("native.value_rows", product({kvRows, call.words(all), call.valueHeadSize}));
+    call.poison = job.array<int32_t>("native.poison", product({kvRows, all}));
+  } else if (call.value.heads.rowStride != call.valueHeadSize) {
+    job.fail("value", "rows that follow each other");
+  }
   call.keySizes =
       job.array<float>("native.key_sizes", product({call.batch, panels, call.keySizeColumns(panel)}));
 }
@@ -236,10 +254,16 @@ Call readCall(Reader job, size_t panel, const Operands& operands) {
   if (call.hasOutputProjection) {
     const size_t headsWidth = product({call.heads, call.valueHeadSize});
     call.outputProjection = readLinear(call, job, headsWidth, call.valueHeadSize, 1, call.outputWidth, panel);
+    call.concatDealt = readPanelRows(job, "concat.dealt", call.batch, call.queries);
     call.concat =
-        job.array<float>("concat", product({call.batch, panelsOf(call.queries, panel),
+        job.array<float>("concat", product({call.concatDealt.panels(panel),
                                             call.operands->wordsOfRows(call.outputProjection.rows), panel}));
     call.output = readView(job, "output", call.batch, 1, call.queries, call.outputWidth);
+    const bool isPlain = call.operands->arePlain();
+    if (call.sharesConcatPanels() &&
+        !(isPlain && followEachOther(call.output, call.concatDealt, call.queries))) {
+      job.fail("concat.dealt", "panels for each sample, or rows in float32 that follow each other");
+    }
   } else {
     call.output = readView(job, "output", call.batch, call.heads, call.queries, call.valueHeadSize);
   }

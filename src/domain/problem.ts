@@ -7,7 +7,7 @@ import { cut } from './quoted.ts';
 const CATALOGUE = {
   malformed_request: { status: 400, title: 'The request is not well-formed HTTP' },
   malformed_body: { status: 400, title: 'The body cannot be read' },
-  invalid_request: { status: 400, title: 'The body does not have the form of this operation' },
+  invalid_request: { status: 400, title: 'The request does not have the form of this operation' },
   invalid_header: { status: 400, title: 'A header has a value that cannot be used' },
   not_found: { status: 404, title: 'There is nothing at this address' },
   method_not_allowed: { status: 405, title: 'This address does not take this method' },

@@ -57,15 +57,23 @@ export function bodyValidator(schema: TSchema): (body: unknown) => Problem | nul
   };
 }
 
-/** What a validator that has just failed found. */
-export function problemOf({ errors }: ValidateFunction): Problem {
-  const faults = faultsOf(errors ?? [], named);
-  return new Problem('invalid_request', summarise(faults), faults);
+/** A part of a request, and how its members are called: `placeOf` of one, by the pointer to it. */
+export interface RequestPart {
+  readonly member: 'field' | 'parameter';
+  readonly placeOf: (pointer: string) => string;
 }
 
-function summarise(faults: readonly Fault[]): string {
+const BODY: RequestPart = { member: 'field', placeOf: (pointer) => (pointer === '' ? 'The body' : pointer) };
+
+/** What a validator that has just failed found. */
+export function problemOf({ errors }: ValidateFunction, { member, placeOf } = BODY): Problem {
+  const faults = faultsOf(errors ?? [], named, member);
+  return new Problem('invalid_request', summarise(faults, placeOf), faults);
+}
+
+function summarise(faults: readonly Fault[], placeOf: RequestPart['placeOf']): string {
   const [first] = faults;
-  const place = first.pointer === '' ? 'The body' : first.pointer;
+  const place = placeOf(first.pointer);
   const others = faults.length - 1;
   const more = others === 0 ? '' : ` And ${others} more ${others === 1 ? 'fault' : 'faults'}.`;
   return `${place}: ${first.detail}${more}`;

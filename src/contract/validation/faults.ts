@@ -8,19 +8,23 @@ import { listWords, type SchemaNode, wordSchema, wordValue } from './wording.ts'
  * Says in plain words where a body does not fit its schema. The errors must come from an Ajv with `verbose`, which
  * gives each error its schema and data.
  */
-export function faultsOf(errors: readonly ErrorObject[], named: ReadonlyMap<string, SchemaNode>): Fault[] {
+export function faultsOf(
+  errors: readonly ErrorObject[],
+  named: ReadonlyMap<string, SchemaNode>,
+  member: Named,
+): Fault[] {
   return collapseUnions(errors)
     .slice(0, MOST_FAULTS)
-    .map((error) => faultOf(error, named));
+    .map((error) => faultOf(error, named, member));
 }
 
-function faultOf(error: ErrorObject, named: ReadonlyMap<string, SchemaNode>): Fault {
+function faultOf(error: ErrorObject, named: ReadonlyMap<string, SchemaNode>, member: Named): Fault {
   const schema = error.parentSchema as SchemaNode;
   const properties = schema.properties ?? {};
   switch (error.keyword) {
     case 'additionalProperties': {
       const name = String(error.params.additionalProperty);
-      return { pointer: below(error, name), detail: unknownName('field', name, Object.keys(properties)) };
+      return { pointer: below(error, name), detail: unknownName(member, name, Object.keys(properties)) };
     }
     case 'required': {
       const name = String(error.params.missingProperty);
@@ -41,14 +45,17 @@ function below(error: ErrorObject, name: string): string {
   return `${error.instancePath}/${pointerToken(name)}`;
 }
 
+/** What has a name that may be unknown. */
+export type Named = 'field' | 'parameter' | 'tensor';
+
 /** `Unknown field "scal"; did you mean "scale"?`, or what there is where none is near. */
-export function unknownName(what: 'field' | 'tensor', name: string, known: readonly string[]): string {
+export function unknownName(what: Named, name: string, known: readonly string[]): string {
   const near = suggest(name, known);
   const hint = near.length > 0 ? `did you mean ${listWords(near.map(quoted))}?` : wordKnown(what, known);
   return `Unknown ${what} ${quoted(name)}; ${hint}`;
 }
 
-function wordKnown(what: 'field' | 'tensor', known: readonly string[]): string {
+function wordKnown(what: Named, known: readonly string[]): string {
   if (known.length === 0) return `there are no ${what}s here.`;
   return known.length === 1 ? `the only ${what} is ${known[0]}.` : `the ${what}s are ${known.join(', ')}.`;
 }

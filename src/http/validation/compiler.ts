@@ -1,7 +1,13 @@
 import type { TSchema } from '@sinclair/typebox';
 import { Ajv } from 'ajv';
 import type { FastifySchemaCompiler } from 'fastify';
-import { AJV_OPTIONS, problemOf } from '../../contract/validation/body-validator.ts';
+import { AJV_OPTIONS, problemOf, type RequestPart } from '../../contract/validation/body-validator.ts';
+
+const QUERY: RequestPart = { member: 'parameter', placeOf: (pointer) => pointer.replace('/', '?') };
+const ADDRESS: RequestPart = {
+  member: 'parameter',
+  placeOf: (pointer) => `{${pointer.slice(1)}} in the address`,
+};
 
 /**
  * Validators for Fastify. Query strings and parameters are text by nature and are read as what the schema names. A body
@@ -12,6 +18,7 @@ export function createValidatorCompiler(): FastifySchemaCompiler<TSchema> {
   return ({ schema, httpPart }) => {
     if (httpPart === 'body') return () => true;
     const validate = texts.compile(schema);
-    return (value: unknown) => (validate(value) ? { value } : { error: problemOf(validate) });
+    const part = httpPart === 'params' ? ADDRESS : QUERY;
+    return (value: unknown) => (validate(value) ? { value } : { error: problemOf(validate, part) });
   };
 }

@@ -295,3 +295,20 @@ describe('what could mean two things', () => {
     });
   });
 });
+
+describe('the address', () => {
+  it.each([
+    ['one?heads=many', '/heads', /^\?heads: Expected an integer.*got "many" \(a string\)\.$/],
+    ['one?mapping=torch&head=2', '/head', /^\?head: Unknown parameter "head"; did you mean "heads"\?$/],
+    [
+      'One?heads=2',
+      '/layer',
+      /^\{layer\} in the address: Expected a text that matches .*got "One" \(a string\)\.$/,
+    ],
+  ])('%s is what is said to be wrong, and no body', async (address, pointer, detail) => {
+    const { status, json } = await put(`${layers}/${address}`, fileOf(torch('')));
+    expect([status, json.code, json.errors[0].pointer]).toEqual([400, 'invalid_request', pointer]);
+    expect(json.detail).toMatch(detail);
+    expect(json.title).toBe('The request does not have the form of this operation');
+  });
+});

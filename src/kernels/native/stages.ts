@@ -13,6 +13,7 @@ import {
   attendsTokens,
   concatRows,
   hasFewQueries,
+  MANY_TILES,
   type PanelRows,
   packsKeys,
   panelRows,
@@ -20,8 +21,10 @@ import {
   sampleGrid,
 } from './ways.ts';
 
-/** Panels of columns of one tile that packs a weight, and of one of a projection. */
+/** Panels of columns of one tile that packs a weight, and of one of a projection at the most. */
 const COLUMN_PANELS = 4;
+/** Operations of a projection below which a tile is not worth an end of its own: two microseconds. */
+const SHORTEST_TILE_FLOPS = 5e5;
 /** Panels of keys of one tile that packs them. */
 const KEY_PANELS = 4;
 /** Query panels of one attention tile. */
@@ -208,9 +211,18 @@ function columnGrid({ headColumn, headSize }: Linear, blocks: number, panel: num
   return { batch: 1, heads: blocks, rows: headColumn.length * headSize, tileRows: COLUMN_PANELS * panel };
 }
 
-/** A projection takes blocks of tokens, of whatever samples, through the columns of its weight. */
+/**
+ * A projection takes blocks of tokens, of whatever samples, through the columns of its weight. Where blocks are few, tiles
+ * are narrower: of three that two cores share, one core would wait for the last. One token reads whole tiles at a time.
+ */
 function projectionGrid(linear: Linear, tokens: PanelRows, layout: Layout): Grid {
-  return columnGrid(linear, tokenBlocks(tokens, layout), layout.panel);
+  const { panel } = layout;
+  const grid = columnGrid(linear, tokenBlocks(tokens, layout), panel);
+  if (tokens.samples * tokens.rows === 1) return grid;
+  const evenly = Math.floor((grid.heads * Math.ceil(grid.rows / panel)) / MANY_TILES);
+  const atLeast = Math.ceil(SHORTEST_TILE_FLOPS / (panel * columnFlops(linear, tokens, layout)));
+  const panels = Math.min(COLUMN_PANELS, Math.max(1, evenly, atLeast));
+  return { ...grid, tileRows: panels * panel };
 }
 
 /** Operations of one column with one block of tokens. */

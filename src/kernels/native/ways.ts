@@ -67,7 +67,7 @@ export function packsKeys(call: AttentionCall, layout: Layout): boolean {
 }
 
 /** Tiles that a call is to have, so that all cores take part, unless they are as short as this. */
-const MANY_TILES = 8;
+export const MANY_TILES = 8;
 const SHORT_TILE_FLOPS = 3e7;
 
 /**

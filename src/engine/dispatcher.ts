@@ -1,6 +1,7 @@
 import type { Limits } from '../domain/limits.ts';
 import type { Kernel, Plan } from '../kernels/kernel.ts';
 import { cancel } from '../kernels/status.ts';
+import type { Arrival } from './arrival.ts';
 import { AwakeLoop } from './awake-loop.ts';
 import { HeldLoop } from './held-loop.ts';
 import { Holdings } from './holdings.ts';
@@ -119,13 +120,14 @@ export class Dispatcher {
   }
 
   /** Takes a request in, or an errand. Throws a Problem, `over_capacity` or `stopping`, where there is no room. */
-  admit(bytes: number, lifetimeMs: number, isErrand: boolean): { id: number; signal: AbortSignal } {
+  admit({ bytes, lifetimeMs, isErrand, caller }: Arrival): { id: number; signal: AbortSignal } {
     const id = this.#nextId++;
     const admittedMs = performance.now();
     const deadlineMs = admittedMs + lifetimeMs;
     const actions = this.#dispatch({ kind: 'admit', ticket: id, bytes, deadlineMs, isErrand });
     this.#throwIfRefused(actions, bytes);
     if (this.#tickets.size === 0) this.#awake.came(admittedMs);
+    this.loop.came(caller);
     const controller = new AbortController();
     this.#tickets.set(id, { admittedMs, lifetimeMs, controller });
     return { id, signal: controller.signal };

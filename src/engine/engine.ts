@@ -4,6 +4,7 @@ import type { AttentionCall } from '../domain/call.ts';
 import type { Limits } from '../domain/limits.ts';
 import type { Kernel } from '../kernels/kernel.ts';
 import { KERNELS, kernelFor, kernelNamed } from '../kernels/registry.ts';
+import type { Arrival } from './arrival.ts';
 import { Dispatcher } from './dispatcher.ts';
 import type { KernelChoice } from './kernel-choice.ts';
 import { type Logger, SILENT } from './logger.ts';
@@ -21,6 +22,11 @@ export interface EngineOptions {
   /** Name of a kernel that is preferred to all others for the calls that it computes. */
   readonly kernel?: string | undefined;
   readonly logger?: Logger | undefined;
+}
+
+interface AdmitOptions {
+  readonly deadlineMs?: number | undefined;
+  readonly caller?: Arrival['caller'];
 }
 
 /** What the engine is doing at the moment, and what has happened since it started. */
@@ -71,12 +77,12 @@ export class Engine {
 
   /**
    * Takes a request in, before its body is read. `bytes` is the size of the body; `deadlineMs` from now, no longer
-   * than the limit. Throws a Problem with the time to try again: `over_capacity`, or `stopping`.
+   * than the limit; `caller` is as in Arrival. Throws a Problem with the time to try again: `over_capacity`, or `stopping`.
    */
-  admit(bytes: number, { deadlineMs }: { readonly deadlineMs?: number | undefined } = {}): Ticket {
+  admit(bytes: number, { deadlineMs, caller }: AdmitOptions = {}): Ticket {
     const longest = this.#dispatcher.limits.deadlineMs;
     const lifetimeMs = Math.min(longest, deadlineMs ?? longest);
-    return new Ticket(this.#dispatcher, this.#choice, bytes, lifetimeMs, false);
+    return new Ticket(this.#dispatcher, this.#choice, { bytes, lifetimeMs, isErrand: false, caller });
   }
 
   /**
@@ -84,7 +90,8 @@ export class Engine {
    * there is one alone, nobody could be helped. Throws the Problems of `admit`.
    */
   admitErrand(bytes: number): Ticket {
-    return new Ticket(this.#dispatcher, this.#choice, bytes, this.#dispatcher.limits.deadlineMs, true);
+    const lifetimeMs = this.#dispatcher.limits.deadlineMs;
+    return new Ticket(this.#dispatcher, this.#choice, { bytes, lifetimeMs, isErrand: true });
   }
 
   /** The kernel that computes a call. */

@@ -14,9 +14,18 @@ export class HeldLoop {
   #idleBeforeMs = Number.NEGATIVE_INFINITY;
   /** Requests in a row that came when there was no other. */
   #alone = 0;
+  /** Who sent the last request, and whether nobody else has sent one since the loop was last held. */
+  #caller: object | undefined;
+  #isSameCaller = false;
 
   constructor(idleMs: () => number) {
     this.#idleMs = idleMs;
+  }
+
+  /** A request has come. A caller that is known waits for one answer before it sends the next request. */
+  came(caller: object | undefined): void {
+    this.#isSameCaller &&= caller === this.#caller;
+    this.#caller = caller;
   }
 
   /** Runs something that takes as long as the way to a worker and back, or longer. */
@@ -25,14 +34,16 @@ export class HeldLoop {
       return run();
     } finally {
       this.#idleBeforeMs = this.#idleMs();
+      this.#isSameCaller = this.#caller !== undefined;
     }
   }
 
   /** Whether requests come one at a time; to be asked once for each that the loop could compute, with how many there are. */
   isQuiet(requests: number): boolean {
     this.#alone = requests === 1 ? this.#alone + 1 : 0;
-    // Where the loop has not been idle since it was held, this one may have waited, and another client be there.
+    // Where the loop has not been idle since it was held, this one may have waited, and another client be there; unless
+    // it comes from who had to wait for what the loop was held for.
     const hasRested = this.#idleMs() - this.#idleBeforeMs > LONGEST_POLL_MS;
-    return hasRested && this.#alone > ENOUGH;
+    return (hasRested || this.#isSameCaller) && this.#alone > ENOUGH;
   }
 }

@@ -8,6 +8,7 @@ import { allocate, planBytes } from '../kernels/memory.ts';
 import { createStatus, emptyRows, overflowed } from '../kernels/status.ts';
 import type { Decoded, Encoded, EncodeOptions } from '../wire/format.ts';
 import { lending } from '../wire/shared-memory.ts';
+import type { Arrival } from './arrival.ts';
 import { checkBudget } from './budget.ts';
 import { weighJob } from './counterweight.ts';
 import { decodeStep } from './decoding.ts';
@@ -47,14 +48,8 @@ export class Ticket {
   /** The block that a small body begins, and where it ends: the rest is for what is decoded and written on this thread. */
   #room: { readonly block: SharedArrayBuffer; readonly from: number } | null = null;
 
-  constructor(
-    dispatcher: Dispatcher,
-    kernels: KernelChoice,
-    bytes: number,
-    lifetimeMs: number,
-    isErrand: boolean,
-  ) {
-    const { id, signal } = dispatcher.admit(bytes, lifetimeMs, isErrand);
+  constructor(dispatcher: Dispatcher, kernels: KernelChoice, arrival: Arrival) {
+    const { id, signal } = dispatcher.admit(arrival);
     this.#id = id;
     this.signal = signal;
     this.#dispatcher = dispatcher;
@@ -82,7 +77,8 @@ export class Ticket {
     this.signal.throwIfAborted();
     const { block, from } = this.#room ?? this.#roomFor(request, longestMs);
     const doHere = () => this.#doHere({ ...request, memory: block }, longestMs);
-    const done = lending(block, () => holdFor(longestMs, this.#dispatcher, doHere), from);
+    const more = (bytes: number) => this.#dispatcher.takeMemory(this.#id, bytes);
+    const done = lending(block, () => holdFor(longestMs, this.#dispatcher, doHere), { from, more });
     return 'bytes' in done ? done : this.#answerAtWorkers(done.read, done.planned, request.answerFormat);
   }
 

@@ -4,17 +4,31 @@ import { copyBytes } from './copy-bytes.ts';
 /** Tensors begin at multiples of this, as wide as the widest element. */
 const ALIGNMENT = 8;
 
-/** What is left of a block that was lent to this thread for what it decodes and encodes. */
-let lent: { readonly block: SharedArrayBuffer; used: number } | null = null;
+/** Less than this is as soon made as asked for. */
+const LEAST_ASKED_BYTES = 64 * 1024;
+
+/** Gives memory that has been used before, as long as there is any. */
+type More = (bytes: number) => SharedArrayBuffer;
+
+/** What is left of a block that was lent to this thread for what it decodes and encodes, and where there is more. */
+let lent: {
+  readonly block: SharedArrayBuffer | undefined;
+  used: number;
+  readonly more: More | undefined;
+} | null = null;
 
 /**
  * Has `run` put the tensors that it decodes and the bytes that it encodes into a block, from byte `from` on and one behind
- * the other, as long as they fit: fresh memory costs the zeroing of its pages and, once done with, a collection. Beyond
- * the block, or where there is none, they get memory of their own.
+ * the other, as long as they fit: fresh memory costs the zeroing of its pages and, once done with, a collection. What does
+ * not fit gets memory of its own, from `more` where it is given.
  */
-export function lending<Result>(block: SharedArrayBuffer | undefined, run: () => Result, from = 0): Result {
-  if (block === undefined) return run();
-  lent = { block, used: aligned(from) };
+export function lending<Result>(
+  block: SharedArrayBuffer | undefined,
+  run: () => Result,
+  { from = 0, more }: { readonly from?: number | undefined; readonly more?: More } = {},
+): Result {
+  if (block === undefined && more === undefined) return run();
+  lent = { block, used: aligned(from), more };
   try {
     return run();
   } finally {
@@ -80,10 +94,14 @@ function take(bytes: number): Place {
 }
 
 function takeLent(bytes: number): Place | null {
-  if (lent === null || lent.used + bytes > lent.block.byteLength) return null;
-  const byteOffset = lent.used;
-  lent.used += aligned(bytes);
-  return { buffer: lent.block, byteOffset };
+  if (lent === null) return null;
+  const { block, used, more } = lent;
+  if (block !== undefined && used + bytes <= block.byteLength) {
+    lent.used += aligned(bytes);
+    return { buffer: block, byteOffset: used };
+  }
+  if (more === undefined || bytes < LEAST_ASKED_BYTES) return null;
+  return { buffer: more(bytes), byteOffset: 0 };
 }
 
 function aligned(bytes: number): number {

@@ -41,6 +41,27 @@ test('what may have come while the loop was held is not alone', async () => {
   expect(loop.isQuiet(1)).toBe(false);
 });
 
+test('who had to wait for what the loop was held for is still alone', () => {
+  // The loop has never been idle.
+  const loop = new HeldLoop(() => 0);
+  const [one, other] = [{}, {}];
+  const turn = (caller: object | undefined) => {
+    loop.came(caller);
+    const isQuiet = loop.isQuiet(1);
+    loop.hold(() => {});
+    return isQuiet;
+  };
+  const turns = (count: number, caller: object | undefined) =>
+    Array.from({ length: count }, () => turn(caller));
+  expect(turns(FIRST + 2, one)).toEqual([...Array(FIRST).fill(false), true, true]);
+  expect(turn(other)).toBe(false);
+  expect(turns(2, other)).toEqual([true, true]);
+  // What another sends that is not for the loop counts as well.
+  loop.came(one);
+  expect(turn(other)).toBe(false);
+  expect(turns(FIRST + 2, undefined)).toEqual(Array(FIRST + 2).fill(false));
+});
+
 const HEADS = 4;
 const HEAD_SIZE = 16;
 

@@ -3,7 +3,7 @@ import type { Answer, AnswerTensor } from '../../src/domain/answer.ts';
 import { encodeInference } from '../../src/wire/kserve/encode.ts';
 import { npy } from '../../src/wire/npy.ts';
 import { encodeSafetensors } from '../../src/wire/safetensors/encode.ts';
-import { headedBytes } from '../../src/wire/shared-memory.ts';
+import { answerBytes, headedBytes, lending, sharedFloat32 } from '../../src/wire/shared-memory.ts';
 
 const NUMBERS = [1, 2.5, -3];
 
@@ -19,6 +19,42 @@ function tensorBehind(lead: number, room: number | undefined): AnswerTensor {
 const leadOf = ({ data }: AnswerTensor) => Array.from(new Uint8Array(data.buffer, 0, data.byteOffset));
 const HEAD = Uint8Array.of(1, 2, 3, 4);
 const BYTES = [...HEAD, ...new Uint8Array(Float32Array.from(NUMBERS).buffer)];
+
+describe('memory that is lent', () => {
+  const block = new SharedArrayBuffer(1000);
+  const LARGE = 100_000;
+  const asked: number[] = [];
+  const more = (bytes: number) => {
+    asked.push(bytes);
+    return new SharedArrayBuffer(bytes + 24);
+  };
+
+  it('is used from a byte on, one behind the other', () => {
+    const places = lending(block, () => [answerBytes(10), sharedFloat32(4)], { from: 5 });
+    expect(places.map(({ buffer, byteOffset }) => [buffer === block, byteOffset])).toEqual([
+      [true, 8],
+      [true, 24],
+    ]);
+  });
+
+  it.each([block, undefined])('is asked for where much does not fit, with %o lent', (lent) => {
+    asked.length = 0;
+    const [small, large] = lending(lent, () => [answerBytes(2000), answerBytes(LARGE)], { more });
+    expect(small.buffer).toBeInstanceOf(ArrayBuffer);
+    expect([large.buffer, large.length]).toEqual([expect.any(SharedArrayBuffer), LARGE]);
+    expect(asked).toEqual([LARGE]);
+  });
+
+  it('is made where nobody has more, and lent no longer than for the work', () => {
+    expect(lending(block, () => answerBytes(LARGE)).buffer).toBeInstanceOf(ArrayBuffer);
+    expect(() =>
+      lending(block, () => {
+        throw new Error('at work');
+      }),
+    ).toThrow('at work');
+    expect(answerBytes(10).buffer).toBeInstanceOf(ArrayBuffer);
+  });
+});
 
 describe('an answer of a head and tensors', () => {
   it('stays where its tensor is, if there is room for the head', () => {

@@ -43,7 +43,7 @@ export const intake = fp<IntakeOptions>(async (scope, { engine, limits, mediaTyp
   scope.addHook('preParsing', (request, reply, _payload, done) => {
     const length = announcedLength(request.headers['content-length'], limits.bodyBytes);
     const deadlineMs = readDeadline(request.headers['x-deadline-ms']);
-    const ticket = engine.admit(length ?? 0, { deadlineMs });
+    const ticket = engine.admit(length ?? 0, { deadlineMs, caller: request.raw.socket });
     request.ticket = ticket;
     // Not request.signal: that aborts on every POST as soon as its body has been read.
     releaseAtEnd(reply.raw, ticket);

@@ -1,10 +1,9 @@
 import type { AttentionCall, Linear } from '../../domain/call.ts';
 import { attentionFlops, headGrid, headsOfWeightRow, rowGrid, weightGrid } from '../grids.ts';
-import { headShape, isGivenAndRotated, isProjected, linearOf, ROLES, type Role } from '../heads.ts';
+import { headShape, isProjected, linearOf, ROLES, type Role } from '../heads.ts';
 import { presentParts } from '../present.ts';
 import type { Grid, Part, StageProgram } from '../program.ts';
-import { prepareHeads } from '../reference/project.ts';
-import { rotateHeads } from '../rotate.ts';
+import { rotationParts } from '../rotate.ts';
 import { ownsPanels } from './buffers.ts';
 import { gradientStages } from './gradients.ts';
 import type { Layout } from './layout.ts';
@@ -57,7 +56,7 @@ export function nativeStages(part: PartNamed, layout: Layout): readonly StagePro
   return [
     packStage(part, layout),
     headsStage(part, layout),
-    rotateStage(panel),
+    { name: 'rotate', parts: rotationParts(panel) },
     keysStage(part, layout),
     attentionStage(part, layout),
     resultsStage(part, layout),
@@ -96,39 +95,18 @@ function packStage(part: PartNamed, layout: Layout): StageProgram {
   return { name: 'pack', parts: [...tokens, ...weights, outputWeight] };
 }
 
-/** Projections to the rows or panels of heads, and copies of given heads that are to be rotated. */
+/** Projections to the rows or panels of heads. */
 function headsStage(part: PartNamed, layout: Layout): StageProgram {
-  const { panel } = layout;
   const rowsOf = (call: AttentionCall, role: Role) => panelRows(call, headShape(call, role).rows, layout);
-  return {
-    name: 'heads',
-    parts: ROLES.flatMap((role): Part[] => [
-      {
-        grid: (call) => projectionGrid(linearOf(call, role), rowsOf(call, role), layout),
-        flopsPerRow: (call) => columnFlops(linearOf(call, role), rowsOf(call, role), layout),
-        applies: (call) => isProjected(call, role) && !attendsTokens(call, layout),
-        run: part(`project${NAMES[role]}`),
-      },
-      {
-        grid: (call) => headGrid(call, role, panel),
-        flopsPerRow: (call) => 4 * headShape(call, role).size,
-        applies: (call) => isGivenAndRotated(call, role),
-        run: prepareHeads(role),
-      },
-    ]),
-  };
-}
-
-function rotateStage(panel: number): StageProgram {
-  return {
-    name: 'rotate',
-    parts: (['query', 'key'] as const).map((role) => ({
-      grid: (call) => headGrid(call, role, panel),
-      flopsPerRow: (call) => 8 * headShape(call, role).size,
-      applies: (call) => call.rope !== null && isProjected(call, role),
-      run: rotateHeads(role),
-    })),
-  };
+  const parts = ROLES.map(
+    (role): Part => ({
+      grid: (call) => projectionGrid(linearOf(call, role), rowsOf(call, role), layout),
+      flopsPerRow: (call) => columnFlops(linearOf(call, role), rowsOf(call, role), layout),
+      applies: (call) => isProjected(call, role) && !attendsTokens(call, layout),
+      run: part(`project${NAMES[role]}`),
+    }),
+  );
+  return { name: 'heads', parts };
 }
 
 /** Keys to panels, and values beside them. */

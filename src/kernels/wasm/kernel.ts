@@ -1,13 +1,12 @@
 import type { AttentionCall, Linear } from '../../domain/call.ts';
 import { fitsFloat32 } from '../float32-limits.ts';
 import { attentionFlops, headGrid, headsOfWeightRow, rowGrid, weightGrid } from '../grids.ts';
-import { headShape, isGivenAndRotated, isProjected, linearOf, ROLES } from '../heads.ts';
+import { headShape, isProjected, linearOf, ROLES } from '../heads.ts';
 import { inGroups } from '../in-groups.ts';
 import type { Kernel } from '../kernel.ts';
 import { presentParts } from '../present.ts';
 import { defineKernel, type Grid, type Part, type StageProgram } from '../program.ts';
-import { prepareHeads } from '../reference/project.ts';
-import { rotateHeads } from '../rotate.ts';
+import { rotationParts } from '../rotate.ts';
 import { attend, attentionRows } from './attend.ts';
 import { LANES } from './geometry.ts';
 import { Machine } from './machine.ts';
@@ -61,30 +60,16 @@ function stages(machine: () => Machine): readonly StageProgram[] {
   return [
     {
       name: 'heads',
-      parts: ROLES.flatMap((role): Part[] => [
-        {
+      parts: ROLES.map(
+        (role): Part => ({
           grid: (call) => projectionGrid(call, linearOf(call, role), headShape(call, role).rows),
           flopsPerRow: (call) => projectionFlops(linearOf(call, role)),
           applies: (call) => isProjected(call, role),
           run: projectHeads(machine, role),
-        },
-        {
-          grid: (call) => headGrid(call, role, TILE_ROWS),
-          flopsPerRow: (call) => 4 * headShape(call, role).size,
-          applies: (call) => isGivenAndRotated(call, role),
-          run: prepareHeads(role),
-        },
-      ]),
+        }),
+      ),
     },
-    {
-      name: 'rotate',
-      parts: (['query', 'key'] as const).map((role) => ({
-        grid: (call) => headGrid(call, role, TILE_ROWS),
-        flopsPerRow: (call) => 8 * headShape(call, role).size,
-        applies: (call) => call.rope !== null && isProjected(call, role),
-        run: rotateHeads(role),
-      })),
-    },
+    { name: 'rotate', parts: rotationParts(TILE_ROWS) },
     {
       name: 'attention',
       parts: [

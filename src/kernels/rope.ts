@@ -16,11 +16,8 @@ export function rotateRow(
   at: number,
   direction: 1 | -1 = 1,
 ): boolean {
-  const position = positionOf(role === 'query' ? rope.queryPositions : rope.keyPositions, batch, row);
   const pairs = rope.dims / 2;
-  const angles = rope.table === null ? anglesOf(rope.theta, rope.dims) : null;
-  const from = (angles === null ? position : angles.rowOf(position)) * pairs;
-  const { cos: cosines, sin: sines } = angles ?? rope.table!;
+  const { cosines, sines, from } = anglesAt(rope, role, batch, row);
   const [step, apart] = rope.pairing === 'half' ? [1, pairs] : [2, 1];
   // x·0 is 0 for every finite x and NaN for every other.
   let probe = 0;
@@ -34,6 +31,21 @@ export function rotateRow(
     probe += x[first] * 0 + x[first + apart] * 0;
   }
   return probe === 0;
+}
+
+/** Where the cosines and sines of the dims/2 pairs of a row stand; until the next row is asked for. */
+export function anglesAt(
+  { queryPositions, keyPositions, theta, dims, table }: Rope,
+  role: 'query' | 'key',
+  batch: number,
+  row: number,
+): { readonly cosines: RealArray; readonly sines: RealArray; readonly from: number } {
+  const position = positionOf(role === 'query' ? queryPositions : keyPositions, batch, row);
+  const pairs = dims / 2;
+  if (table !== null) return { cosines: table.cos, sines: table.sin, from: position * pairs };
+  const angles = anglesOf(theta, dims);
+  const from = angles.rowOf(position) * pairs;
+  return { cosines: angles.cos, sines: angles.sin, from };
 }
 
 /** The transpose of the rotation, which carries gradients back; for angles also its inverse. */

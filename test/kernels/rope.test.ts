@@ -1,6 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import type { Rope } from '../../src/domain/call.ts';
+import type { HeadSource, Rope } from '../../src/domain/call.ts';
+import { reference } from '../../src/kernels/reference/kernel.ts';
+import { KERNELS } from '../../src/kernels/registry.ts';
 import { rotateRow, rotateRowBack } from '../../src/kernels/rope.ts';
+import { everything, makeCall } from '../support/calls.ts';
+import { expectSameBits } from '../support/expect.ts';
+import { run } from '../support/run.ts';
 
 function rope(theta: number, dims: number, first: number, pairing: Rope['pairing'] = 'half'): Rope {
   const positions = { kind: 'from', first } as const;
@@ -55,3 +60,32 @@ describe('a rotation', () => {
     expect(rotateRow(rope(10000, 4, 100, 'interleaved'), 'key', 0, 1, large, 0)).toBe(false);
   });
 });
+
+const inFloat64 = (source: HeadSource): HeadSource => {
+  if (source.kind !== 'given') throw new TypeError('Heads are given.');
+  return { ...source, view: { ...source.view, data: Float64Array.from(source.view.data) } };
+};
+
+describe.each(KERNELS.filter(({ precision }) => precision !== 'float64'))(
+  'rotated keys of $name',
+  (kernel) => {
+    it.each([
+      ['half', 16, 'heads_first'],
+      ['half', 10, 'rows_first'],
+      ['interleaved', 16, 'rows_first'],
+      ['interleaved', 6, 'heads_first'],
+    ] as const)('are those of float64, rounded once: %s, %i of 16, %s', (pairing, dims, storage) => {
+      const sizes = { batch: 2, heads: 4, kvHeads: 2, queries: 40, newKeys: 37, headSize: 16 };
+      const call = everything(
+        makeCall({ ...sizes, storage, precision: kernel.precision, rope: rope(10000, dims, 3, pairing) }),
+      );
+      const [query, key, value] = [call.query, call.key, call.value].map(inFloat64);
+      const exact = run(reference, { ...call, precision: 'float64', query, key, value }).memory;
+      expectSameBits(
+        'present_key',
+        run(kernel, call).memory.present_key,
+        Float32Array.from(exact.present_key),
+      );
+    });
+  },
+);

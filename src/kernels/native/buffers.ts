@@ -4,6 +4,7 @@ import { headShape, ROLES, type Role } from '../heads.ts';
 import type { BufferPlan } from '../kernel.ts';
 import type { Layout } from './layout.ts';
 import { isOutputPacked, isSourcePacked } from './packed.ts';
+import { planAngles } from './rotations.ts';
 import { attendsTokens, concatRows, goesToPanels, panelRows, readsPanels } from './ways.ts';
 
 /** Buffers of the native kernel: those that every kernel has, and its panels. */
@@ -12,7 +13,7 @@ export function planNativeBuffers(call: AttentionCall, layout: Layout): Record<s
   const real = (elements: number): BufferPlan => ({ type: 'float32', elements });
   const padded = (rows: number) => Math.ceil(rows / panel) * panel;
   const { panel, words, weightRows } = layout;
-  const buffers = planBuffers(call);
+  const buffers = { ...planBuffers(call), ...planAngles(call) };
 
   for (const role of ROLES) {
     const source = call[role];

@@ -1,9 +1,10 @@
 import type { AttentionCall, Broadcast, HeadStrides, HeadView, Indices, Linear } from '../../domain/call.ts';
 import { LOGIT_STAGES } from '../../domain/call.ts';
 import type { RealArray } from '../../domain/tensor.ts';
-import { headsOf, ROLES, type Role } from '../heads.ts';
+import { headsOf, isHeldToRange, ROLES, type Role } from '../heads.ts';
 import type { Job, Memory } from '../kernel.ts';
 import type { Layout } from './layout.ts';
+import { anglesName, anglesStride } from './rotations.ts';
 import { sharesConcatPanels, sharesPanels } from './ways.ts';
 
 /**
@@ -163,12 +164,28 @@ function writeSource(to: Writer, job: Job, role: Role, layout: Layout): void {
   if (source.kind === 'given' || job.memory[role] !== undefined) {
     to.number(KEPT.rows);
     to.view(headsOf(job, role));
+    if (role !== 'value') writeRotation(to, job, role);
   } else if (panels !== undefined) {
     to.number(KEPT.panels);
     to.array(panels);
   } else {
     to.number(KEPT.nothing);
   }
+}
+
+/** How the rows of heads are rotated, and where those are that are copied first; whether they are at all. */
+function writeRotation(to: Writer, { call, memory }: Job, role: 'query' | 'key'): void {
+  const { rope } = call;
+  to.boolean(rope !== null);
+  if (rope === null) return;
+  to.boolean(rope.pairing === 'half');
+  to.number(rope.dims);
+  to.number(anglesStride(call, role));
+  to.array(memory[anglesName(role)]);
+  to.boolean(isHeldToRange(call, role));
+  const source = call[role];
+  to.boolean(source.kind === 'given');
+  if (source.kind === 'given') to.view(source.view);
 }
 
 /** The panels of the tokens: those of the role, or of an earlier one that has the same tokens. */

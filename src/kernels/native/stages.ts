@@ -3,11 +3,11 @@ import { attentionFlops, headGrid, headsOfWeightRow, rowGrid, weightGrid } from 
 import { headShape, isProjected, linearOf, ROLES, type Role } from '../heads.ts';
 import { presentParts } from '../present.ts';
 import type { Grid, Part, StageProgram } from '../program.ts';
-import { rotationParts } from '../rotate.ts';
 import { ownsPanels } from './buffers.ts';
 import { gradientStages } from './gradients.ts';
 import type { Layout } from './layout.ts';
 import { isOutputPacked, isSourcePacked } from './packed.ts';
+import { anglesParts, rotationParts } from './rotations.ts';
 import {
   attendsTokens,
   concatRows,
@@ -56,7 +56,7 @@ export function nativeStages(part: PartNamed, layout: Layout): readonly StagePro
   return [
     packStage(part, layout),
     headsStage(part, layout),
-    { name: 'rotate', parts: rotationParts(panel) },
+    { name: 'rotate', parts: rotationParts(part, panel) },
     keysStage(part, layout),
     attentionStage(part, layout),
     resultsStage(part, layout),
@@ -64,7 +64,7 @@ export function nativeStages(part: PartNamed, layout: Layout): readonly StagePro
   ];
 }
 
-/** Tokens and weights to panels. */
+/** Tokens and weights to panels. Angles come first: all that follows is the addon's, in one go. */
 function packStage(part: PartNamed, layout: Layout): StageProgram {
   const { panel } = layout;
   const tokens = ROLES.map(
@@ -92,7 +92,7 @@ function packStage(part: PartNamed, layout: Layout): StageProgram {
     applies: (call) => call.outputProjection !== null && !isOutputPacked(call, layout),
     run: part('packOutputWeight'),
   };
-  return { name: 'pack', parts: [...tokens, ...weights, outputWeight] };
+  return { name: 'pack', parts: [...anglesParts(panel), ...tokens, ...weights, outputWeight] };
 }
 
 /** Projections to the rows or panels of heads. */

@@ -72,6 +72,10 @@ inline Bounds boundsOf(const Call& call, size_t panel, PartId part) {
     case PartId::packKeys:
       return rows(hasPanels && call.key.kept == Kept::kRows && call.value.kept == Kept::kRows, call.kvHeads,
                   call.allKeys());
+    case PartId::rotateQuery:
+      return rows(bool(call.query.rotation), call.heads, call.queries);
+    case PartId::rotateKey:
+      return rows(bool(call.key.rotation), call.kvHeads, call.keys - call.past);
     case PartId::attend:
       return rows(hasPanels, call.heads, call.queries);
     case PartId::attendTokens:

@@ -65,6 +65,20 @@ struct Linear {
 /// attention.
 enum class Kept { kRows, kPanels, kNothing };
 
+/// Rotations of the rows of heads (RoPE, see rotate.h). Row i of sample b has the cosines of its pairs and
+/// then the sines, `dims` numbers from angles[b·batchStride + i·dims] on.
+struct Rotation {
+  Span<double> angles;
+  size_t batchStride = 0, dims = 0;
+  /// Pairs are c and c + dims/2, else 2c and 2c + 1.
+  bool isHalf = false;
+  /// Whether a number that is not finite is an overflow, whoever sees it.
+  bool reports = false;
+  /// Heads that are copied to where they are rotated, if any.
+  HeadView given;
+  explicit operator bool() const { return dims > 0; }
+};
+
 /// One of query, key and value: projected from tokens, or given.
 struct Source {
   bool isProjected = false;
@@ -73,6 +87,7 @@ struct Source {
   Kept kept = Kept::kRows;
   /// Given or prepared rows, [B, heads, rows, size].
   HeadView heads;
+  Rotation rotation;
   /// Projected heads as panels, [B][heads][rows / panel][size][panel], zeros beyond the last row.
   Span<float> panels;
 };
@@ -248,7 +263,9 @@ inline void reportEmptyRow(const Call& call, size_t row) {
   X(attendFew)             \
   X(writeFewWeights)       \
   X(writeFewLogits)        \
-  X(attendTokens)
+  X(attendTokens)          \
+  X(rotateQuery)           \
+  X(rotateKey)
 // clang-format on
 
 using Part = void (*)(const Call&, size_t batch, size_t head, size_t from, size_t to);

@@ -9,6 +9,7 @@
 #include "keys.h"
 #include "maps.h"
 #include "project.h"
+#include "rotate.h"
 
 namespace attention::ISA {
 
@@ -61,6 +62,13 @@ inline void gradKeyValue(C call, N batch, N kvHead, N from, N to) {
 inline void attendTokens(C call, N, N block, N from, N to) { attendTokenBlock(call, block, from, to); }
 inline void attendFew(C call, N batch, N kvHead, N from, N to) {
   attendFewQueries(call, batch, kvHead, from, to);
+}
+
+inline void rotateQuery(C call, N batch, N head, N from, N to) {
+  rotateRows(call, call.query, call.headSize, batch, head, from, to);
+}
+inline void rotateKey(C call, N batch, N kvHead, N from, N to) {
+  rotateRows(call, call.key, call.headSize, batch, kvHead, from, to);
 }
 
 extern const Kernels kernels;

@@ -60,8 +60,25 @@ bool followEachOther(const HeadView& view, const PanelRows& dealt, size_t rows) 
   return dealt.rows == rows || view.batchStride == product({rows, view.rowStride});
 }
 
+Rotation readRotation(const Call& call, Reader& job, const char* role, size_t heads, size_t rows,
+                      size_t size) {
+  Rotation result;
+  if (!job.boolean("rotation")) return result;
+  result.isHalf = job.boolean("rotation.half");
+  result.dims = job.count("rotation.dims");
+  if (result.dims == 0 || result.dims % 2 != 0 || result.dims > size) {
+    job.fail("rotation.dims", "an even number up to " + std::to_string(size));
+  }
+  result.batchStride = job.count("rotation.batchStride");
+  const size_t least = reach({{call.batch, result.batchStride}, {rows, result.dims}}, result.dims);
+  result.angles = job.array<double>("rotation.angles", least);
+  result.reports = job.boolean("rotation.reports");
+  if (job.boolean("rotation.given")) result.given = readView(job, role, call.batch, heads, rows, size);
+  return result;
+}
+
 Source readSource(const Call& call, Reader& job, const char* role, size_t heads, size_t rows, size_t size,
-                  size_t panel) {
+                  size_t panel, bool mayRotate) {
   Source result;
   result.isProjected = job.boolean(role);
   if (result.isProjected) {
@@ -83,6 +100,7 @@ Source readSource(const Call& call, Reader& job, const char* role, size_t heads,
     result.panels = job.array<float>(role, product({call.batch, heads, panelsOf(rows, panel), panel, size}));
   } else if (result.kept == Kept::kRows) {
     result.heads = readView(job, role, call.batch, heads, rows, size);
+    if (mayRotate) result.rotation = readRotation(call, job, role, heads, rows, size);
   }
   const bool isInOrder =
       result.kept == Kept::kRows && followEachOther(result.heads, result.tokens.dealt, rows);
@@ -215,9 +233,9 @@ Call readCall(Reader job, size_t panel, const Operands& operands) {
   if (call.past > call.keys) job.fail("sizes.past", "at most keys");
 
   const size_t fresh = call.keys - call.past;
-  call.query = readSource(call, job, "query", call.heads, call.queries, call.headSize, panel);
-  call.key = readSource(call, job, "key", call.kvHeads, fresh, call.headSize, panel);
-  call.value = readSource(call, job, "value", call.kvHeads, fresh, call.valueHeadSize, panel);
+  call.query = readSource(call, job, "query", call.heads, call.queries, call.headSize, panel, true);
+  call.key = readSource(call, job, "key", call.kvHeads, fresh, call.headSize, panel, true);
+  call.value = readSource(call, job, "value", call.kvHeads, fresh, call.valueHeadSize, panel, false);
   const bool hasPast = job.boolean("past");
   if (hasPast) {
     call.pastKey = readView(job, "past.key", call.batch, call.kvHeads, call.past, call.headSize);

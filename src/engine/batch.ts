@@ -2,7 +2,7 @@ import { operationNamed } from '../contract/operations.ts';
 import { type ComputeResult, writeAnswer } from '../contract/write-answer.ts';
 import { Problem } from '../domain/problem.ts';
 import type { RealArray, Tensor } from '../domain/tensor.ts';
-import { kernelFor, kernelNamed } from '../kernels/registry.ts';
+import { kernelFor, kernelNamed, usualKernel } from '../kernels/registry.ts';
 import type { Decoded } from '../wire/format.ts';
 import { encoderNamed } from '../wire/registry.ts';
 import { lending } from '../wire/shared-memory.ts';
@@ -10,7 +10,7 @@ import { checkBudget, planFlops } from './budget.ts';
 import type { ItemResult, RequestItem } from './item.ts';
 import { decodeRequest, type ReadRequest, readDecoded } from './request.ts';
 import { outcomeOf, serve } from './serve.ts';
-import { computeHere, type WholeAnswer } from './whole-call.ts';
+import { computeHere, meansOf, type WholeAnswer } from './whole-call.ts';
 
 interface Member {
   readonly item: RequestItem;
@@ -86,15 +86,16 @@ function isPlain({ request }: RequestItem, { form, tensors, timeoutMs }: Decoded
 /** One answer for each; null where they had better be done alone. */
 function computeTogether(members: readonly Member[]): ItemResult[] | null {
   const [{ item, decoded: first }, { decoded: second }] = members;
-  const { request, limits, kernel: preferred, mostFlops } = item;
+  const { request, limits, kernel: preferred } = item;
   const startMs = performance.now();
   try {
     const together = concatenated(members.map(({ decoded }) => decoded.tensors));
     const { call } = readDecoded(request, { ...second, tensors: together }, { limits });
-    const kernel = kernelFor(call, preferred === null ? undefined : kernelNamed(preferred));
+    const forced = preferred === null ? undefined : kernelNamed(preferred);
+    const kernel = kernelFor(call, forced);
     const plan = kernel.plan(call);
     const flops = planFlops(plan) / members.length;
-    if (flops > mostFlops) return null;
+    if (flops > meansOf(kernel, item, usualKernel(forced)).mostFlops) return null;
     // Each of them may use no more than it may alone.
     const read = readDecoded(request, first, { limits });
     checkBudget(kernel.plan(read.call), limits);

@@ -3,7 +3,7 @@ import { OPERATIONS } from '../contract/operations.ts';
 import type { AttentionCall } from '../domain/call.ts';
 import type { Limits } from '../domain/limits.ts';
 import type { Kernel } from '../kernels/kernel.ts';
-import { KERNELS, kernelFor, kernelNamed } from '../kernels/registry.ts';
+import { KERNELS, kernelFor, kernelNamed, usualKernel } from '../kernels/registry.ts';
 import type { Arrival } from './arrival.ts';
 import { Dispatcher } from './dispatcher.ts';
 import type { KernelChoice } from './kernel-choice.ts';
@@ -63,7 +63,7 @@ export class Engine {
     this.#forced = kernel === undefined ? undefined : kernelNamed(kernel);
     this.#choice = {
       forced: this.#forced?.name ?? null,
-      usual: this.kernels.find(({ precision }) => precision === 'float32')!,
+      usual: usualKernel(this.#forced),
       of: (call) => this.kernelOf(call),
     };
     this.#dispatcher = new Dispatcher(threads, limits, logger);

@@ -23,10 +23,15 @@ export interface WholeAnswer {
 
 /** What a thread that computes a call may use. */
 export interface Means {
-  /** It computes no call of more arithmetic than this. */
+  /** It computes no call of more arithmetic than this: of its kernel or, as long as that is not known, of the usual one. */
   readonly mostFlops: number;
   /** Threads that have nothing to do, for the helpers of the kernel. */
   readonly idleThreads: number;
+}
+
+/** Means that the usual kernel would have for a call, for the one that computes it: a slower one does less in the time. */
+export function meansOf(kernel: Kernel, { mostFlops, idleThreads }: Means, usual: Kernel): Means {
+  return { mostFlops: mostFlops * Math.min(1, kernel.flopsPerMs / usual.flopsPerMs), idleThreads };
 }
 
 /** Workspace and results of more bytes than this are not for the memory that a thread keeps to itself. */

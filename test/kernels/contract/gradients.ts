@@ -102,6 +102,18 @@ export function gradients(kernel: Kernel): void {
     }
   });
 
+  it('do not mind what was computed before, to the bit', () => {
+    const sizes = { precision, queries: 5, newKeys: 40, headSize: 8 };
+    const call = withGradients(makeCall(sizes));
+    const expected = run(kernel, call).memory;
+    const large = makeCall({ ...sizes, queries: 32 });
+    if (large.query.kind === 'given') large.query.view.data.fill(precision === 'float64' ? 1e300 : 1e37);
+    run(kernel, { ...everything(large), gradOutput: withGradients(large).gradOutput });
+    const { memory } = run(kernel, call);
+    for (const role of ROLES)
+      expectSameBits(`grad_${role}`, memory[`grad_${role}`], expected[`grad_${role}`]);
+  });
+
   it('do not mind how heads lie in memory, to the bit', () => {
     const options: CallOptions = {
       precision,

@@ -137,7 +137,7 @@ class AttendingPanel {
         head_(head),
         first_(first),
         count_(count) {
-    queries.packQueries(call.scale, q);
+    queries.packQueries(call.scale, q, vectors);
     std::fill_n(top, kPanel, kForbidden);
     std::fill_n(sum, kPanel, 0.0f);
     std::fill_n(o, call.valueHeadSize * kPanel, 0.0f);

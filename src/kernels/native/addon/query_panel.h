@@ -77,8 +77,9 @@ class QueryPanel {
     packQueries(scale, packed.take(call_.operands->rows(call_.headSize) * kPanel));
   }
 
-  /// The same into memory of the caller, [rows(headSize)][kPanel].
-  void packQueries(float scale, float* to) {
+  /// The same into memory of the caller, [rows(headSize)][kPanel], in the first `vectors` of the lanes at the
+  /// least.
+  void packQueries(float scale, float* to, size_t vectors = 2) {
     static thread_local Scratch rows, plain;
     const Operands& operands = *call_.operands;
     q_ = operands.parts == 1 ? to : plain.take(call_.headSize * kPanel);
@@ -86,8 +87,7 @@ class QueryPanel {
     if (reads_.queries != nullptr) {
       takeLanes(scale);
     } else {
-      // Products in float32 leave a vector alone that has no query.
-      const size_t lanes = operands.arePlain() ? vectorsOf(count_) * kLanes : kPanel;
+      const size_t lanes = operands.arePlain() ? vectors * kLanes : kPanel;
       float* gathered = rows.take(kPanel * call_.headSize);
       for (size_t lane = 0; lane < lanes; lane++) {
         const float* row = call_.query.heads.row(batch_, head_, query_[lane]);

@@ -12,7 +12,8 @@ const MAX_EXPONENT = 1e9;
  * may have lost digits after the 19th, so that it is off by less than 2^-49 of itself.
  */
 export class DecimalScanner {
-  negative = false;
+  /** 1 or -1. */
+  sign = 1;
   significand = 0;
   exponent = 0;
   readonly #bytes: Uint8Array;
@@ -33,9 +34,11 @@ export class DecimalScanner {
     const view = this.#view;
     const lastBlock = this.#lastBlock;
     let position = at;
+    // Half of all numbers have a sign, which no branch could foresee.
+    const isNegative = ((bytes[position] ^ MINUS) - 1) >>> 31;
+    this.sign = 1 - 2 * isNegative;
+    position += isNegative;
     let byte = bytes[position];
-    this.negative = byte === MINUS;
-    if (byte === MINUS) byte = bytes[++position];
     if (byte < DIGIT_0 || byte > DIGIT_9) return -1;
 
     let significand = 0;

@@ -134,7 +134,7 @@ export class ElementReader {
         const near = numbers.significand * SCALES[scale];
         const below = Math.fround(near * BELOW);
         if (below === Math.fround(near * ABOVE) && below < Number.POSITIVE_INFINITY) {
-          value = numbers.negative ? -below : below;
+          value = numbers.sign * below;
         }
       }
       if (Number.isNaN(value)) value = this.#narrow(FLOAT32, start, position, count - first, 'float32');

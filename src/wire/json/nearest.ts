@@ -9,12 +9,11 @@ const EXACT_INTEGERS = 2 ** 53;
 
 /** The float64 nearest to the number that was scanned last, whose text is the bytes from `start` to before `end`. */
 export function nearestFloat64(numbers: DecimalScanner, cursor: Cursor, start: number, end: number): number {
-  const { significand, exponent, negative } = numbers;
+  const { sign, significand, exponent } = numbers;
   if (significand < EXACT_INTEGERS && exponent >= -EXACT_POWERS && exponent <= EXACT_POWERS) {
     // Both operands are exact, so the one operation rounds correctly (Clinger's fast path).
     const power = POWERS[Math.abs(exponent)];
-    const value = exponent < 0 ? significand / power : significand * power;
-    return negative ? -value : value;
+    return sign * (exponent < 0 ? significand / power : significand * power);
   }
   return Number(cursor.ascii(start, end));
 }

@@ -2,15 +2,15 @@ import { operationNamed } from '../contract/operations.ts';
 import { type ComputeResult, writeAnswer } from '../contract/write-answer.ts';
 import { Problem } from '../domain/problem.ts';
 import type { RealArray, Tensor } from '../domain/tensor.ts';
-import { kernelFor, kernelNamed, usualKernel } from '../kernels/registry.ts';
 import type { Decoded } from '../wire/format.ts';
 import { encoderNamed } from '../wire/registry.ts';
 import { lending } from '../wire/shared-memory.ts';
 import { checkBudget, planFlops } from './budget.ts';
 import type { ItemResult, RequestItem } from './item.ts';
+import { choiceOf } from './kernel-choice.ts';
 import { decodeRequest, type ReadRequest, readDecoded } from './request.ts';
 import { outcomeOf, serve } from './serve.ts';
-import { computeHere, meansOf, type WholeAnswer } from './whole-call.ts';
+import { computeHere, meansFrom, type WholeAnswer } from './whole-call.ts';
 
 interface Member {
   readonly item: RequestItem;
@@ -91,11 +91,11 @@ function computeTogether(members: readonly Member[]): ItemResult[] | null {
   try {
     const together = concatenated(members.map(({ decoded }) => decoded.tensors));
     const { call } = readDecoded(request, { ...second, tensors: together }, { limits });
-    const forced = preferred === null ? undefined : kernelNamed(preferred);
-    const kernel = kernelFor(call, forced);
+    const choice = choiceOf(preferred);
+    const kernel = choice.of(call);
     const plan = kernel.plan(call);
     const flops = planFlops(plan) / members.length;
-    if (flops > meansOf(kernel, item, usualKernel(forced)).mostFlops) return null;
+    if (flops > meansFrom(item, choice.usual, kernel).mostFlops) return null;
     // Each of them may use no more than it may alone.
     const read = readDecoded(request, first, { limits });
     checkBudget(kernel.plan(read.call), limits);

@@ -3,10 +3,10 @@ import { OPERATIONS } from '../contract/operations.ts';
 import type { AttentionCall } from '../domain/call.ts';
 import type { Limits } from '../domain/limits.ts';
 import type { Kernel } from '../kernels/kernel.ts';
-import { KERNELS, kernelFor, kernelNamed, usualKernel } from '../kernels/registry.ts';
+import { KERNELS } from '../kernels/registry.ts';
 import type { Arrival } from './arrival.ts';
 import { Dispatcher } from './dispatcher.ts';
-import type { KernelChoice } from './kernel-choice.ts';
+import { choiceOf, type KernelChoice } from './kernel-choice.ts';
 import { type Logger, SILENT } from './logger.ts';
 import { Ticket } from './ticket.ts';
 
@@ -54,18 +54,12 @@ export interface EngineStats {
  */
 export class Engine {
   readonly #dispatcher: Dispatcher;
-  readonly #forced: Kernel | undefined;
   readonly #choice: KernelChoice;
   #closed: Promise<void> | null = null;
 
   /** Starts the workers. Throws where there is no kernel of the name. */
   constructor({ threads, limits, kernel, logger = SILENT }: EngineOptions) {
-    this.#forced = kernel === undefined ? undefined : kernelNamed(kernel);
-    this.#choice = {
-      forced: this.#forced?.name ?? null,
-      usual: usualKernel(this.#forced),
-      of: (call) => this.kernelOf(call),
-    };
+    this.#choice = choiceOf(kernel ?? null);
     this.#dispatcher = new Dispatcher(threads, limits, logger);
   }
 
@@ -96,14 +90,13 @@ export class Engine {
 
   /** The kernel that computes a call. */
   kernelOf(call: AttentionCall): Kernel {
-    return kernelFor(call, this.#forced);
+    return this.#choice.of(call);
   }
 
   /** Every kernel, the preferred ones first. */
   get kernels(): readonly Kernel[] {
-    return this.#forced === undefined
-      ? KERNELS
-      : [this.#forced, ...KERNELS.filter((other) => other !== this.#forced)];
+    const { forced } = this.#choice;
+    return KERNELS.toSorted((a, b) => Number(b.name === forced) - Number(a.name === forced));
   }
 
   stats(): EngineStats {

@@ -1,12 +1,12 @@
 import { Problem } from '../domain/problem.ts';
-import { kernelFor, kernelNamed, usualKernel } from '../kernels/registry.ts';
 import type { Decoded } from '../wire/format.ts';
 import { lending } from '../wire/shared-memory.ts';
 import { checkBudget } from './budget.ts';
 import { weigh } from './counterweight.ts';
 import type { ItemResult, RequestItem } from './item.ts';
+import { choiceOf } from './kernel-choice.ts';
 import { decodeRequest, readDecoded } from './request.ts';
-import { answerWhole, meansOf } from './whole-call.ts';
+import { answerWhole, meansFrom } from './whole-call.ts';
 
 /**
  * Reads a request, which may be decoded already, and answers it too where it takes no more arithmetic than it may.
@@ -22,13 +22,13 @@ function served(item: RequestItem, decoded: Decoded | undefined): ItemResult {
   const read = readDecoded(request, decoded ?? decodeRequest(request, limits), { limits });
   if (read.tensorBytes > 0) weigh(read.call);
   const readMs = performance.now() - startMs;
-  const forced = kernel === null ? undefined : kernelNamed(kernel);
-  const chosen = kernelFor(read.call, forced);
+  const choice = choiceOf(kernel);
+  const chosen = choice.of(read.call);
   const plan = chosen.plan(read.call);
   checkBudget(plan, limits);
   // A deadline that the body names is kept where the clock of the request is.
   const mayAnswer = read.timeoutMs === undefined;
-  const means = meansOf(chosen, item, usualKernel(forced));
+  const means = meansFrom(item, choice.usual, chosen);
   const answer = mayAnswer ? answerWhole(read, request.answerFormat, chosen, plan, means) : null;
   if (answer === null) return { kind: 'read', read, readMs };
   return { kind: 'answered', answer, readMs, runMs: performance.now() - startMs };

@@ -29,8 +29,8 @@ export interface Means {
   readonly idleThreads: number;
 }
 
-/** Means that the usual kernel would have for a call, for the one that computes it: a slower one does less in the time. */
-export function meansOf(kernel: Kernel, { mostFlops, idleThreads }: Means, usual: Kernel): Means {
+/** Means that are counted for one kernel, counted for another: a slower one does less in the same time. */
+export function meansFrom({ mostFlops, idleThreads }: Means, usual: Kernel, kernel: Kernel): Means {
   return { mostFlops: mostFlops * Math.min(1, kernel.flopsPerMs / usual.flopsPerMs), idleThreads };
 }
 

@@ -22,12 +22,6 @@ export function kernelFor(call: AttentionCall, forced?: Kernel | undefined): Ker
   return KERNELS.find((kernel) => computes(kernel) && kernel.suits?.(call) !== false)!;
 }
 
-/** The one that computes most calls. */
-export function usualKernel(forced?: Kernel | undefined): Kernel {
-  const isUsual = ({ precision }: Kernel) => precision === 'float32';
-  return forced !== undefined && isUsual(forced) ? forced : KERNELS.find(isUsual)!;
-}
-
 export function kernelNamed(name: string): Kernel {
   const kernel = KERNELS.find((candidate) => candidate.name === name);
   if (kernel === undefined) throw new Error(`There is no kernel named ${name}.`);

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import { DEFAULT_LIMITS } from '../../src/domain/limits.ts';
 import type { RequestItem } from '../../src/engine/item.ts';
+import { choiceOf } from '../../src/engine/kernel-choice.ts';
 import { serve } from '../../src/engine/serve.ts';
-import { usualKernel } from '../../src/kernels/registry.ts';
 import { seeded } from '../support/random.ts';
 import { f32, pack, shared } from '../support/safetensors.ts';
 
@@ -31,7 +31,7 @@ function item(precision: string, mostMs: number): RequestItem {
     },
     limits: DEFAULT_LIMITS,
     kernel: null,
-    mostFlops: mostMs * usualKernel().flopsPerMs,
+    mostFlops: mostMs * choiceOf(null).usual.flopsPerMs,
     idleThreads: 0,
   };
 }

@@ -2,6 +2,10 @@ import type { Positions, Rope } from '../domain/call.ts';
 import type { RealArray } from '../domain/tensor.ts';
 import { anglesOf } from './angles.ts';
 
+/** Whose heads are rotated. */
+export const ROTATED = ['query', 'key'] as const;
+export type Rotated = (typeof ROTATED)[number];
+
 /**
  * Rotates one head row in place by its position (RoFormer, arXiv 2104.09864, equation 34): pair p turns by
  * position·theta^(-2p/dims), or by the given cosine and sine. `half` pairs p with p + dims/2, `interleaved` 2p with
@@ -9,7 +13,7 @@ import { anglesOf } from './angles.ts';
  */
 export function rotateRow(
   rope: Rope,
-  role: 'query' | 'key',
+  role: Rotated,
   batch: number,
   row: number,
   x: RealArray,
@@ -35,12 +39,13 @@ export function rotateRow(
 
 /** Where the cosines and sines of the dims/2 pairs of a row stand; until the next row is asked for. */
 export function anglesAt(
-  { queryPositions, keyPositions, theta, dims, table }: Rope,
-  role: 'query' | 'key',
+  rope: Rope,
+  role: Rotated,
   batch: number,
   row: number,
 ): { readonly cosines: RealArray; readonly sines: RealArray; readonly from: number } {
-  const position = positionOf(role === 'query' ? queryPositions : keyPositions, batch, row);
+  const { theta, dims, table } = rope;
+  const position = positionOf(positionsOf(rope, role), batch, row);
   const pairs = dims / 2;
   if (table !== null) return { cosines: table.cos, sines: table.sin, from: position * pairs };
   const angles = anglesOf(theta, dims);
@@ -51,13 +56,17 @@ export function anglesAt(
 /** The transpose of the rotation, which carries gradients back; for angles also its inverse. */
 export function rotateRowBack(
   rope: Rope,
-  role: 'query' | 'key',
+  role: Rotated,
   batch: number,
   row: number,
   x: RealArray,
   at: number,
 ): boolean {
   return rotateRow(rope, role, batch, row, x, at, -1);
+}
+
+export function positionsOf({ queryPositions, keyPositions }: Rope, role: Rotated): Positions {
+  return role === 'query' ? queryPositions : keyPositions;
 }
 
 function positionOf(positions: Positions, batch: number, row: number): number {

@@ -5,21 +5,14 @@ import { headShape, isGivenAndRotated, isHeldToRange, isProjected, preparedStrid
 import type { Job } from './kernel.ts';
 import type { Part } from './program.ts';
 import { gradView } from './reference/gradients.ts';
-import { rotateRow, rotateRowBack } from './rope.ts';
+import { ROTATED, type Rotated, rotateRow, rotateRowBack } from './rope.ts';
 import { reportOverflow } from './status.ts';
 
-type Rotation = (
-  rope: Rope,
-  role: 'query' | 'key',
-  batch: number,
-  row: number,
-  x: RealArray,
-  at: number,
-) => boolean;
+type Rotation = (rope: Rope, role: Rotated, batch: number, row: number, x: RealArray, at: number) => boolean;
 
 /** Rotations of queries and keys in a stage of their own: of projected heads where they lie, of copies of given ones. */
 export function rotationParts(tileRows: number): readonly Part[] {
-  return (['query', 'key'] as const).flatMap((role): Part[] => {
+  return ROTATED.flatMap((role): Part[] => {
     const grid = (call: AttentionCall) => headGrid(call, role, tileRows);
     const flopsPerRow = (call: AttentionCall) => 8 * headShape(call, role).size;
     const isRotated = (call: AttentionCall) => call.rope !== null && isProjected(call, role);
@@ -36,13 +29,13 @@ export function rotationParts(tileRows: number): readonly Part[] {
 }
 
 /** Rotates projected heads where they lie; see rotateRow. */
-function rotateHeads(role: 'query' | 'key') {
+function rotateHeads(role: Rotated) {
   const viewOf = (job: Job) => ({ data: job.memory[role] as RealArray, ...preparedStrides(job.call, role) });
   return rotateRows(role, rotateRow, viewOf, (job) => isHeldToRange(job.call, role));
 }
 
 /** Copies heads that are given to where prepared ones lie, and rotates them there. */
-function copyAndRotateHeads(role: 'query' | 'key') {
+function copyAndRotateHeads(role: Rotated) {
   const rotate = rotateHeads(role);
   return (job: Job, batch: number, head: number, from: number, to: number): void => {
     const source = job.call[role];
@@ -64,7 +57,7 @@ function rowAt(strides: HeadStrides, batch: number, head: number, row: number): 
 }
 
 /** Rotates the gradients of rotated heads back where they lie; see rotateRowBack. */
-export function rotateGradientsBack(role: 'query' | 'key') {
+export function rotateGradientsBack(role: Rotated) {
   return rotateRows(
     role,
     rotateRowBack,
@@ -75,7 +68,7 @@ export function rotateGradientsBack(role: 'query' | 'key') {
 
 /** `reports`: whether a number that is not finite after the rotation is an overflow, whoever sees it. */
 function rotateRows(
-  role: 'query' | 'key',
+  role: Rotated,
   rotate: Rotation,
   viewOf: (job: Job) => HeadView,
   reports: (job: Job) => boolean,

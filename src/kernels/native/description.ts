@@ -3,6 +3,7 @@ import { LOGIT_STAGES } from '../../domain/call.ts';
 import type { RealArray } from '../../domain/tensor.ts';
 import { headsOf, isHeldToRange, ROLES, type Role } from '../heads.ts';
 import type { Job, Memory } from '../kernel.ts';
+import type { Rotated } from '../rope.ts';
 import type { Layout } from './layout.ts';
 import { anglesName, anglesStride } from './rotations.ts';
 import { sharesConcatPanels, sharesPanels } from './ways.ts';
@@ -174,7 +175,7 @@ function writeSource(to: Writer, job: Job, role: Role, layout: Layout): void {
 }
 
 /** How the rows of heads are rotated, and where those are that are copied first; whether they are at all. */
-function writeRotation(to: Writer, { call, memory }: Job, role: 'query' | 'key'): void {
+function writeRotation(to: Writer, { call, memory }: Job, role: Rotated): void {
   const { rope } = call;
   to.boolean(rope !== null);
   if (rope === null) return;

@@ -1,17 +1,14 @@
-import type { AttentionCall, Rope } from '../../domain/call.ts';
+import type { AttentionCall } from '../../domain/call.ts';
 import { headGrid } from '../grids.ts';
 import { headShape } from '../heads.ts';
 import type { BufferPlan, Job } from '../kernel.ts';
 import type { Grid, Part } from '../program.ts';
-import { anglesAt } from '../rope.ts';
+import { anglesAt, positionsOf, ROTATED, type Rotated } from '../rope.ts';
 
 /*
  * Rotary embedding of the addon: cosines and sines are looked up here, in the memory of the job, and rows turned there
  * (addon/rotate.h). Row i of sample b has the cosines of its pairs and then the sines, all in float64.
  */
-
-const ROTATED = ['query', 'key'] as const;
-type Rotated = (typeof ROTATED)[number];
 
 const PARTS = { query: 'rotateQuery', key: 'rotateKey' } as const;
 /** Panels of rows of one tile that rotates them. */
@@ -21,10 +18,6 @@ const ROW_PANELS = 4;
 function samplesOf({ rope, sizes }: AttentionCall, role: Rotated): number {
   const positions = positionsOf(rope!, role);
   return positions.kind === 'table' && positions.batchStride > 0 ? sizes.batch : 1;
-}
-
-function positionsOf(rope: Rope, role: Rotated): Rope['queryPositions'] {
-  return role === 'query' ? rope.queryPositions : rope.keyPositions;
 }
 
 /** How far the angles of a sample lie from those of the next. */

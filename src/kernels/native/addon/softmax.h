@@ -48,17 +48,13 @@ struct alignas(64) SoftmaxBlock {
   /// Leaves exp(s - base) in place of the logits of some keys, and adds it to the total.
   template <int kVectors>
   void weigh(float* s, size_t keys) {
-    for (int v = 0; v < kVectors; v++) {
-      const size_t lane = v * kLanes;
-      const Vec from = load(base + lane);
-      Vec sum = load(total + lane);
-      for (size_t key = 0; key < keys; key++) {
-        const Vec weight = exp(load(s + key * kPanel + lane) - from);
-        store(s + key * kPanel + lane, weight);
-        sum = sum + weight;
-      }
-      store(total + lane, sum);
-    }
+    constexpr size_t kKeys = kExpsAtOnce / kVectors;
+    Vec from[kVectors], sum[kVectors];
+    forEach<kVectors>([&](int v) { from[v] = load(base + v * kLanes), sum[v] = load(total + v * kLanes); });
+    size_t key = 0;
+    for (; key + kKeys <= keys; key += kKeys) weighKeys<kVectors, kKeys>(s + key * kPanel, from, sum);
+    for (; key < keys; key++) weighKeys<kVectors, 1>(s + key * kPanel, from, sum);
+    forEach<kVectors>([&](int v) { store(total + v * kLanes, sum[v]); });
   }
 
   /// Takes the total into the sum of each lane.
@@ -68,6 +64,20 @@ struct alignas(64) SoftmaxBlock {
       const size_t lane = v * kLanes;
       store(sum + lane, fma(load(sum + lane), load(shrink + lane), load(total + lane)));
     }
+  }
+
+ private:
+  template <int kVectors, int kKeys>
+  [[gnu::always_inline]] static inline void weighKeys(float* s, const Vec (&from)[kVectors],
+                                                      Vec (&sum)[kVectors]) {
+    const auto at = [s](int i) { return s + i / kVectors * kPanel + i % kVectors * kLanes; };
+    Vec weights[kKeys * kVectors];
+    forEach<kKeys * kVectors>([&](int i) { weights[i] = load(at(i)) - from[i % kVectors]; });
+    expEach(weights);
+    forEach<kKeys * kVectors>([&](int i) {
+      store(at(i), weights[i]);
+      sum[i % kVectors] = sum[i % kVectors] + weights[i];
+    });
   }
 };
 

@@ -6,7 +6,7 @@ import type { Job, Memory } from '../kernel.ts';
 import type { Rotated } from '../rope.ts';
 import type { Layout } from './layout.ts';
 import { anglesName, anglesStride } from './rotations.ts';
-import { sharesConcatPanels, sharesPanels } from './ways.ts';
+import { makesMapsOnTheWay, sharesConcatPanels, sharesPanels } from './ways.ts';
 
 /**
  * A job as the addon reads it: its numbers in one array and its arrays in one list, each in the order in which
@@ -143,7 +143,7 @@ export function describeJob(job: Job, layout: Layout): Description {
   }
   to.strides(call.results.output.strides);
   to.array(memory.output);
-  writeReturns(to, call, memory);
+  writeReturns(to, call, memory, layout);
   to.array(status);
   to.number(call.firstRow ?? 0);
   to.boolean(call.gradOutput !== null);
@@ -210,7 +210,8 @@ function writeLinear(to: Writer, linear: Linear, packed: ArrayBufferView | undef
   to.array(packed ?? linear.packed?.data);
 }
 
-function writeReturns(to: Writer, { returns: { logits, weights } }: AttentionCall, memory: Memory): void {
+function writeReturns(to: Writer, call: AttentionCall, memory: Memory, layout: Layout): void {
+  const { logits, weights } = call.returns;
   to.array(memory.log_sum_exp);
   to.number(logits === null ? NONE : LOGIT_STAGES.indexOf(logits));
   if (logits !== null) to.array(memory.logits);
@@ -223,6 +224,7 @@ function writeReturns(to: Writer, { returns: { logits, weights } }: AttentionCal
   to.array(memory.weights);
   to.array(memory['weights.indices']);
   to.array(memory['weights.values']);
+  to.boolean(makesMapsOnTheWay(call, layout));
 }
 
 /** The gradient of given rows lies as the rows do. */

@@ -13,6 +13,7 @@ import {
   concatRows,
   hasFewQueries,
   MANY_TILES,
+  makesMapsOnTheWay,
   type PanelRows,
   packsKeys,
   panelRows,
@@ -169,7 +170,8 @@ function resultsStage(part: PartNamed, layout: Layout): StageProgram {
     ([few, isOf]): Part => ({
       grid: (call) => weightGrid(call, ATTENTION_PANELS * panel),
       flopsPerRow: (call) => headsOfWeightRow(call) * attentionFlops(call),
-      applies: (call) => call.returns.weights !== null && isOf(call, layout),
+      applies: (call) =>
+        call.returns.weights !== null && isOf(call, layout) && !makesMapsOnTheWay(call, layout),
       run: part(`write${few}Weights`),
     }),
   );

@@ -1,4 +1,4 @@
-import type { AttentionCall, HeadSource } from '../../domain/call.ts';
+import type { AttentionCall, HeadSource, Indices } from '../../domain/call.ts';
 import { headShape, ROLES } from '../heads.ts';
 import type { Grid } from '../program.ts';
 import type { Layout } from './layout.ts';
@@ -66,18 +66,36 @@ export function packsKeys(call: AttentionCall, layout: Layout): boolean {
   return readsPanels(call, layout) && !goesToPanels(call, 'key', layout);
 }
 
+/**
+ * Whether attention makes the rows of a map that belong to its queries, from the scores that it has: where all weights
+ * are returned as they are. Otherwise those that are asked for have their scores computed again.
+ */
+export function makesMapsOnTheWay(call: AttentionCall, layout: Layout): boolean {
+  const { weights } = call.returns;
+  if (weights === null || weights.reduce !== null || weights.topK !== null) return false;
+  const { heads, queries } = call.sizes;
+  return isEach(weights.heads, heads) && isEach(weights.queries, queries) && !hasFewQueries(call, layout);
+}
+
+/** Whether a selection of so many is all of them, in their order. */
+function isEach(selection: Indices, count: number): boolean {
+  if (selection.length !== count) return false;
+  for (let i = 0; i < count; i++) if (selection[i] !== i) return false;
+  return true;
+}
+
 /** Tiles that a call is to have, so that all cores take part, unless they are as short as this. */
 export const MANY_TILES = 8;
 const SHORT_TILE_FLOPS = 3e7;
 
 /**
  * Whether one tile takes whole samples from their tokens to the attention of some heads, and nothing keeps these: where
- * a sample is short, no map is made of its heads, and there are tiles enough for many cores.
+ * a sample is short, no map is made of its heads afterwards, and there are tiles enough for many cores.
  */
 export function attendsTokens(call: AttentionCall, layout: Layout): boolean {
   const { returns, sizes } = call;
   if (Math.max(sizes.queries, sizes.keys) > layout.blockPanels * layout.panel) return false;
-  if (returns.weights !== null || returns.logits !== null) return false;
+  if (returns.logits !== null || (returns.weights !== null && !makesMapsOnTheWay(call, layout))) return false;
   if (!goesToPanels(call, 'query', layout) || !goesToPanels(call, 'key', layout)) return false;
   const { heads, rows, tileRows } = sampleGrid(call, layout);
   const tiles = heads * Math.ceil(rows / tileRows);

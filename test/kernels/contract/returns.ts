@@ -1,9 +1,20 @@
 import { expect, it } from 'vitest';
 import { LOGIT_STAGES, type Returns, type WeightSelection } from '../../../src/domain/call.ts';
 import type { Kernel } from '../../../src/kernels/kernel.ts';
-import { allWeights, causal, everything, makeCall, range, real } from '../../support/calls.ts';
+import {
+  allWeights,
+  type CallOptions,
+  causal,
+  everything,
+  makeCall,
+  randomMask,
+  range,
+  real,
+} from '../../support/calls.ts';
 import { expectSameBits } from '../../support/expect.ts';
 import { UNIT_ROUNDOFF } from '../../support/oracle/bounded.ts';
+import { selfAttention } from '../../support/projections.ts';
+import { seeded } from '../../support/random.ts';
 import { run } from '../../support/run.ts';
 
 /** Names of what a call returns. */
@@ -75,6 +86,45 @@ export function returns(kernel: Kernel): void {
         for (const i of queries)
           expect(rowOf(selected, row++)).toEqual(rowOf(weights, (b * sizes.heads + h) * sizes.queries + i));
   });
+
+  const sizesOfMaps = { batch: 2, queries: 37, newKeys: 300, heads: 4, kvHeads: 2, headSize: 20 } as const;
+  const mask = randomMask(makeCall({ precision, ...sizesOfMaps }).sizes, seeded(3), 0.3);
+  const ways: Record<string, CallOptions> = {
+    plain: {},
+    'causal, with rows that see nothing': { visibility: { ...causal(2), offsets: [-9, 263] } },
+    'a window, and positions beyond the keys': {
+      visibility: { ...causal(2), offsets: [100, 290], windowLeft: 20 },
+    },
+    'padding and extra keys': { extras: 3, visibility: { keyLengths: [0, 131] } },
+    'a mask, extra keys and sinks': {
+      extras: 1,
+      score: { sinks: real(precision, [0, 9, -9, 1]) },
+      visibility: { allow: mask },
+    },
+    'a short layer': { newKeys: 37, projections: selfAttention(24, 12), visibility: causal(2, -3) },
+  };
+  it.each(Object.entries(ways))(
+    'gives all rows of %s as those that are selected, to the bit',
+    (_, options) => {
+      const { returns, ...call } = makeCall({ precision, ...sizesOfMaps, ...options });
+      const weightsWith = (weights: WeightSelection) =>
+        run(kernel, { ...call, returns: { ...returns, weights } }).memory.weights;
+      const { sizes } = call;
+      const every = allWeights(sizes);
+      const backwards = { ...every, queries: every.queries.toReversed() };
+      const columns = sizes.keys + sizes.extras;
+      const [expected, actual] = [weightsWith(backwards), weightsWith(every)];
+      for (const head of range(sizes.batch * sizes.heads)) {
+        for (const i of range(sizes.queries)) {
+          const row = head * sizes.queries + i;
+          const mirrored = head * sizes.queries + sizes.queries - 1 - i;
+          const slice = (all: ArrayLike<number>, at: number) =>
+            Float64Array.from({ length: columns }, (_, j) => all[at * columns + j]);
+          expectSameBits(`row ${row}`, slice(actual, row), slice(expected, mirrored));
+        }
+      }
+    },
+  );
 
   it('reduces over heads by the mean and the maximum', () => {
     const weights = whole();

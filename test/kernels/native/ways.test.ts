@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { AttentionCall } from '../../../src/domain/call.ts';
+import type { AttentionCall, WeightSelection } from '../../../src/domain/call.ts';
 import { nativeKernels } from '../../../src/kernels/native/kernel.ts';
 import { allWeights, type CallOptions, computesGradients, makeCall } from '../../support/calls.ts';
 import { selfAttention } from '../../support/projections.ts';
@@ -33,10 +33,13 @@ describe.skipIf(float32.length === 0).each(float32)('the way of a call on $name'
     for (const role of ['query', 'key', 'value', 'native.key_panels']) expect(names).not.toContain(role);
   });
 
-  it('keeps panels where maps are made of them, and rows where keys are returned', () => {
+  it('keeps panels where maps are made of them afterwards, and rows where keys are returned', () => {
     const call = layer({ heads: 4, headSize: 16 });
-    const weights = allWeights(call.sizes);
-    const ofMaps = buffersOf({ ...call, returns: { ...call.returns, weights } });
+    const all = allWeights(call.sizes);
+    const buffersWith = (weights: WeightSelection) =>
+      buffersOf({ ...call, returns: { ...call.returns, weights } });
+    expect(buffersWith(all)).not.toContain('native.key_panels');
+    const ofMaps = buffersWith({ ...all, reduce: 'mean' });
     expect(ofMaps).toContain('native.key_panels');
     expect(ofMaps).not.toContain('key');
     expect(buffersOf({ ...call, returns: { ...call.returns, presentKeyValue: true } })).toContain('key');

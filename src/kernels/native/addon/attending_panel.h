@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "call.h"
+#include "panel_map.h"
 #include "query_panel.h"
 #include "scratch.h"
 
@@ -131,6 +132,7 @@ class AttendingPanel {
       : call(call),
         reads(reads),
         queries(call, reads, batch, head, Lanes(first, count).queries, count),
+        map(call, batch, head, first, count),
         vectors(vectorsOf(count)),
         o(o),
         batch_(batch),
@@ -143,11 +145,15 @@ class AttendingPanel {
     std::fill_n(o, call.valueHeadSize * kPanel, 0.0f);
   }
 
-  void finish() { finishPanel(call, batch_, head_, first_, count_, top, sum, o); }
+  void finish() {
+    finishPanel(call, batch_, head_, first_, count_, top, sum, o);
+    map.finish();
+  }
 
   const Call& call;
   const HeadOperands& reads;
   QueryPanel queries;
+  const PanelMap map;
   /// Vectors of the panel that have queries.
   const size_t vectors;
   alignas(64) float top[kPanel], sum[kPanel];

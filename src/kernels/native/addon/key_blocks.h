@@ -38,6 +38,7 @@ class KeyBlock {
     panel_->queries.dotProducts(from_, to_, s_, panel_->vectors, upcomingKeys_, beside);
     if (call.softcap != 0) panel_->queries.cap(to_ - from_, s_);
     panel_->queries.mask(from_, to_, s_);
+    panel_->map.take(from_, to_, s_);
     withVectors([&](auto vectors) { softmax_.begin<vectors>(s_, to_ - from_, panel_->top); });
   }
 

@@ -48,20 +48,6 @@ inline void weighBlock(const Call& call, const QueryPanel& panel, size_t block, 
   }
 }
 
-/// By what the exponentials of a row become the weights that are returned: exp(logit - top)·inverse.
-struct RowShare {
-  float top, inverse;
-};
-
-/// The share of a row, divided by the number of heads that a mean is taken over; 0 for an empty row.
-inline RowShare shareOf(const Call& call, size_t batch, size_t head, size_t query, size_t heads) {
-  const size_t row = call.rowIndex(batch, head, query);
-  const double sum = call.rowSum.data[row];
-  if (sum == 0) return {0, 0};
-  const double divisor = call.reduce == Reduce::kMean ? static_cast<double>(heads) : 1.0;
-  return {static_cast<float>(call.rowMax.data[row]), static_cast<float>(1 / (sum * divisor))};
-}
-
 /// The k largest of a row, largest first, ties by lower index.
 inline void writeStrongest(const float* row, size_t keys, size_t k, int32_t* indices, float* values) {
   size_t kept = 0;

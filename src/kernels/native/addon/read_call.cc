@@ -209,6 +209,9 @@ void readReturns(Call& call, Reader& job) {
   call.topValues = job.optional<float>("weights.values", elements);
   const bool hasRoom = call.topK == 0 ? bool(call.weights) : call.topIndices && call.topValues;
   if (!hasRoom) job.fail("weights", "room for them");
+  call.makesMapsOnTheWay = job.boolean("weights.onTheWay");
+  if (call.makesMapsOnTheWay && (call.topK != 0 || selected != rows))
+    job.fail("weights", "those of all rows");
 }
 
 }  // namespace

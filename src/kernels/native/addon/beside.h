@@ -8,7 +8,8 @@ namespace attention {
 /// Work in pieces that a thread does between the instructions of its products. Products by tiles leave the
 /// rest of a core idle while they are computed, and what is computed between two of them leaves the tiles
 /// idle, which then need a while before they are at full speed again: the two are best done at once. Other
-/// products use the same instructions as everything else, and nothing is gained beside them.
+/// products use the same instructions as everything else; beside them there is time for memory alone, and
+/// they take a step before each piece of theirs.
 class Beside {
  public:
   /// Nothing.

@@ -211,7 +211,7 @@ class QueryRows {
   void addAddend(const QueryRow& row, size_t first, size_t count, float* logits) const {
     alignas(64) float addend[kFewBlock];
     const uint8_t* valid = call_.keyValid ? call_.keyValid.data + batch_ * call_.keys + first : nullptr;
-    addendRow(call_, batch_, row.head, row.query, first, first + count, addend, valid);
+    Addends(call_, batch_, row.head).takeRow(row.query, first, first + count, addend, valid);
     const float slope = call_.alibiSlopes ? -call_.alibiSlopes.data[row.head] : 0;
     const Vec position = broadcast(static_cast<float>(row.range.position - static_cast<int64_t>(first)));
     for (size_t j = 0; j < count; j += kLanes) {

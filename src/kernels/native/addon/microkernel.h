@@ -197,7 +197,7 @@ inline size_t vectorsOf(size_t lanes) { return lanes <= kLanes ? 1 : 2; }
 /// Steps of Beside of products with so many rows.
 inline size_t stepsOf(const Operands& operands, size_t depth, size_t rows, size_t vectors) {
   const size_t most = operands.mostRows[vectors - 1];
-  return (rows + most - 1) / most * operands.steps(depth);
+  return (rows + most - 1) / most * (operands.takesTiles ? operands.steps(depth) : 1);
 }
 
 /// The same for any number of rows, cut into pieces of about equal height or, where a piece is tiles, into
@@ -221,6 +221,7 @@ inline void multiply(const Operands& operands, const float* a, size_t aStride, c
     const size_t end = pieces == 1           ? rows
                        : operands.takesTiles ? std::min(rows, row + most)
                                              : rows * (piece + 1) / pieces;
+    if (beside != nullptr && !operands.takesTiles) beside->step();
     multiplyRows[end - row - 1](a + row * operands.leftStride, aStride, b, bStride, depth, c + row * cStride,
                                 cStride, into, scale, upcoming.data, stride, beside);
     upcoming.data += depth * stride;

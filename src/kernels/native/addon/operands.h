@@ -30,7 +30,7 @@ struct Upcoming {
 };
 
 /// `upcoming` is what a step of the sum asks for, `upcomingStride` behind what the step before asked for.
-/// `beside` is done on the way by products of tiles, and left alone by others; it may be null.
+/// `beside` is done on the way by products of tiles, and left to multiply() by others; it may be null.
 using MultiplyRows = void (*)(const float* a, size_t aStride, const float* b, size_t bStride, size_t depth,
                               float* c, size_t cStride, Into into, const float* scale, const float* upcoming,
                               size_t upcomingStride, Beside* beside);
@@ -85,7 +85,7 @@ struct Operands {
   bool takesTiles = false;
   /// Nothing, where products leave no time for work beside them.
   PairWork beside;
-  /// Steps of Beside that a micro-kernel takes for a group of words of each part.
+  /// Steps of Beside that a micro-kernel of tiles takes for a group of words of each part.
   size_t groupSteps = 1;
   /// Rows of C that a micro-kernel for one vector, or for two, has at the most.
   std::array<size_t, 2> mostRows{};
@@ -110,7 +110,7 @@ struct Operands {
     return arePlain() ? n : n / kGroup * kGroupWords * parts + n % kGroup / perWord;
   }
   bool workBeside() const { return beside.pack != nullptr; }
-  /// Steps of Beside of a product of so many words.
+  /// Steps of Beside that such a micro-kernel takes for so many words.
   size_t steps(size_t words) const { return words / (kGroupWords * parts) * groupSteps; }
   /// The row of words, that of the first part, which has the rows 2·pair and 2·pair + 1.
   size_t rowOfPair(size_t pair) const {

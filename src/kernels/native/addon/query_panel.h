@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "addends.h"
 #include "call.h"
 #include "elementary.h"
 #include "heads.h"
@@ -14,42 +15,13 @@
 
 namespace attention::ISA {
 
-/// Keys taken at a time; S (kBlock x kPanel) stays in the first-level cache. Blocks begin at multiples of it.
-constexpr size_t kBlock = 128;
-constexpr float kForbidden = -std::numeric_limits<float>::infinity();
-
-/// What bias and masks add to the scores of a query and the keys [from, to): row[key - from], -Infinity where
-/// it may not see the key, zeros up to a whole vector. `valid`, where given, is 0 for keys from `from` on
-/// that nobody may see.
-inline void addendRow(const Call& call, size_t batch, size_t head, size_t query, size_t from, size_t to,
-                      float* row, const uint8_t* valid = nullptr) {
-  const float* bias = call.bias ? call.bias.row(batch, head, query) + from : nullptr;
-  const uint8_t* allow = call.allow ? call.allow.row(batch, head, query) + from : nullptr;
-  const uint8_t* forbid = call.forbid ? call.forbid.row(batch, head, query) + from : nullptr;
-  const size_t keys = to - from, whole = keys - keys % kLanes;
-  for (size_t j = 0; j < whole; j += kLanes) {
-    Vec sum = bias == nullptr ? broadcast(0) : load(bias + j);
-    if (allow != nullptr) sum = select(nonZeroBytes(allow + j), sum, broadcast(kForbidden));
-    if (forbid != nullptr) sum = select(nonZeroBytes(forbid + j), broadcast(kForbidden), sum);
-    if (valid != nullptr) sum = select(nonZeroBytes(valid + j), sum, broadcast(kForbidden));
-    store(row + j, sum);
-  }
-  if (whole == keys) return;
-  store(row + whole, broadcast(0));
-  for (size_t j = whole; j < keys; j++) {
-    const bool forbidden = (allow != nullptr && allow[j] == 0) || (forbid != nullptr && forbid[j] != 0) ||
-                           (valid != nullptr && valid[j] == 0);
-    row[j] = forbidden ? kForbidden : bias == nullptr ? 0 : bias[j];
-  }
-}
-
 /// One panel of queries of one head: which keys each lane may see, and the logits of blocks of keys.
 class QueryPanel {
  public:
   /// Query of each lane; the last one stands in for lanes beyond it.
   QueryPanel(const Call& call, const HeadOperands& reads, size_t batch, size_t head, const size_t* queries,
              size_t count)
-      : call_(call), reads_(reads), batch_(batch), head_(head), count_(count) {
+      : call_(call), reads_(reads), batch_(batch), head_(head), count_(count), addends_(call, batch, head) {
     std::copy_n(queries, count, query_);
     std::fill(query_ + count, query_ + kPanel, queries[count - 1]);
     // In variables of this function, so that the compiler knows that no turn writes what another one reads,
@@ -67,7 +39,6 @@ class QueryPanel {
       anyTo = std::max(anyTo, to);
     }
     allFrom_ = allFrom, allTo_ = allTo, anyFrom_ = anyFrom, anyTo_ = anyTo;
-    hasAddend_ = call.bias || call.allow || call.forbid;
   }
 
   /// Qᵀ·scale, [words(headSize)][kPanel]. In bfloat16 Q is what is rounded, and the scale is left to the
@@ -132,6 +103,12 @@ class QueryPanel {
   void dotProducts(size_t block, size_t end, float* s, size_t vectors = 2, Upcoming upcoming = {},
                    Beside* beside = nullptr) const {
     const size_t depth = call_.words(call_.headSize), panels = panelsOf(end - block, kPanel);
+    const auto ask = [&](size_t lane) { addends_.askFor(query_[lane], block, std::min(end, call_.keys)); };
+    Beside asking;
+    if (beside == nullptr && addends_) {
+      asking = Beside(ask, count_, panels * stepsOf(*call_.operands, depth, kPanel, vectors));
+      beside = &asking;
+    }
     for (size_t key = block; key < end; key += kPanel) {
       multiply(*call_.operands, reads_.keys + key * depth, kPanel, q_, kPanel, depth,
                std::min<size_t>(kPanel, end - key), s + (key - block) * kPanel, kPanel, Into::kOverwrite,
@@ -158,7 +135,7 @@ class QueryPanel {
   void mask(size_t block, size_t end, float* s) const {
     const bool inRange = static_cast<int64_t>(block) >= allFrom_ && static_cast<int64_t>(end) <= allTo_;
     if (call_.alibiSlopes) addAlibi(block, end, s);
-    if (hasAddend_) addAddend(block, end, s);
+    if (addends_) addends_.addTo(query_, block, std::min(end, call_.keys), s);
     if (!inRange || call_.keyValid) forbidOutside(block, end, s);
     if (mayOverflow(block, end)) reportPoison(block, end, s);
   }
@@ -239,28 +216,6 @@ class QueryPanel {
     }
   }
 
-  /// Bias and masks come as rows of keys for each query, so kLanes rows are made of them at a time, and tiles
-  /// of kLanes queries x kLanes keys transposed to the lanes. Row by row, since lines that lie side by side
-  /// come from memory at twice the speed of lines of different rows.
-  void addAddend(size_t block, size_t end, float* s) const {
-    alignas(64) float rows[kLanes * kBlock], turned[kLanes * kLanes];
-    const size_t last = std::min(end, call_.keys);
-    if (block >= last) return;
-    for (size_t lane = 0; lane < kPanel; lane += kLanes) {
-      for (size_t i = 0; i < kLanes; i++)
-        addendRow(call_, batch_, head_, query_[lane + i], block, last, rows + i * kBlock);
-      for (size_t key = block; key < last; key += kLanes) {
-        transposeTile(rows + key - block, kBlock, turned, kLanes);
-        for (size_t j = 0; j < std::min<size_t>(kLanes, last - key); j++) {
-          float* row = s + (key - block + j) * kPanel + lane;
-          const Vec addend = load(turned + j * kLanes);
-          const Vec logit = maximum(broadcast(-FLT_MAX), load(row) + addend);
-          store(row, select(less(broadcast(kForbidden), addend), logit, addend));
-        }
-      }
-    }
-  }
-
   void forbidOutside(size_t block, size_t end, float* s) const {
     for (size_t key = block; key < std::min(end, call_.keys); key++) {
       float* row = s + (key - block) * kPanel;
@@ -276,12 +231,12 @@ class QueryPanel {
   const Call& call_;
   const HeadOperands reads_;
   const size_t batch_, head_, count_;
+  const Addends addends_;
   size_t query_[kPanel];
   // Range of keys of each lane, as floats: exact up to 2^24 keys, which the plan checks.
   alignas(64) float from_[kPanel], to_[kPanel], position_[kPanel];
   int64_t allFrom_ = 0, allTo_ = std::numeric_limits<int64_t>::max();
   int64_t anyFrom_ = std::numeric_limits<int64_t>::max(), anyTo_ = 0;
-  bool hasAddend_ = false;
   /// What the products are still to be multiplied by.
   float scaleLeft_ = 1;
   float* q_ = nullptr;

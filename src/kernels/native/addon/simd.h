@@ -259,6 +259,6 @@ constexpr size_t kLine = 64 / sizeof(float);
 /// Asks memory for the line of p, as far as the second-level cache: in the first, it would push out what a
 /// product is reading. Inlined at once: a compiler may take a function that only asks for one that does
 /// nothing.
-[[gnu::always_inline]] inline void askForSecondLevel(const float* p) { __builtin_prefetch(p, 0, 2); }
+[[gnu::always_inline]] inline void askForSecondLevel(const void* p) { __builtin_prefetch(p, 0, 2); }
 
 }  // namespace attention::ISA

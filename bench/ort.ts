@@ -18,7 +18,8 @@ export async function openOnnxRuntime(shape: Shape, inputs: Inputs, threads: num
   for (const graph of graphsOf(shape, inputs)) {
     try {
       opened.push(openGraph(shape, graph, threads));
-      if (flops(shape) < LONG_FLOPS) opened.push(await openByPackage(shape, graph, threads));
+      if (flops(shape) < LONG_FLOPS && !graph.takesWeights)
+        opened.push(await openByPackage(shape, graph, threads));
     } catch (error) {
       console.log(`  ONNX Runtime does not take the graph ${graph.name}: ${(error as Error).message}`);
     }
@@ -35,7 +36,7 @@ const optionsFor = (threads: number): SessionOptions => ({
 });
 
 function openGraph(shape: Shape, graph: OrtGraph, threads: number): Opened {
-  const { name, model } = graph;
+  const { name, model, takesWeights } = graph;
   const session = new BoundSession();
   session.loadModel(model.buffer, model.byteOffset, model.byteLength, optionsFor(threads));
   const { feeds, fetches, results } = memoryOf(shape, graph);
@@ -43,7 +44,7 @@ function openGraph(shape: Shape, graph: OrtGraph, threads: number): Opened {
   run();
   const contender: Contender = {
     name,
-    family: 'onnxruntime',
+    family: takesWeights ? 'onnxruntime, weights given' : 'onnxruntime',
     sample: (repeats) => timed(repeats, run),
     close: () => session.dispose(),
   };

@@ -4,6 +4,8 @@ import type { GraphBuilder, OnnxTensor } from './model.ts';
 /** How ONNX Runtime is asked to compute a shape. */
 export interface OrtGraph {
   readonly name: string;
+  /** Whether the weights are given at every run, and not part of the model, which packs them once. */
+  readonly takesWeights: boolean;
   readonly model: Uint8Array;
   readonly feeds: Readonly<Record<string, OnnxTensor>>;
   readonly outputs: readonly OrtOutput[];
@@ -17,9 +19,14 @@ export interface OrtOutput {
   readonly tokensFirst: boolean;
 }
 
-export function finished(name: string, g: GraphBuilder, outputs: readonly OrtOutput[]): OrtGraph {
+export function finished(
+  name: string,
+  g: GraphBuilder,
+  outputs: readonly OrtOutput[],
+  takesWeights = false,
+): OrtGraph {
   for (const { value, shape } of outputs) g.output(value, shape);
-  return { name, model: g.model(), feeds: g.feeds, outputs };
+  return { name, takesWeights, model: g.model(), feeds: g.feeds, outputs };
 }
 
 export function outputHeadsFirst({ batch, heads, queries, headSize }: Shape, value: string): OrtOutput {

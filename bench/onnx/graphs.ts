@@ -8,6 +8,7 @@ import { layerGraphs } from './layer-graphs.ts';
 /** Every graph that computes the shape. What can be prepared once (masks, packed weights, layouts) is prepared. */
 export function graphsOf(shape: Shape, inputs: Inputs): OrtGraph[] {
   if (shape.gradients) return [];
-  if (shape.kind === 'layer') return layerGraphs(shape, inputs);
+  if (shape.kind === 'layer')
+    return [...layerGraphs(shape, inputs, 'constant'), ...layerGraphs(shape, inputs, 'given')];
   return shape.past > 0 ? decodeGraphs(shape, inputs) : attentionGraphs(shape, inputs);
 }

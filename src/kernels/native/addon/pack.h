@@ -65,6 +65,7 @@ inline void gatherColumns(const Linear& linear, size_t k, size_t depth, size_t f
         linear.weight.data + k * linear.inStride + (linear.headColumn[head] + c) * linear.outStride;
     if (linear.outStride == 1) {
       for (size_t i = 0; i < depth; i++) {
+        for (size_t a = 0; a < count; a += kLine) askForSecondLevel(w + (i + 16) * linear.inStride + a);
         copyRow(w + i * linear.inStride, count, panel + i * kPanel + at);
       }
     } else {

@@ -208,24 +208,25 @@ inline void multiply(const Operands& operands, const float* a, size_t aStride, c
                      const float* scale = nullptr, size_t vectors = 2, Upcoming upcoming = {},
                      Beside* beside = nullptr) {
   const size_t most = operands.mostRows[vectors - 1];
-  // Of small layers most products are one piece: nothing is divided for them.
-  const size_t pieces = rows <= most ? rows > 0 : (rows + most - 1) / most;
+  // Of small layers most products are one piece: nothing is divided for them, and little for others.
+  const auto pieces = static_cast<uint32_t>(rows <= most ? rows > 0 : (rows + most - 1) / most);
   size_t lines = 0, stride = 0;
   if (upcoming.count > 0) {
     lines = operands.multiply[2][0][0] == nullptr || upcoming.count <= pieces * depth * kLine ? 1 : 2;
     stride = std::min(lines * kLine, upcoming.count / std::max<size_t>(1, pieces * depth) + 1);
   }
   const auto& multiplyRows = operands.multiply[lines][vectors - 1];
-  size_t row = 0;
-  for (size_t piece = 0; piece < pieces; piece++) {
-    const size_t end = pieces == 1           ? rows
-                       : operands.takesTiles ? std::min(rows, row + most)
-                                             : rows * (piece + 1) / pieces;
+  const bool areEven = pieces > 1 && !operands.takesTiles;
+  const size_t least = areEven ? static_cast<uint32_t>(rows) / pieces : most;
+  size_t higher = areEven ? rows - least * pieces : 0;
+  for (size_t row = 0; row < rows;) {
+    const size_t height = std::min(rows - row, least + (higher > 0 ? 1 : 0));
+    if (higher > 0) higher--;
     if (beside != nullptr && !operands.takesTiles) beside->step();
-    multiplyRows[end - row - 1](a + row * operands.leftStride, aStride, b, bStride, depth, c + row * cStride,
-                                cStride, into, scale, upcoming.data, stride, beside);
+    multiplyRows[height - 1](a + row * operands.leftStride, aStride, b, bStride, depth, c + row * cStride,
+                             cStride, into, scale, upcoming.data, stride, beside);
     upcoming.data += depth * stride;
-    row = end;
+    row += height;
   }
 }
 

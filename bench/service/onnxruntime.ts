@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { graphsOf } from '../onnx/graphs.ts';
+import { layerGraphs } from '../onnx/layer-graphs.ts';
 import { jsonExchange, rawExchange } from './exchange.ts';
 import { ServiceProcess } from './service-process.ts';
 import type { Service, StartOptions } from './services.ts';
@@ -14,7 +14,7 @@ export async function startOnnxRuntime({ workloads }: StartOptions): Promise<Ser
   const directory = await mkdtemp(join(tmpdir(), 'attention-models-'));
   for (const { shape, inputs } of workloads) {
     await mkdir(join(directory, shape.name));
-    for (const { name, model } of graphsOf(shape, inputs))
+    for (const { name, model } of layerGraphs(shape, inputs, 'constant'))
       await writeFile(join(directory, shape.name, `${name}.onnx`), model);
   }
   const service = await ServiceProcess.start({

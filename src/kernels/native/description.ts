@@ -143,7 +143,7 @@ export function describeJob(job: Job, layout: Layout): Description {
   }
   to.strides(call.results.output.strides);
   to.array(memory.output);
-  writeReturns(to, call, memory, layout);
+  writeReturns(to, call, memory);
   to.array(status);
   to.number(call.firstRow ?? 0);
   to.boolean(call.gradOutput !== null);
@@ -210,7 +210,7 @@ function writeLinear(to: Writer, linear: Linear, packed: ArrayBufferView | undef
   to.array(packed ?? linear.packed?.data);
 }
 
-function writeReturns(to: Writer, call: AttentionCall, memory: Memory, layout: Layout): void {
+function writeReturns(to: Writer, call: AttentionCall, memory: Memory): void {
   const { logits, weights } = call.returns;
   to.array(memory.log_sum_exp);
   to.number(logits === null ? NONE : LOGIT_STAGES.indexOf(logits));
@@ -224,7 +224,7 @@ function writeReturns(to: Writer, call: AttentionCall, memory: Memory, layout: L
   to.array(memory.weights);
   to.array(memory['weights.indices']);
   to.array(memory['weights.values']);
-  to.boolean(makesMapsOnTheWay(call, layout));
+  to.boolean(makesMapsOnTheWay(call));
 }
 
 /** The gradient of given rows lies as the rows do. */

@@ -170,8 +170,7 @@ function resultsStage(part: PartNamed, layout: Layout): StageProgram {
     ([few, isOf]): Part => ({
       grid: (call) => weightGrid(call, ATTENTION_PANELS * panel),
       flopsPerRow: (call) => headsOfWeightRow(call) * attentionFlops(call),
-      applies: (call) =>
-        call.returns.weights !== null && isOf(call, layout) && !makesMapsOnTheWay(call, layout),
+      applies: (call) => call.returns.weights !== null && isOf(call, layout) && !makesMapsOnTheWay(call),
       run: part(`write${few}Weights`),
     }),
   );

@@ -70,11 +70,12 @@ export function packsKeys(call: AttentionCall, layout: Layout): boolean {
  * Whether attention makes the rows of a map that belong to its queries, from the scores that it has: where all weights
  * are returned as they are. Otherwise those that are asked for have their scores computed again.
  */
-export function makesMapsOnTheWay(call: AttentionCall, layout: Layout): boolean {
-  const { weights } = call.returns;
+export function makesMapsOnTheWay({
+  returns: { weights },
+  sizes: { heads, queries },
+}: AttentionCall): boolean {
   if (weights === null || weights.reduce !== null || weights.topK !== null) return false;
-  const { heads, queries } = call.sizes;
-  return isEach(weights.heads, heads) && isEach(weights.queries, queries) && !hasFewQueries(call, layout);
+  return isEach(weights.heads, heads) && isEach(weights.queries, queries);
 }
 
 /** Whether a selection of so many is all of them, in their order. */
@@ -95,7 +96,7 @@ const SHORT_TILE_FLOPS = 3e7;
 export function attendsTokens(call: AttentionCall, layout: Layout): boolean {
   const { returns, sizes } = call;
   if (Math.max(sizes.queries, sizes.keys) > layout.blockPanels * layout.panel) return false;
-  if (returns.logits !== null || (returns.weights !== null && !makesMapsOnTheWay(call, layout))) return false;
+  if (returns.logits !== null || (returns.weights !== null && !makesMapsOnTheWay(call))) return false;
   if (!goesToPanels(call, 'query', layout) || !goesToPanels(call, 'key', layout)) return false;
   const { heads, rows, tileRows } = sampleGrid(call, layout);
   const tiles = heads * Math.ceil(rows / tileRows);

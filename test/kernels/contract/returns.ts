@@ -101,6 +101,7 @@ export function returns(kernel: Kernel): void {
       score: { sinks: real(precision, [0, 9, -9, 1]) },
       visibility: { allow: mask },
     },
+    'few queries': { queries: 2, newKeys: 700, extras: 2, visibility: { ...causal(2), offsets: [600, -1] } },
     'a short layer': { newKeys: 37, projections: selfAttention(24, 12), visibility: causal(2, -3) },
   };
   it.each(Object.entries(ways))(

@@ -154,7 +154,7 @@ struct Call {
   Reduce reduce = Reduce::kNone;
   std::vector<size_t> selectedHeads, selectedQueries;
   size_t topK = 0;
-  /// Whether the attention of a panel makes its rows of the weights: of all heads and queries, as they are.
+  /// Whether attention makes the rows of the weights: of all heads and queries, as they are.
   bool makesMapsOnTheWay = false;
   int32_t* status = nullptr;
   /// Rows of [B][H][L] that come before those of this call in the one that reports count for.

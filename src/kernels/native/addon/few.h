@@ -9,6 +9,7 @@
 #include "call.h"
 #include "elementary.h"
 #include "few_rows.h"
+#include "panel_map.h"
 #include "scratch.h"
 
 namespace attention::ISA {
@@ -237,6 +238,10 @@ inline void attendFewQueries(const Call& call, size_t batch, size_t kvHead, size
                  [&](const Rows& k, const Rows& next, size_t at) { queries.dotProducts(k, next, s + at); });
     if (call.softcap != 0) queries.cap(end - block, s);
     queries.mask(block, end, s);
+    for (size_t r = 0; call.makesMapsOnTheWay && r < rows.size(); r++) {
+      float* row = mapRow(call, batch, rows[r].head, rows[r].query);
+      copyRow(s + r * kRowStride, end - block, row + block);
+    }
     const Rows behind = end < all ? keys.piece(end, all) : values.piece(block, end);
     withNumbers(*call.operands, [&](auto numbers) {
       using Numbers = decltype(numbers);
@@ -250,6 +255,7 @@ inline void attendFewQueries(const Call& call, size_t batch, size_t kvHead, size
   for (size_t r = 0; r < rows.size(); r++) {
     const auto& [head, query, range] = rows[r];
     const float factor = finishRow(call, batch, head, query, top[r], sum[r]);
+    if (call.makesMapsOnTheWay) finishMapRow(call, batch, head, query, range);
     for (size_t c = 0; c < size; c++) o[r * stride + c] *= factor;
     if (!isFinite(o + r * stride, size)) reportOverflow(call);
   }

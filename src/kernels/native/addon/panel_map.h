@@ -40,6 +40,25 @@ inline void weighRow(const RowShare& share, float* row, size_t keys) {
   std::copy_n(rest, keys - key, row + key);
 }
 
+/// The row of the map that belongs to a query, where all weights of a call are returned.
+inline float* mapRow(const Call& call, size_t batch, size_t head, size_t query) {
+  return call.weights.data + call.rowIndex(batch, head, query) * call.allKeys();
+}
+
+/// Makes weights of the logits that the row of a query has of the keys it sees, and 0 of the others, whatever
+/// is there.
+inline void finishMapRow(const Call& call, size_t batch, size_t head, size_t query, const KeyRange& seen) {
+  const auto keys = static_cast<int64_t>(call.keys);
+  const auto from = static_cast<size_t>(std::min(seen.from, keys));
+  const auto to = static_cast<size_t>(std::min(seen.to, keys));
+  const RowShare share = shareOf(call, batch, head, query, 1);
+  float* row = mapRow(call, batch, head, query);
+  std::fill(row, row + from, 0.0f);
+  weighRow(share, row + from, to - from);
+  std::fill(row + to, row + call.keys, 0.0f);
+  weighRow(share, row + call.keys, call.extras);
+}
+
 /// The rows of a map that belong to a panel of queries [first, first + count), where all weights of a call
 /// are returned: its scores are there, and a map that is made afterwards would have them computed again,
 /// which takes ten times as long as their exponentials. The rows first take the logits; they become weights,
@@ -47,42 +66,26 @@ inline void weighRow(const RowShare& share, float* row, size_t keys) {
 class PanelMap {
  public:
   PanelMap(const Call& call, size_t batch, size_t head, size_t first, size_t count)
-      : call_(call),
-        batch_(batch),
-        head_(head),
-        first_(first),
-        count_(count),
-        rows_(call.makesMapsOnTheWay ? call.weights.data + call.rowIndex(batch, head, first) * call.allKeys()
-                                     : nullptr) {}
+      : call_(call), batch_(batch), head_(head), first_(first), count_(count) {}
 
   /// Takes the logits s[key - from][lane] of the keys [from, to).
   void take(size_t from, size_t to, const float* s) const {
-    if (rows_ != nullptr) transpose(s, kPanel, to - from, count_, rows_ + from, call_.allKeys());
+    if (!call_.makesMapsOnTheWay) return;
+    transpose(s, kPanel, to - from, count_, mapRow(call_, batch_, head_, first_) + from, call_.allKeys());
   }
 
   /// Once the rows of the panel are finished. Nothing has been taken of keys that none of them sees.
   void finish() const {
-    if (rows_ == nullptr) return;
+    if (!call_.makesMapsOnTheWay) return;
     const KeyRanges ranges(call_, batch_);
-    for (size_t lane = 0; lane < count_; lane++) {
-      const size_t query = first_ + lane;
-      const KeyRange seen = ranges.of(query);
-      const auto keys = static_cast<int64_t>(call_.keys);
-      const auto from = static_cast<size_t>(std::min(seen.from, keys));
-      const auto to = static_cast<size_t>(std::min(seen.to, keys));
-      const RowShare share = shareOf(call_, batch_, head_, query, 1);
-      float* row = rows_ + lane * call_.allKeys();
-      std::fill(row, row + from, 0.0f);
-      weighRow(share, row + from, to - from);
-      std::fill(row + to, row + call_.keys, 0.0f);
-      weighRow(share, row + call_.keys, call_.extras);
+    for (size_t query = first_; query < first_ + count_; query++) {
+      finishMapRow(call_, batch_, head_, query, ranges.of(query));
     }
   }
 
  private:
   const Call& call_;
   const size_t batch_, head_, first_, count_;
-  float* const rows_;
 };
 
 }  // namespace attention::ISA

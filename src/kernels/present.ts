@@ -60,12 +60,19 @@ function copyRows(
   const { call } = job;
   const { size } = headShape(call, role);
   const fresh = headsOf(job, role);
-  for (let j = from; j < to; j++) {
-    const isPast = j < call.sizes.past;
+  const { past } = call.sizes;
+  let end = from;
+  for (let j = from; j < to; j = end) {
+    const isPast = j < past;
     const view = isPast ? call.past![role] : fresh;
-    const row = isPast ? j : j - call.sizes.past;
+    const row = isPast ? j : j - past;
+    // Rows that follow each other in both places are copied at one go.
+    const areRun = view.rowStride === size && rowStride === size;
+    end = areRun ? Math.min(to, isPast ? past : to) : j + 1;
+    const count = (end - j) * size;
     const source = batch * view.batchStride + kvHead * view.headStride + row * view.rowStride;
     const target = batch * batchStride + kvHead * headStride + j * rowStride;
-    for (let c = 0; c < size; c++) data[target + c] = view.data[source + c];
+    if (areRun) data.set(view.data.subarray(source, source + count), target);
+    else for (let c = 0; c < size; c++) data[target + c] = view.data[source + c];
   }
 }

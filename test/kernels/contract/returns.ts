@@ -163,8 +163,8 @@ export function returns(kernel: Kernel): void {
     }
   });
 
-  it('breaks ties by the lower index', () => {
-    const equal = makeCall({ precision, queries: 2, newKeys: 6, score: { scale: 0 } });
+  it.each([6, 70])('breaks ties of %i keys by the lower index', (newKeys) => {
+    const equal = makeCall({ precision, queries: 2, newKeys, score: { scale: 0 } });
     const weights = { ...allWeights(equal.sizes), topK: 4 };
     const { memory } = run(kernel, { ...equal, returns: { ...equal.returns, weights } });
     expect(Array.from(memory['weights.indices'])).toEqual([0, 1, 2, 3, 0, 1, 2, 3]);

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
+#include <functional>
 #include <vector>
 
 #include "attending_panel.h"
@@ -48,15 +50,38 @@ inline void weighBlock(const Call& call, const QueryPanel& panel, size_t block, 
   }
 }
 
+/// A number that at least k of a row are not below: the largest of every kLanes-th number, k of them.
+inline float boundOfStrongest(const float* row, size_t keys, size_t k) {
+  if (k > kLanes || keys < kLanes) return -INFINITY;
+  Vec largest = load(row);
+  for (size_t key = kLanes; key + kLanes <= keys; key += kLanes) largest = maximum(largest, load(row + key));
+  // Numbers that have no order cannot be put in one.
+  FiniteProbe probe;
+  probe.see(largest);
+  if (sumOf(probe) != 0) return -INFINITY;
+  float lanes[kLanes];
+  store(lanes, largest);
+  std::nth_element(lanes, lanes + k - 1, lanes + kLanes, std::greater<float>());
+  return lanes[k - 1];
+}
+
 /// The k largest of a row, largest first, ties by lower index.
 inline void writeStrongest(const float* row, size_t keys, size_t k, int32_t* indices, float* values) {
+  const float bound = boundOfStrongest(row, keys, k);
   size_t kept = 0;
-  for (size_t key = 0; key < keys; key++) {
-    if (kept == k && !(row[key] > row[indices[k - 1]])) continue;
+  const auto take = [&](size_t key) {
+    if (row[key] < bound || (kept == k && !(row[key] > row[indices[k - 1]]))) return;
     size_t slot = kept < k ? kept++ : k - 1;
     for (; slot > 0 && row[key] > row[indices[slot - 1]]; slot--) indices[slot] = indices[slot - 1];
     indices[slot] = static_cast<int32_t>(key);
+  };
+  const size_t whole = keys - keys % kLanes;
+  for (size_t first = 0; first < whole; first += kLanes) {
+    // Of most vectors of keys none is among the strongest.
+    if (!any(notLess(load(row + first), broadcast(bound)))) continue;
+    for (size_t key = first; key < first + kLanes; key++) take(key);
   }
+  for (size_t key = whole; key < keys; key++) take(key);
   for (size_t slot = 0; slot < k; slot++) values[slot] = row[indices[slot]];
 }
 

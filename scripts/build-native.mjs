@@ -68,8 +68,8 @@ export const ADDONS = [
   },
 ];
 
-// Sums are chains of explicit multiply-adds: the compiler is to contract nothing by itself. What the source does to several
-// vectors step by step is to stay so (elementary.h), and not become one vector after the other.
+// Sums are chains of explicit multiply-adds: the compiler is to contract nothing by itself. What the source does to
+// several vectors step by step is to stay so (elementary.h), and not become one vector after the other.
 const OPTIONS = [
   '-std=c++17',
   '-O3',

@@ -36,10 +36,12 @@ function soundJobs(addon: Addon, kernel: Kernel): Description[] {
   };
   const projections = selfAttention(12, 6);
   const { precision } = kernel;
-  // Whose heads go to panels, which maps are made of, or from the tokens straight to attention.
+  // Whose heads go to panels, which maps are made of on the way or afterwards, or from the tokens to attention.
   const layers = [32, 48].flatMap((queries) => {
     const call = makeCall({ precision, batch: 2, queries, heads: 3, headSize: 20, projections });
-    return [call, { ...call, returns: { ...call.returns, weights: allWeights(call.sizes) } }];
+    const weights = allWeights(call.sizes);
+    const returning = [null, weights, { ...weights, reduce: 'mean' } as const];
+    return returning.map((asked) => ({ ...call, returns: { ...call.returns, weights: asked } }));
   });
   // Whose samples share panels.
   const short = [1, 3].map((queries) =>

@@ -42,6 +42,10 @@ inline void packTokens(const Call& call, const Tokens& tokens, size_t sample, si
   }
 }
 
+/// Rows of W ahead of the one that is copied which are asked for: those of a panel of columns lie apart,
+/// where a processor that reads on by itself does not expect them.
+constexpr size_t kRowsAhead = 16;
+
 /// Calls `run(head, c, at, count)` for each run of the columns [first, last) that lie side by side in W, up
 /// to the end of a head: `count` columns from column c of the head, the first of them number `at` of these.
 template <typename Run>
@@ -65,7 +69,8 @@ inline void gatherColumns(const Linear& linear, size_t k, size_t depth, size_t f
         linear.weight.data + k * linear.inStride + (linear.headColumn[head] + c) * linear.outStride;
     if (linear.outStride == 1) {
       for (size_t i = 0; i < depth; i++) {
-        for (size_t a = 0; a < count; a += kLine) askForSecondLevel(w + (i + 16) * linear.inStride + a);
+        for (size_t a = 0; a < count; a += kLine)
+          askForSecondLevel(w + (i + kRowsAhead) * linear.inStride + a);
         copyRow(w + i * linear.inStride, count, panel + i * kPanel + at);
       }
     } else {

@@ -43,7 +43,8 @@ export function readRequest(request: CallRequest, context: CallContext): ReadReq
 export function decodeRequest(request: CallRequest, limits: Limits): Decoded {
   const { fields } = operationNamed(request.operation);
   const decode = decoderNamed(request.format);
-  return decode(request.bytes, { fields, limits, inference: request.inference });
+  const { inference, layer } = request;
+  return decode(request.bytes, { fields, limits, inference, precision: layer?.body.precision });
 }
 
 /**

@@ -1,7 +1,7 @@
 import type { TensorFields } from '../contract/schemas/tensor.ts';
 import type { Answer } from '../domain/answer.ts';
 import type { Limits } from '../domain/limits.ts';
-import type { Tensor } from '../domain/tensor.ts';
+import type { Precision, Tensor } from '../domain/tensor.ts';
 import type { InferenceResponse } from './kserve/inference.ts';
 
 /** The one form that every format is decoded to: named tensors, and a small plain rest. */
@@ -25,6 +25,8 @@ export interface DecodeOptions {
   /** The tensor fields of the operation; what stands at these paths is read as a tensor, nothing else is. */
   readonly fields: TensorFields;
   readonly limits: Limits;
+  /** The precision of the call where its body says none; float32 where this does not either. */
+  readonly precision?: Precision | undefined;
   /** What an inference request says outside its body. */
   readonly inference?: InferenceTarget | undefined;
 }

@@ -29,6 +29,9 @@ export function layoutOf(set: InstructionSet): Layout {
     splitsNumbers: groupWords > group,
     words: (neighbours) => groups(neighbours) * groupWords,
     weightRows,
-    weightForm: (numbers) => (weightRows(numbers) === numbers ? `float32-panels-${panel}` : set.name),
+    weightForm: (numbers) => {
+      const areAsTheyAre = set.precision === 'float32' && weightRows(numbers) === numbers;
+      return areAsTheyAre ? `float32-panels-${panel}` : set.name;
+    },
   };
 }

@@ -1,5 +1,6 @@
-import type { ElementKind, Precision, Tensor } from '../../domain/tensor.ts';
+import type { ElementKind, Tensor } from '../../domain/tensor.ts';
 import type { Decoded, DecodeOptions } from '../format.ts';
+import { heldPrecision } from '../held-precision.ts';
 import { type CodecAddon, codecAddon } from '../native/addon.ts';
 import { Cursor } from './cursor.ts';
 import { DecimalScanner } from './decimal-scanner.ts';
@@ -20,17 +21,18 @@ import { TensorReader } from './tensor-reader.ts';
  */
 export function decodeJson(
   bytes: Uint8Array,
-  { fields, limits }: DecodeOptions,
+  options: DecodeOptions,
   addon: CodecAddon | null = codecAddon,
 ): Decoded {
   try {
+    const { fields, limits } = options;
     const tree = fieldTree(fields);
     const cursor = new Cursor(bytes);
     const numbers = new DecimalScanner(bytes);
     const tensors = new TensorReader(cursor, numbers, limits.jsonDepth, addon);
     const scanner = new EnvelopeScanner(cursor, numbers, limits, (kind: ElementKind) => tensors.read(kind));
     const scanned = scanner.scan(tree);
-    return settleAll(scanned, tree);
+    return settleAll(scanned, tree, options);
   } finally {
     releaseScratch();
   }
@@ -40,9 +42,13 @@ export function decodeJson(
  * Parses the envelope, in which an ordinal stands for each tensor. What JSON.parse keeps of a member that was
  * given twice, the last one, thereby decides which tensor counts.
  */
-function settleAll({ envelope: text, lifted }: ScannedBody<LiftedTensor>, tree: FieldNode): Decoded {
+function settleAll(
+  { envelope: text, lifted }: ScannedBody<LiftedTensor>,
+  tree: FieldNode,
+  options: DecodeOptions,
+): Decoded {
   const envelope = JSON.parse(text) as Record<string, unknown>;
-  const precision: Precision = envelope.precision === 'float64' ? 'float64' : 'float32';
+  const precision = heldPrecision(envelope, options);
   const tensors: Record<string, Tensor> = {};
   const collect = (parent: Record<string, unknown>, fields: FieldNode): void => {
     for (const [name, field] of fields.members) {

@@ -3,6 +3,7 @@ import { bodyValidator } from '../../contract/validation/body-validator.ts';
 import type { ElementKind, Precision, Tensor } from '../../domain/tensor.ts';
 import type { Elements } from '../dtypes.ts';
 import type { Decoded, DecodeOptions } from '../format.ts';
+import { heldPrecision } from '../held-precision.ts';
 import type { Cursor } from '../json/cursor.ts';
 import type { DecimalScanner } from '../json/decimal-scanner.ts';
 import { faultyElement } from '../json/element-faults.ts';
@@ -37,7 +38,7 @@ export function decodeInference(bytes: Uint8Array, options: DecodeOptions): Deco
     } = readParameters(request.parameters ?? {}, fields, limits, inference?.inSequence);
     const outputs = readOutputs(request.outputs, envelope, fields, byDefault);
     const placed = placeInputs(request.inputs, places, binary, fields, inference?.inSequence);
-    const precision: Precision = envelope.precision === 'float64' ? 'float64' : 'float32';
+    const precision = heldPrecision(envelope, options);
     const tensors: Record<string, Tensor> = {};
     for (const one of placed) {
       tensors[one.path] = readInput(one, fields[one.path], precision, cursor, numbers);

@@ -2,8 +2,9 @@ import { unknownName } from '../../contract/validation/faults.ts';
 import { suggest } from '../../contract/validation/suggest.ts';
 import { Problem, pointerToken, problemAt } from '../../domain/problem.ts';
 import { quoted } from '../../domain/quoted.ts';
-import type { Precision, Tensor } from '../../domain/tensor.ts';
+import type { Tensor } from '../../domain/tensor.ts';
 import type { Decoded, DecodeOptions } from '../format.ts';
+import { heldPrecision } from '../held-precision.ts';
 import { json } from '../json/format.ts';
 import { callTensor } from './call-tensor.ts';
 import { METADATA } from './header.ts';
@@ -23,7 +24,7 @@ export function decodeSafetensors(bytes: Uint8Array, options: DecodeOptions): De
   const maxHeaderBytes = Math.min(MAX_HEADER_BYTES, options.limits.envelopeBytes);
   const { header, metadata, tensors: stored } = readSafetensors(bytes, maxHeaderBytes);
   const { envelope, tensors: given } = decodeRequest(metadata, options);
-  const precision: Precision = envelope.precision === 'float64' ? 'float64' : 'float32';
+  const precision = heldPrecision(envelope, options);
   const tensors: Record<string, Tensor> = { ...given };
   for (const [name, tensor] of stored) {
     const pointer = pointerOf(name);

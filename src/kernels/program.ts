@@ -47,8 +47,9 @@ function placeParts({ parts }: StageProgram, call: AttentionCall): readonly Plac
     if (!part.applies(call)) continue;
     const grid = part.grid(call);
     const heads = grid.batch * grid.heads;
+    // Of nothing, neither the height of a tile nor what a row costs need be a number.
+    if (heads * grid.rows === 0) continue;
     const endTile = firstTile + heads * Math.ceil(grid.rows / grid.tileRows);
-    if (endTile === firstTile) continue;
     placed.push({
       run: part.run,
       grid,

@@ -4,6 +4,7 @@ import { computesGradients } from '../../support/calls.ts';
 import { agreement } from './agreement.ts';
 import { allocation } from './allocation.ts';
 import { caches } from './caches.ts';
+import { empty } from './empty.ts';
 import { gradients } from './gradients.ts';
 import { invariances } from './invariances.ts';
 import { leakage } from './leakage.ts';
@@ -22,6 +23,7 @@ export function contract(kernel: Kernel): void {
     describe('short samples', () => shortSamples(kernel));
     describe('invariances', () => invariances(kernel));
     if (computesGradients(kernel)) describe('gradients', () => gradients(kernel));
+    describe('nothing', () => empty(kernel));
     describe('returns', () => returns(kernel));
     describe('caches', () => caches(kernel));
     describe('allocation', () => allocation(kernel));

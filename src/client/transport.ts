@@ -171,7 +171,7 @@ export class Transport {
       return await readAnswer(request, response);
     } catch (error) {
       if (error instanceof AttentionError) throw error;
-      if (isClosed(error)) throw new Error('The client is closed.', { cause: error });
+      if (isClosed(error)) throw new TypeError('The client is closed.', { cause: error });
       if (isMisuse(error)) throw new TypeError(`${method} ${path}: ${error.message}`, { cause: error });
       const reason = error instanceof Error ? error.message || Reflect.get(error, 'code') : error;
       throw new AttentionConnectionError(`${method} ${path}: ${reason}`, { cause: error });

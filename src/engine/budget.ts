@@ -23,9 +23,8 @@ export function groupFlops(plan: Plan): number[] {
 export function checkBudget(plan: Plan, limits: Limits): void {
   const flops = planFlops(plan);
   if (!(flops <= limits.requestFlops)) {
-    const detail =
-      `The call needs ${scientific(flops)} floating-point operations; ` +
-      `one request may use ${scientific(limits.requestFlops)}.`;
+    const [needed, allowed] = scientific(flops, limits.requestFlops);
+    const detail = `The call needs ${needed} floating-point operations; one request may use ${allowed}.`;
     throw problemAt('over_budget', '', detail);
   }
   const bytes = planBytes(plan);
@@ -37,6 +36,10 @@ export function checkBudget(plan: Plan, limits: Limits): void {
   }
 }
 
-function scientific(value: number): string {
-  return value.toExponential(1).replace('e+', 'e');
+/** Different numbers with as many digits as tell them apart. */
+function scientific(...values: readonly [number, number]): string[] {
+  for (let digits = 1; ; digits++) {
+    const texts = values.map((value) => value.toExponential(digits).replace('e+', 'e'));
+    if (texts[0] !== texts[1] || digits === 16) return texts;
+  }
 }

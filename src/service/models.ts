@@ -4,7 +4,8 @@ import type { ModelMetadata } from '../contract/schemas/inference.ts';
 import { isLayerName } from '../domain/layer-name.ts';
 import { Problem } from '../domain/problem.ts';
 import { quoted } from '../domain/quoted.ts';
-import type { ElementKind } from '../domain/tensor.ts';
+import type { ElementKind, Precision } from '../domain/tensor.ts';
+import type { StoredLayer } from '../store/store.ts';
 import { outputNames } from '../wire/kserve/outputs.ts';
 import type { Layers } from './layers.ts';
 
@@ -13,6 +14,8 @@ export interface Model {
   readonly name: string;
   /** Name of a row of the operations. */
   readonly operation: string;
+  /** What its calls compute in where they say nothing else. */
+  readonly precision?: Precision | undefined;
   /** Has the weights of the layer that the operation calls in memory; undefined where it calls none. */
   readonly open?: ((signal?: AbortSignal) => Promise<Layer>) | undefined;
   /** Lets go of the memory of that layer, which the next call opens again; undefined where there is none. */
@@ -38,9 +41,9 @@ export class Models {
   }
 
   async list(): Promise<readonly Model[]> {
-    const names = (await this.#layers.list()).map(({ name }) => name);
-    const others = names.filter((name) => BUILT_IN.every((model) => model.name !== name));
-    return [...BUILT_IN, ...others.map((name) => this.#layer(name))];
+    const layers = await this.#layers.list();
+    const others = layers.filter(({ name }) => BUILT_IN.every((model) => model.name !== name));
+    return [...BUILT_IN, ...others.map((layer) => this.#layer(layer))];
   }
 
   /** @throws {Problem} not_found; store_unavailable. */
@@ -53,11 +56,11 @@ export class Models {
     return this.#find(name, () => this.#layers.findToCall(name));
   }
 
-  async #find(name: string, findLayer: () => Promise<{ readonly name: string }>): Promise<Model> {
+  async #find(name: string, findLayer: () => Promise<StoredLayer>): Promise<Model> {
     const builtIn = BUILT_IN.find((model) => model.name === name);
     if (builtIn !== undefined) return builtIn;
     try {
-      if (isLayerName(name)) return this.#layer((await findLayer()).name);
+      if (isLayerName(name)) return this.#layer(await findLayer());
     } catch (error) {
       if (!(error instanceof Problem && error.code === 'not_found')) throw error;
     }
@@ -65,10 +68,11 @@ export class Models {
     throw new Problem('not_found', `There is no model ${shown}; GET /v2/models lists all.`);
   }
 
-  #layer(name: string): Model {
+  #layer({ name, options }: StoredLayer): Model {
     return {
       name,
       operation: 'layer_attention',
+      precision: (options as { readonly precision?: Precision }).precision,
       open: (signal) => this.#layers.open(name, signal),
       close: () => this.#layers.close(name),
     };
@@ -76,7 +80,7 @@ export class Models {
 }
 
 /** How elements of each kind may be sent, where a client asks for one datatype; others are taken too. */
-const DATATYPE: Readonly<Record<ElementKind, string>> = { real: 'FP32', index: 'INT64', bool: 'BOOL' };
+const DATATYPE: Readonly<Record<Exclude<ElementKind, 'real'>, string>> = { index: 'INT64', bool: 'BOOL' };
 
 /** Ranks that batches have, where they are not those of token vectors, [B, L, D]. */
 const RANKS: Readonly<Record<string, number>> = {
@@ -106,8 +110,9 @@ function rankOf(path: string): number {
 }
 
 /** What a model takes and gives. */
-export function describeModel({ name, operation }: Model): ModelMetadata {
+export function describeModel({ name, operation, precision }: Model): ModelMetadata {
   const { fields } = operationNamed(operation);
+  const real = precision === 'float64' ? 'FP64' : 'FP32';
   const tensor = (path: string, datatype: string) => {
     return { name: path, datatype, shape: Array<number>(rankOf(path)).fill(-1) };
   };
@@ -115,7 +120,9 @@ export function describeModel({ name, operation }: Model): ModelMetadata {
     name,
     versions: [MODEL_VERSION],
     platform: PLATFORM,
-    inputs: Object.entries(fields).map(([path, kind]) => tensor(path, DATATYPE[kind])),
-    outputs: outputNames(fields).map((path) => tensor(path, path === 'weights.indices' ? 'INT32' : 'FP32')),
+    inputs: Object.entries(fields).map(([path, kind]) =>
+      tensor(path, kind === 'real' ? real : DATATYPE[kind]),
+    ),
+    outputs: outputNames(fields).map((path) => tensor(path, path === 'weights.indices' ? 'INT32' : real)),
   };
 }

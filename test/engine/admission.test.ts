@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { planFlops } from '../../src/engine/budget.ts';
 import { planBytes } from '../../src/kernels/memory.ts';
 import { kernelNamed } from '../../src/kernels/registry.ts';
 import { problemOf } from '../support/problem.ts';
@@ -61,6 +62,10 @@ test('a call over the budget of one request is refused with what it needs and wh
     code: 'over_budget',
     status: 422,
     message: expect.stringMatching(/needs .*e2 floating-point operations; one request may use 1\.0e1\./),
+  });
+  const flops = planFlops(kernelNamed('reference').plan(call));
+  expect(await refusals({ requestFlops: flops * (1 - 1e-4) })).toMatchObject({
+    message: expect.not.stringMatching(/needs (\S+) .* may use \1\.$/),
   });
   expect(await refusals({ requestBytes: bytes - 1 })).toMatchObject({
     code: 'over_budget',

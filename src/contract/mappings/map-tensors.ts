@@ -41,7 +41,7 @@ export function mapTensors(mapping: Mapping, prefix: string, shapes: Shapes): Ma
   const fit = bestFit(candidates, shapes);
   if (fit === undefined) throw noFit(mapping, prefix, candidates, shapes);
   const strangers = strangersOf(fit, mapping, shapes);
-  if (strangers.length > 0) throw unknownTensors(mapping, fit, strangers);
+  if (strangers.length > 0) throw unknownTensors(mapping, fit, strangers, shapes);
   const rivals = fit.module === '' ? [] : rivalsOf(fit, basesThatFit(mapping, shapes));
   if (rivals.length > 0) throw severalFit(mapping, prefix, [fit.base, ...rivals]);
   return { tensors: chosenOf(fit, shapes), names: namesOf(fit) };
@@ -60,10 +60,15 @@ function unknownTensors(
   mapping: Mapping,
   { base, naming }: Candidate,
   strangers: readonly string[],
+  shapes: Shapes,
 ): Problem {
   const known = Object.keys(naming);
   const errors = strangers.slice(0, MOST_FAULTS).map((name): Fault => {
-    const near = suggest(name.slice(base.length), known).map((one) => quoted(`${base}${one}`));
+    // What the file has as well was not meant.
+    const near = suggest(name.slice(base.length), known)
+      .map((one) => `${base}${one}`)
+      .filter((one) => !shapes.has(one))
+      .map(quoted);
     const meant = near.length === 0 ? `it has ${known.join(', ')}` : `did you mean ${listWords(near)}?`;
     return {
       pointer: pointerTo(name),
@@ -72,7 +77,9 @@ function unknownTensors(
   });
   const more = strangers.length === 1 ? '' : ` And ${strangers.length - 1} more.`;
   const hint = base === '' ? ' Say which layer of the file is meant with prefix.' : '';
-  return new Problem('mapping_mismatch', `${errors[0].detail}${more}${hint}`, errors);
+  const [{ detail }] = errors;
+  const isEnded = more + hint === '' || detail.endsWith('?');
+  return new Problem('mapping_mismatch', `${detail}${isEnded ? '' : '.'}${more}${hint}`, errors);
 }
 
 function severalFit({ name }: Mapping, prefix: string, bases: readonly string[]): Problem {
@@ -87,7 +94,8 @@ function noFit(mapping: Mapping, prefix: string, candidates: readonly Candidate[
   const [closest] = [...candidates].sort((a, b) => countOf(b, shapes) - countOf(a, shapes));
   const missing = missingOf(closest, shapes);
   const expected = missing.length === 0 ? Object.keys(closest.naming).slice(0, MOST_SHOWN) : missing;
-  const near = nearNames(expected, shapes);
+  const taken = Object.keys(closest.naming).map((name) => `${closest.base}${name}`);
+  const near = nearNames(expected, shapes, new Set(taken));
   const errors = expected.slice(0, MOST_FAULTS).map((name): Fault => {
     const meant = near.get(name);
     return {
@@ -98,7 +106,7 @@ function noFit(mapping: Mapping, prefix: string, candidates: readonly Candidate[
   const among = prefix === '' ? '' : ` at prefix ${quoted(prefix)}`;
   const detail =
     `Mapping ${mapping.name} expects ${expectation(mapping)}${among}. ` +
-    `The file has ${wordNames(shapes)}, but not ${listWords(expected.slice(0, MOST_SHOWN).map(quoted))}. `;
+    `The file has ${wordNames(shapes, expected)}. `;
   return new Problem('mapping_mismatch', `${detail}${advice(mapping, prefix, shapes)}`.trim(), errors);
 }
 
@@ -111,10 +119,12 @@ function expectation({ namings }: Mapping): string {
   return ways.join(', or ');
 }
 
-function wordNames(shapes: Shapes): string {
+function wordNames(shapes: Shapes, missing: readonly string[]): string {
   const names = [...shapes.keys()].slice(0, MOST_SHOWN).map(quoted);
   if (shapes.size === 0) return 'no tensors';
-  return `${shapes.size} ${shapes.size === 1 ? 'tensor' : 'tensors'}, ${names.join(', ')}${shapes.size > MOST_SHOWN ? ', …' : ''}`;
+  const shown = `${names.join(', ')}${shapes.size > MOST_SHOWN ? ', …' : ''}`;
+  const lacking = listWords(missing.slice(0, MOST_SHOWN).map(quoted));
+  return `${shapes.size} ${shapes.size === 1 ? 'tensor' : 'tensors'}, ${shown}, but not ${lacking}`;
 }
 
 /** What would fit: another prefix for this mapping, nearest first, or else another mapping. */
@@ -148,9 +158,13 @@ function endsWithModule(base: string, module: string): boolean {
   return base === module || base.endsWith(`.${module}`);
 }
 
-/** For each missing name the most similar one that the file has, if there is one. */
-function nearNames(missing: readonly string[], shapes: Shapes): Map<string, string> {
-  const names = [...shapes.keys()].slice(0, MOST_NAMES);
+/** For each missing name the most similar one that the file has, if there is one that is not a name of another. */
+function nearNames(
+  missing: readonly string[],
+  shapes: Shapes,
+  taken: ReadonlySet<string>,
+): Map<string, string> {
+  const names = [...shapes.keys()].slice(0, MOST_NAMES).filter((name) => !taken.has(name));
   const near = new Map<string, string>();
   for (const name of missing.slice(0, MOST_SHOWN)) {
     const [nearest] = suggest(name, names);

@@ -298,6 +298,19 @@ describe('what does not fit', () => {
       [`${at}q_norm.weight`]: linear(2),
     });
     expect(json.errors[0].pointer).toBe(`/${at}q_norm.weight`);
+    // All that is similar is there already, and was not meant.
+    expect(json.errors[0].detail).toContain(
+      `computes nothing with "${at}q_norm.weight"; it has q_proj.weight`,
+    );
+    const { [`${at}o_proj.weight`]: _o, ...lacking } = parts;
+    const { errors } = await refused('mapping=hf_llama&prefix=model.layers.0', lacking);
+    expect(errors).toEqual([{ pointer: `/${at}o_proj.weight`, detail: 'Missing; expected a tensor.' }]);
+  });
+
+  it('says of a file without tensors what it lacks', async () => {
+    const { status, json } = await put(`${layers}/refused?mapping=hf_llama&heads=2`, fileOf({}));
+    expect(status).toBe(422);
+    expect(json.detail).toMatch(/The file has no tensors\.$/);
   });
 
   it('wants the heads, which no file says', async () => {
@@ -322,6 +335,12 @@ describe('what does not fit', () => {
     const parts = { w_q: linear(4, 4), w_k: linear(4, 4), w_v: linear(4, 4), w_out: linear(4, 4) };
     const { json } = await put(`${layers}/refused?heads=2`, fileOf(parts));
     expect(json.errors[0].detail).toContain('did you mean "w_o"');
+    expect(json.detail).toMatch(/did you mean "w_o"\? Say which layer of the file is meant with prefix\.$/);
+    const stranger = await put(
+      `${layers}/refused?heads=2`,
+      fileOf({ ...parts, w_out: linear(4), alien: linear(4) }),
+    );
+    expect(stranger.json.detail).toMatch(/\. And 1 more\. Say which|\? And 1 more\. Say which/);
     const { w_out: _w, ...rest } = parts;
     expect((await put(`${layers}/own?heads=2`, fileOf(rest))).status).toBe(201);
     const long = Object.fromEntries(

@@ -2,7 +2,7 @@ import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Random, seeded } from '../../support/random.ts';
 import { pack, unpack } from '../../support/safetensors.ts';
-import { listen, MHA, post, type TestService } from '../support.ts';
+import { listen, MHA, post, send, type TestService } from '../support.ts';
 import { put, SAFETENSORS } from './support.ts';
 
 /*
@@ -113,6 +113,12 @@ describe('a layer in float64', () => {
       embeddings: asFloat64(TOKEN),
     });
     expect(appended.json.output, appended.text).toEqual([TOKEN]);
+  });
+
+  it('says so where models are described', async () => {
+    const { json } = await send(`${service.url}/v2/models/wide`);
+    expect(json.inputs[0]).toEqual({ name: 'embeddings', datatype: 'FP64', shape: [-1, -1, -1] });
+    expect(json.outputs[0]).toMatchObject({ name: 'output', datatype: 'FP64' });
   });
 
   it('rounds them where the call says float32', async () => {

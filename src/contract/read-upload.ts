@@ -53,6 +53,10 @@ function withUpload(body: object, upload: LayerUpload): object {
     const detail = `Expected to be left out: mapping ${mapping.name} reads "${mapping.options.layout}".`;
     throw problemAt('invalid_option', '/layout', detail);
   }
+  if (!mapping.hasOwnOptions && upload['projections.packed_order'] !== undefined) {
+    const detail = `Expected to be left out: mapping ${mapping.name} knows how its matrices are packed.`;
+    throw problemAt('invalid_option', '/projections.packed_order', detail);
+  }
   if (mapping.needsHeads && given.heads === undefined) throw headsMissing(mapping);
   const merged = merge(merge(mapping.options, body), given);
   return mapping.infersKvHeads ? { ...inferredKvHeads(merged), ...merged } : merged;
@@ -77,10 +81,14 @@ function optionsOf({ mapping, prefix, ...options }: LayerUpload): LayerOptions {
   return nested as LayerOptions;
 }
 
-/** `over` on top of `under`; of rope, member by member. */
-function merge(under: LayerOptions, over: LayerOptions): LayerOptions {
+type Members = LayerOptions & Partial<LayerBody>;
+
+/** `over` on top of `under`; of rope and projections, member by member. */
+function merge(under: Members, over: Members): Members {
   const rope = under.rope && over.rope ? { rope: { ...under.rope, ...over.rope } } : {};
-  return { ...under, ...over, ...rope };
+  const isBoth = under.projections && over.projections;
+  const projections = isBoth ? { projections: { ...under.projections, ...over.projections } } : {};
+  return { ...under, ...over, ...rope, ...projections };
 }
 
 /** G where W_Q has H·d_k output columns and W_K has G·d_k; none where that is no whole number. */

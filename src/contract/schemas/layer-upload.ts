@@ -1,5 +1,6 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox';
 import { MAPPINGS } from '../mappings/registry.ts';
+import { ProjectionsSchema } from './compute.ts';
 import { layerOptions } from './layers.ts';
 import { RopeSchema } from './options.ts';
 
@@ -29,6 +30,7 @@ const optionsOfQuery = {
   'rope.pairing': Type.Optional(pairing),
   'rope.theta': theta,
   'rope.dims': dims,
+  'projections.packed_order': ProjectionsSchema.properties.packed_order,
 };
 
 /** What the address leaves out, the file or its mapping says: no default may come in between. */

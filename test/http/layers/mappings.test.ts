@@ -307,6 +307,22 @@ describe('what does not fit', () => {
     expect(errors).toEqual([{ pointer: `/${at}o_proj.weight`, detail: 'Missing; expected a tensor.' }]);
   });
 
+  it('reads a packed matrix in the order that the address says', async () => {
+    const numbers = Array.from({ length: 48 }, (_, i) => Math.sin(i));
+    const w_qkv = { shape: [4, 12], data: numbers };
+    const body = { heads: 2, projections: { w_qkv, packed_order: 'per_head' } };
+    const json = await put(`${layers}/packed-by-json`, body);
+    const file = fileOf({ w_qkv: f32([4, 12], numbers) });
+    const address = 'heads=2&projections.packed_order=per_head';
+    const made = await put(`${layers}/packed-by-file?${address}`, file);
+    expect([made.status, made.headers.etag], made.text).toEqual([201, json.headers.etag]);
+    const torch = fileOf({ in_proj_weight: f32([12, 4], numbers), 'out_proj.weight': linear(4, 4) });
+    const { json: refusal } = await put(`${layers}/refused?mapping=torch&${address}`, torch);
+    expect(refusal.errors[0].pointer).toBe('/projections.packed_order');
+    const wrong = await put(`${layers}/refused?heads=2&projections.packed_order=vqk`, file);
+    expect([wrong.status, wrong.json.errors[0].pointer]).toEqual([400, '/projections.packed_order']);
+  });
+
   it('says of a file without tensors what it lacks', async () => {
     const { status, json } = await put(`${layers}/refused?mapping=hf_llama&heads=2`, fileOf({}));
     expect(status).toBe(422);

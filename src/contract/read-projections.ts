@@ -1,6 +1,7 @@
 import type { ExtraKey, Linear } from '../domain/call.ts';
 import { Problem, problemAt } from '../domain/problem.ts';
 import { allocateReal, formatShape, type Precision, type RealArray, type Tensor } from '../domain/tensor.ts';
+import { DEFAULT_ORDER, packedColumns } from './packed-order.ts';
 import { notDivisible } from './read-heads.ts';
 import type { MultiHeadAttentionBody, ProjectionsBody } from './schemas/compute.ts';
 import { expectShape, shapeProblem } from './shapes.ts';
@@ -164,7 +165,7 @@ function readPacked(
   if (!Number.isInteger(headSize) || headSize === 0) {
     throw notPacked(weight, layout, { in: widths.query, out: outWidth }, heads, kvHeads);
   }
-  const columns = packedColumns(body.packed_order ?? 'qkv', heads, kvHeads, headSize, headSize);
+  const columns = packedColumns(body.packed_order ?? DEFAULT_ORDER, heads, kvHeads, headSize, headSize);
   const linear = (part: Part) => ({ ...shared, headSize, headColumn: columns[part] });
   return {
     query: linear('query'),
@@ -172,49 +173,6 @@ function readPacked(
     value: linear('value'),
     headSize,
     valueHeadSize: headSize,
-  };
-}
-
-/**
- * Where each head begins on the packed axis. `qkv`: all of q, then k, then v. `per_head`: [H, 3, d].
- * `per_kv_group`: [G, H/G + 2, d], the query heads of a group, then its key and its value.
- */
-function packedColumns(
-  order: 'qkv' | 'per_head' | 'per_kv_group',
-  heads: number,
-  kvHeads: number,
-  headSize: number,
-  valueHeadSize: number,
-): Record<Part, number[]> {
-  const from = (count: number, columnOf: (head: number) => number) =>
-    Array.from({ length: count }, (_, head) => columnOf(head));
-  if (order === 'qkv') {
-    const keysAt = heads * headSize;
-    const valuesAt = keysAt + kvHeads * headSize;
-    return {
-      query: from(heads, (head) => head * headSize),
-      key: from(kvHeads, (head) => keysAt + head * headSize),
-      value: from(kvHeads, (head) => valuesAt + head * valueHeadSize),
-    };
-  }
-  if (order === 'per_head' && heads !== kvHeads) {
-    throw problemAt(
-      'invalid_option',
-      '/projections/packed_order',
-      `"per_head" is [H, 3, d] and needs as many key/value heads as query heads; got ${heads} and ${kvHeads}. ` +
-        'Say "per_kv_group" for [G, H/G + 2, d].',
-    );
-  }
-  if (headSize !== valueHeadSize) {
-    const detail = `Expected d_k = d_v with "${order}"; got ${headSize} and ${valueHeadSize}.`;
-    throw problemAt('invalid_option', '/projections/packed_order', detail);
-  }
-  const group = heads / kvHeads;
-  const groupWidth = (group + 2) * headSize;
-  return {
-    query: from(heads, (head) => Math.floor(head / group) * groupWidth + (head % group) * headSize),
-    key: from(kvHeads, (head) => head * groupWidth + group * headSize),
-    value: from(kvHeads, (head) => head * groupWidth + (group + 1) * headSize),
   };
 }
 
@@ -226,9 +184,14 @@ function readBiases(
   headSize: number,
   valueHeadSize: number,
 ): Record<Part, Pick<Linear, 'bias' | 'biasColumn'>> {
+  const { w_qkv, b_qkv, packed_order = DEFAULT_ORDER } = body;
+  if (w_qkv === undefined && b_qkv === undefined && packed_order !== DEFAULT_ORDER) {
+    const detail = 'Expected to be left out: it says how w_qkv and b_qkv are packed, and there is neither.';
+    throw problemAt('invalid_option', '/projections/packed_order', detail);
+  }
   const size = { query: headSize, key: headSize, value: valueHeadSize };
   const count = { query: heads, key: kvHeads, value: kvHeads };
-  if (body.b_qkv === undefined) {
+  if (b_qkv === undefined) {
     const read = (part: Part) => {
       const bias = body[BIAS_NAME[part]];
       if (bias !== undefined) {
@@ -250,9 +213,9 @@ function readBiases(
     throw problemAt('invalid_option', `/projections/${BIAS_NAME[part]}`, detail);
   }
   const width = heads * headSize + kvHeads * (headSize + valueHeadSize);
-  expectShape('/projections/b_qkv', body.b_qkv, [width], `[${PACKED_LETTERS}]`);
-  const columns = packedColumns(body.packed_order ?? 'qkv', heads, kvHeads, headSize, valueHeadSize);
-  const bias = body.b_qkv.data;
+  expectShape('/projections/b_qkv', b_qkv, [width], `[${PACKED_LETTERS}]`);
+  const columns = packedColumns(packed_order, heads, kvHeads, headSize, valueHeadSize);
+  const bias = b_qkv.data;
   return {
     query: { bias, biasColumn: columns.query },
     key: { bias, biasColumn: columns.key },

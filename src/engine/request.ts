@@ -6,6 +6,7 @@ import type { AttentionCall } from '../domain/call.ts';
 import type { Limits } from '../domain/limits.ts';
 import type { Decoded, EncodeOptions, InferenceTarget } from '../wire/format.ts';
 import { graft } from '../wire/graft.ts';
+import { atPlaces } from '../wire/places.ts';
 import { decoderNamed } from '../wire/registry.ts';
 
 /** A body that is a call, and in which format its answer is wanted. Plain data, so that it can be handed to a worker. */
@@ -52,18 +53,29 @@ export function decodeRequest(request: CallRequest, limits: Limits): Decoded {
  * `invalid_request`, `shape_mismatch`, `invalid_option` and the like.
  */
 export function readDecoded(request: CallRequest, decoded: Decoded, context: CallContext): ReadRequest {
-  const operation = operationNamed(request.operation);
-  const { envelope, tensors, reply, timeoutMs } = decoded;
-  const { layer, session, inference } = request;
+  const { envelope, tensors, reply, timeoutMs, places } = decoded;
   const body = graft(envelope, tensors) as AttentionOptions;
+  try {
+    return {
+      call: readBody(request, body, context),
+      options: { ...reply, encoding: body.response?.encoding ?? 'nested' },
+      timeoutMs,
+      tensorBytes: tensorBytes(tensors, request.bytes.buffer, request.memory),
+    };
+  } catch (error) {
+    throw places === undefined ? error : atPlaces(error, places);
+  }
+}
+
+function readBody(
+  { operation: name, layer, session, inference }: CallRequest,
+  body: AttentionOptions,
+  context: CallContext,
+): AttentionCall {
+  const operation = operationNamed(name);
   const fault = operation.faultOf(body);
   if (fault !== null) throw fault;
-  return {
-    call: operation.read(body, { ...context, layer, session, inSequence: inference?.inSequence }),
-    options: { ...reply, encoding: body.response?.encoding ?? 'nested' },
-    timeoutMs,
-    tensorBytes: tensorBytes(tensors, request.bytes.buffer, request.memory),
-  };
+  return operation.read(body, { ...context, layer, session, inSequence: inference?.inSequence });
 }
 
 /** Bytes that decoded tensors take besides these buffers, in which they may lie. */

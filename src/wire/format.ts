@@ -3,6 +3,7 @@ import type { Answer } from '../domain/answer.ts';
 import type { Limits } from '../domain/limits.ts';
 import type { Precision, Tensor } from '../domain/tensor.ts';
 import type { InferenceResponse } from './kserve/inference.ts';
+import type { Places } from './places.ts';
 
 /** The one form that every format is decoded to: named tensors, and a small plain rest. */
 export interface Decoded {
@@ -19,6 +20,8 @@ export interface Decoded {
   readonly reply?: Omit<EncodeOptions, 'encoding'> | undefined;
   /** Milliseconds from its arrival after which the answer is of no use, where the body says so. */
   readonly timeoutMs?: number | undefined;
+  /** Where the body has what stands elsewhere here, if it does. */
+  readonly places?: Places | undefined;
 }
 
 export interface DecodeOptions {

@@ -92,13 +92,19 @@ describe('inference requests that are refused', () => {
       'an option out of its range',
       { ...SMALL, parameters: { heads: 0 } },
       400,
-      /^\/heads: Expected an integer >= 1/,
+      /^\/parameters\/heads: Expected an integer >= 1/,
     ],
     [
       'a structured option with a fault',
       { ...SMALL, parameters: { return: '{"weigths":true}' } },
       400,
-      /^\/return\/weigths: Unknown.*"weights"/,
+      /^\/parameters\/return\/weigths: Unknown.*"weights"/,
+    ],
+    [
+      'an option by its dotted name',
+      { ...SMALL, parameters: { 'return.weights.top_k': 0 } },
+      400,
+      /^\/parameters\/return\.weights\.top_k: Expected/,
     ],
     [
       'causal that could mean two things',
@@ -116,7 +122,7 @@ describe('inference requests that are refused', () => {
       'gradients of rounded arithmetic',
       { ...SMALL, parameters: { precision: 'bfloat17' } },
       400,
-      /^\/precision: Expected "float32"/,
+      /^\/parameters\/precision: Expected "float32"/,
     ],
     [
       'a sequence',

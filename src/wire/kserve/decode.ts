@@ -35,6 +35,7 @@ export function decodeInference(bytes: Uint8Array, options: DecodeOptions): Deco
       envelope,
       binary: byDefault,
       timeoutMs,
+      places: optionPlaces,
     } = readParameters(request.parameters ?? {}, fields, limits, inference?.inSequence);
     const outputs = readOutputs(request.outputs, envelope, fields, byDefault);
     const placed = placeInputs(request.inputs, places, binary, fields, inference?.inSequence);
@@ -45,7 +46,14 @@ export function decodeInference(bytes: Uint8Array, options: DecodeOptions): Deco
     }
     const { model = '', version } = inference ?? {};
     const response = { model, version, id: request.id, outputs, binary: byDefault };
-    return { envelope, tensors, form: formOf(json, binary), reply: { inference: response }, timeoutMs };
+    return {
+      envelope,
+      tensors,
+      form: formOf(json, binary),
+      reply: { inference: response },
+      timeoutMs,
+      places: optionPlaces,
+    };
   } finally {
     releaseScratch();
   }

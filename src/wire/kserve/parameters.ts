@@ -4,6 +4,7 @@ import type { Limits } from '../../domain/limits.ts';
 import { type Problem, pointerToken, problemAt } from '../../domain/problem.ts';
 import { decodeJson } from '../json/decode.ts';
 import { isForbiddenName } from '../names.ts';
+import type { Places } from '../places.ts';
 import { SEQUENCE_PARAMETERS } from './sequence.ts';
 
 /** What the parameters of a request say: the options of the operation, and what the protocol itself reads. */
@@ -14,6 +15,8 @@ export interface Parameters {
   readonly binary: boolean;
   /** Milliseconds after which the result is of no use. */
   readonly timeoutMs: number | undefined;
+  /** Where the options of that body are. */
+  readonly places: Places;
 }
 
 const POINTER = '/parameters';
@@ -35,13 +38,16 @@ export function readParameters(
 ): Parameters {
   if (!inSequence) refuseSequence(given);
   const envelope: Record<string, unknown> = {};
+  const places: Record<string, string> = {};
   for (const [name, value] of Object.entries(given)) {
     if (isReserved(name)) continue;
     const pointer = `${POINTER}/${pointerToken(name)}`;
-    place(envelope, name.split('.'), readValue(value, pointer, limits), pointer);
+    const path = name.split('.');
+    place(envelope, path, readValue(value, pointer, limits), pointer);
+    places[path.map((one) => `/${pointerToken(one)}`).join('')] = pointer;
   }
   refuseTensors(envelope, fields);
-  return { envelope, binary: readBinary(given), timeoutMs: readTimeout(given) };
+  return { envelope, binary: readBinary(given), timeoutMs: readTimeout(given), places };
 }
 
 function isReserved(name: string): boolean {

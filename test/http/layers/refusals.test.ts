@@ -255,6 +255,12 @@ describe('the options of a file', () => {
       file({ projections: { packed_order: 'qkv' } }, { w_q, w_k }),
     );
     expect(without.json.errors[0].pointer).not.toContain('request');
+    const order = { projections: { packed_order: 'per_head' } };
+    const unpacked = await put(`${layers}/refused`, file(order, square));
+    expect([unpacked.status, unpacked.json.errors[0].pointer]).toEqual([
+      422,
+      '/__metadata__/request/projections/packed_order',
+    ]);
   });
 });
 

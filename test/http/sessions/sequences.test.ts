@@ -221,7 +221,7 @@ describe('a sequence', () => {
     for (const flags of [{}, START, { sequence_end: true }, { ...START, sequence_end: true }]) {
       expectRefused(await infer(wide, flags), 422, /^\/embeddings/);
       expectRefused(await infer(huge, flags), 422, /beyond the range/);
-      expectRefused(await infer(first, { causal: 'none', ...flags }), 400, /^\/causal/);
+      expectRefused(await infer(first, { causal: 'none', ...flags }), 400, /^\/parameters\/causal/);
     }
     expectRefused(await infer(first, { expected_position: 1 }), 409, /at position 2; got 1/);
     const whole = await post(`${service.url}/v1/layers/two-heads/attention`, {

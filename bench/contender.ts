@@ -12,9 +12,9 @@ export interface Contender {
  * `ours`: the whole job, weights packed again every time. `prepacked`: the same job without the packing of its weights,
  * as with a registered layer, and as ONNX Runtime does once when a session opens. `fresh`: from the call on, with a new
  * plan and new memory every time, in one thread. `engine`: from the call on through the service's engine: plan, memory,
- * queue and threads. `onnxruntime, weights given`: with weights that come along, as those of `ours`,
- * `fresh` and `engine` do. `session.run()`: ONNX Runtime as its package offers it, behind a promise. `reading`: computes
- * nothing, and reads as many bytes.
+ * queue and threads. `onnxruntime, weights given`: with weights that come along, as those of `ours`, `fresh` and `engine`
+ * do. `session.run()`: ONNX Runtime as its package offers it, behind a promise. `reading`: computes nothing, and reads as
+ * many bytes.
  */
 export type Family =
   | 'ours'

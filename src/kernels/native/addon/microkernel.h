@@ -202,7 +202,8 @@ inline size_t stepsOf(const Operands& operands, size_t depth, size_t rows, size_
 
 /// The same for any number of rows, cut into pieces of about equal height or, where a piece is tiles, into
 /// whole ones and what is left. What is upcoming is asked for evenly over all steps, but no more than a line
-/// in each, or two where few rows leave few steps.
+/// in each, or two where few rows leave few steps. What is beside takes a step before each piece, unless
+/// tiles take its steps themselves.
 inline void multiply(const Operands& operands, const float* a, size_t aStride, const float* b, size_t bStride,
                      size_t depth, size_t rows, float* c, size_t cStride, Into into,
                      const float* scale = nullptr, size_t vectors = 2, Upcoming upcoming = {},

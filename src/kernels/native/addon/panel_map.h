@@ -1,4 +1,4 @@
-// The attention map of a panel of queries, made on the way of the panel through the keys.
+// Rows of attention maps, made on the way of their queries through the keys.
 #pragma once
 
 #include <algorithm>
